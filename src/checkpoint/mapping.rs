@@ -1,0 +1,210 @@
+//! Memory-mapped files: the only place that maps memory.
+//!
+//! A mapped file is not a private copy. If it shrinks while it is read, the kernel sends SIGBUS; if it is overwritten,
+//! its numbers change silently. On Unix [`guard`] turns the first into zeros and a mark; [`Mapping::verify`] reports both,
+//! so that no number computed from a changed file is ever given out. (Windows does not let a mapped file shrink.)
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::time::SystemTime;
+
+use memmap2::Mmap;
+
+/// A file mapped read-only in full.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    file: File,
+    bytes: u64,
+    modified: Option<SystemTime>,
+    #[cfg(unix)]
+    region: &'static guard::Region,
+    // Declared last: the region must be released before the pages are unmapped, see `Drop`.
+    map: Mmap,
+}
+
+impl Mapping {
+    /// Maps the whole of `file`, which must still have the `expected_bytes` bytes that its header was checked against.
+    pub fn new(file: File, expected_bytes: u64) -> io::Result<Mapping> {
+        // SAFETY: the slice is only ever read as plain bytes, for which every bit pattern is valid. Shrinking of the
+        // file is caught by `guard` on Unix and impossible on Windows; `verify` rejects data that may have changed.
+        let map = unsafe { Mmap::map(&file)? };
+        if map.len() as u64 != expected_bytes {
+            return Err(io::Error::other(format!(
+                "it has {} bytes now, it had {expected_bytes} when opened",
+                map.len()
+            )));
+        }
+        let modified = file.metadata()?.modified().ok();
+        #[cfg(unix)]
+        let region = guard::watch(map.as_ptr() as usize, map.len());
+        Ok(Mapping {
+            file,
+            bytes: expected_bytes,
+            modified,
+            #[cfg(unix)]
+            region,
+            map,
+        })
+    }
+
+    /// The mapped bytes. Their content counts only once [`Mapping::verify`] has confirmed it afterwards.
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// Drops the pages of a range from this process; they are read again if they are needed again.
+    pub fn release(&self, offset: usize, length: usize) {
+        // SAFETY: the mapping is shared and read-only, so that dropped pages come back from the file with the same bytes
+        // (or as the zeros that `guard` put there). A failure leaves the pages where they are, which harms nobody.
+        #[cfg(unix)]
+        unsafe {
+            let _ = self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, length);
+        }
+        #[cfg(not(unix))]
+        let _ = (offset, length);
+    }
+
+    /// Confirms that what was read before this call was the file as it was opened.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the file has changed or could not be read (for example because the disk failed).
+    pub fn verify(&self) -> Result<(), String> {
+        #[cfg(unix)]
+        if self.region.is_torn() {
+            return Err("the file shrank or could not be read while it was mapped".into());
+        }
+        let metadata =
+            self.file.metadata().map_err(|error| format!("the file cannot be examined any more: {error}"))?;
+        if metadata.len() != self.bytes {
+            return Err(format!("the file had {} bytes when opened and has {} now", self.bytes, metadata.len()));
+        }
+        if metadata.modified().ok() != self.modified {
+            return Err("the file was written to while it was read".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        self.region.release();
+    }
+}
+
+/// Survives SIGBUS in watched mappings.
+///
+/// The handler replaces what cannot be read by zero pages and marks the region as torn; a fault anywhere else goes to
+/// whoever handled SIGBUS before. This is what Wayland compositors do with the buffers of their clients.
+#[cfg(unix)]
+mod guard {
+    use std::ptr::{self, null_mut};
+    use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
+    use std::sync::{Mutex, Once};
+
+    /// A watched address range. Regions are leaked and used again, so that the handler can always walk the list.
+    #[derive(Debug)]
+    pub struct Region {
+        start: AtomicUsize,
+        /// 0 while the region is free.
+        length: AtomicUsize,
+        torn: AtomicBool,
+        next: *const Region,
+    }
+
+    // SAFETY: `next` is written once, before the region is published, and points to a leaked region.
+    unsafe impl Sync for Region {}
+    // SAFETY: as for `Sync`; nothing in a region belongs to a thread.
+    unsafe impl Send for Region {}
+
+    impl Region {
+        pub fn is_torn(&self) -> bool {
+            self.torn.load(SeqCst)
+        }
+
+        pub fn release(&self) {
+            self.length.store(0, SeqCst);
+        }
+    }
+
+    static REGIONS: AtomicPtr<Region> = AtomicPtr::new(null_mut());
+    static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());
+
+    fn regions() -> impl Iterator<Item = &'static Region> {
+        let mut next: *const Region = REGIONS.load(SeqCst);
+        std::iter::from_fn(move || {
+            // SAFETY: null or a leaked, fully initialised region.
+            let region = unsafe { next.as_ref()? };
+            next = region.next;
+            Some(region)
+        })
+    }
+
+    /// Watches `length` mapped bytes from address `start`, until the region is released.
+    pub fn watch(start: usize, length: usize) -> &'static Region {
+        static INSTALLED: Once = Once::new();
+        static WRITERS: Mutex<()> = Mutex::new(());
+        INSTALLED.call_once(install);
+        let _writer = WRITERS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(free) = regions().find(|region| region.length.load(SeqCst) == 0) {
+            free.torn.store(false, SeqCst);
+            free.start.store(start, SeqCst);
+            free.length.store(length, SeqCst);
+            return free;
+        }
+        let region = Box::leak(Box::new(Region {
+            start: start.into(),
+            length: length.into(),
+            torn: false.into(),
+            next: REGIONS.load(SeqCst),
+        }));
+        REGIONS.store(region, SeqCst);
+        region
+    }
+
+    fn install() {
+        // SAFETY: both structs are plain data for which zero is valid; the handler has the signature that SA_SIGINFO asks
+        // for and calls only async-signal-safe functions; PREVIOUS is set before the handler can run for a watched range,
+        // because `watch` publishes no region before `install` has returned.
+        unsafe {
+            let previous = Box::leak(Box::new(std::mem::zeroed::<libc::sigaction>()));
+            let mut action = std::mem::zeroed::<libc::sigaction>();
+            action.sa_sigaction = on_sigbus as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigemptyset(&mut action.sa_mask);
+            PREVIOUS.store(previous, SeqCst);
+            libc::sigaction(libc::SIGBUS, &action, previous);
+        }
+    }
+
+    extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+        // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler.
+        let address = unsafe { (*info).si_addr() } as usize;
+        for region in regions() {
+            let (start, length) = (region.start.load(SeqCst), region.length.load(SeqCst));
+            if (start..start.saturating_add(length)).contains(&address) && cover(address, start + length) {
+                region.torn.store(true, SeqCst);
+                return;
+            }
+        }
+        // Not ours: give the fault, which repeats on return, to whoever handled SIGBUS before.
+        // SAFETY: PREVIOUS points to a leaked sigaction that `install` filled.
+        unsafe { libc::sigaction(libc::SIGBUS, PREVIOUS.load(SeqCst), ptr::null_mut()) };
+    }
+
+    /// Puts zero pages from the page of `address` to `end`; true if that worked.
+    fn cover(address: usize, end: usize) -> bool {
+        // SAFETY: sysconf is async-signal-safe and has no preconditions.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let first = address & !(page - 1);
+        // SAFETY: the range lies in a mapping that this module watches, hence owns; mmap is a bare system call, safe in a
+        // handler. Readers of the old pages see zeros, which `verify` rejects afterwards.
+        let mapped = unsafe {
+            let flags = libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            libc::mmap(first as *mut libc::c_void, end - first, libc::PROT_READ, flags, -1, 0)
+        };
+        mapped != libc::MAP_FAILED
+    }
+}

@@ -1,0 +1,197 @@
+//! A checkpoint: tensors in one or more safetensors files, read where they lie.
+//!
+//! Opening reads and validates headers only. Weights are memory-mapped at the first use of their shard, and never
+//! copied as a whole. Nothing is ever written.
+
+mod dtype;
+mod header;
+mod json;
+mod locate;
+mod mapping;
+mod view;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+pub use dtype::{Dtype, FloatType};
+pub use header::TensorInfo;
+pub use view::{Cast, Element, MatrixView, Scan};
+
+use crate::error::{Error, Result};
+use mapping::Mapping;
+
+/// One safetensors file of a checkpoint.
+#[derive(Debug)]
+pub struct Shard {
+    /// Where it was opened.
+    pub path: PathBuf,
+    /// Size of the file.
+    pub bytes: u64,
+    /// SHA-256 of the header's JSON, in hexadecimal: names, shapes, types and offsets, not the weights.
+    pub header_sha256: String,
+    tensors: Vec<TensorInfo>,
+    mapping: OnceLock<Result<Mapping, String>>,
+}
+
+/// A tensor of a checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensor<'a> {
+    /// Name, type, shape and place.
+    pub info: &'a TensorInfo,
+    /// Index into [`Checkpoint::shards`].
+    pub shard: usize,
+    /// False if the checkpoint has an index that does not list this tensor.
+    pub listed: bool,
+}
+
+/// An opened checkpoint.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    shards: Vec<Shard>,
+    /// The names of the index, if there is one.
+    listed: Option<HashSet<String>>,
+}
+
+impl Checkpoint {
+    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, or a folder that holds either.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Input`](crate::error::Kind::Input) if the path does not exist, holds no safetensors file, or a header or
+    /// the index is damaged or contradicts the files.
+    pub fn open(path: &Path) -> Result<Checkpoint> {
+        let located = locate::locate(path)?;
+        let shards = located.files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>>>()?;
+        let checkpoint = Checkpoint {
+            path: path.to_owned(),
+            shards,
+            listed: located.index.as_ref().map(|index| index.shard_of.keys().cloned().collect()),
+        };
+        match &located.index {
+            Some(index) => checkpoint.check_index(index)?,
+            None => checkpoint.check_unique()?,
+        }
+        Ok(checkpoint)
+    }
+
+    /// The path the checkpoint was opened with.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files, in the order of their names.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// Size of all files.
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.bytes).sum()
+    }
+
+    /// All tensors, shard by shard in header order.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
+        self.shards.iter().enumerate().flat_map(move |(shard, file)| {
+            file.tensors.iter().map(move |info| Tensor {
+                info,
+                shard,
+                listed: self.listed.as_ref().is_none_or(|names| names.contains(&info.name)),
+            })
+        })
+    }
+
+    /// The bytes of `tensor`, mapped, not copied.
+    ///
+    /// What is computed from them counts only if [`Checkpoint::verify`] succeeds afterwards.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the shard cannot be mapped.
+    pub fn bytes_of(&self, shard: usize, tensor: &TensorInfo) -> Result<&[u8], String> {
+        let mapping = self.shards[shard].mapping()?;
+        // The header was checked against the size of the file, and the mapping has that size.
+        Ok(&mapping.bytes()[tensor.offset as usize..][..tensor.bytes as usize])
+    }
+
+    /// Confirms that all that was read from `shard` so far is what the file held when it was opened.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the file shrank, was written to or could not be read.
+    pub fn verify(&self, shard: usize) -> Result<(), String> {
+        self.shards[shard].mapping()?.verify()
+    }
+
+    /// Lets the memory of a tensor that is not needed any more go; the bytes stay on disk, and in the system's page cache.
+    pub fn release(&self, shard: usize, tensor: &TensorInfo) {
+        if let Ok(mapping) = self.shards[shard].mapping() {
+            mapping.release(tensor.offset as usize, tensor.bytes as usize);
+        }
+    }
+
+    fn check_index(&self, index: &locate::Index) -> Result<()> {
+        let mut places: HashMap<&str, HashSet<&Path>> = HashMap::new();
+        for shard in &self.shards {
+            for tensor in &shard.tensors {
+                places.entry(&tensor.name).or_default().insert(&shard.path);
+            }
+        }
+        for (name, file) in &index.shard_of {
+            if !places.get(name.as_str()).is_some_and(|files| files.contains(file.as_path())) {
+                let cause = format!("the index puts it into {}, which does not hold it", file.display());
+                return Err(Error::input(&index.path, cause)
+                    .tensor(name)
+                    .hint("the index and the shards are not of the same checkpoint: download them again"));
+            }
+        }
+        self.check_unique()
+    }
+
+    fn check_unique(&self) -> Result<()> {
+        let mut first: HashMap<&str, &Path> = HashMap::new();
+        for tensor in self.tensors().filter(|tensor| tensor.listed) {
+            let path = &self.shards[tensor.shard].path;
+            if let Some(other) = first.insert(&tensor.info.name, path) {
+                return Err(Error::input(path, format!("stands in {} too", other.display()))
+                    .tensor(&tensor.info.name)
+                    .hint("the folder holds more than one checkpoint: name the file to score"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shard {
+    fn open(path: &Path) -> Result<Shard> {
+        let failed = |error: std::io::Error| {
+            Error::input(path, format!("cannot be opened: {error}")).hint("is the file complete, and may you read it?")
+        };
+        let mut file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(Error::input(path, "is not a regular file").hint("only regular files can be memory-mapped"));
+        }
+        let bytes = metadata.len();
+        let header = header::read(&mut file, bytes).map_err(|refused| Error {
+            tensor: refused.tensor,
+            ..Error::input(path, refused.cause).hint(refused.hint)
+        })?;
+        Ok(Shard {
+            path: path.to_owned(),
+            bytes,
+            header_sha256: header.sha256,
+            tensors: header.tensors,
+            mapping: OnceLock::new(),
+        })
+    }
+
+    fn mapping(&self) -> Result<&Mapping, String> {
+        let open = || File::open(&self.path).and_then(|file| Mapping::new(file, self.bytes));
+        let mapping =
+            self.mapping.get_or_init(|| open().map_err(|error| format!("the file cannot be mapped: {error}")));
+        mapping.as_ref().map_err(String::clone)
+    }
+}

@@ -1,0 +1,217 @@
+//! A weight matrix as it lies in the mapped file, read a block at a time into the precision of the computation.
+//!
+//! Bytes need no alignment. A matrix W of shape rows x cols is seen as its *tall* form A, of shape long x short: W itself
+//! if rows >= cols, else its transpose. The eigenvalues of A^T A (short x short) are the same either way, so the Gram
+//! matrix is always formed on the smaller side, and blocks of rows of A are all that any stage needs.
+
+use std::fmt;
+use std::ops::Range;
+
+use faer::MatRef;
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+
+use super::dtype::FloatType;
+
+/// A precision to which weights are rounded before anything is computed.
+///
+/// AlphaLoRA's script rounds to fp16; `--cast fp16` reproduces that. It moves alpha by about 1e-5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Cast {
+    /// Use the weights as they are stored.
+    #[default]
+    None,
+    /// Round to IEEE half precision.
+    Fp16,
+    /// Round to bfloat16.
+    Bf16,
+}
+
+impl fmt::Display for Cast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cast::None => "none",
+            Cast::Fp16 => "fp16",
+            Cast::Bf16 => "bf16",
+        })
+    }
+}
+
+/// The scalar type of a computation: `f32` or `f64`.
+pub trait Element: Copy + Default + Send + 'static {
+    /// Rounds to this type.
+    fn from_f64(value: f64) -> Self;
+}
+
+impl Element for f32 {
+    fn from_f64(value: f64) -> f32 {
+        value as f32
+    }
+}
+
+impl Element for f64 {
+    fn from_f64(value: f64) -> f64 {
+        value
+    }
+}
+
+/// What a pass over all elements finds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scan {
+    /// All elements are finite; the largest absolute value.
+    Finite(f64),
+    /// The first element, in storage order, that is NaN or infinite (after the cast).
+    NonFinite {
+        /// Its row.
+        row: usize,
+        /// Its column.
+        col: usize,
+    },
+}
+
+/// A weight matrix in a mapped file.
+#[derive(Debug, Clone, Copy)]
+pub struct MatrixView<'a> {
+    bytes: &'a [u8],
+    dtype: FloatType,
+    cast: Cast,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> MatrixView<'a> {
+    /// Views `bytes` as a row-major matrix of shape rows x cols.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` has not exactly the length that the shape and type take.
+    pub fn new(bytes: &'a [u8], dtype: FloatType, cast: Cast, rows: usize, cols: usize) -> Self {
+        assert_eq!(Some(bytes.len()), rows.checked_mul(cols).and_then(|n| n.checked_mul(dtype.bytes())));
+        MatrixView { bytes, dtype, cast, rows, cols }
+    }
+
+    /// The larger dimension, Q M in the notation of the field.
+    pub fn long(&self) -> usize {
+        self.rows.max(self.cols)
+    }
+
+    /// The smaller dimension M: the number of eigenvalues.
+    pub fn short(&self) -> usize {
+        self.rows.min(self.cols)
+    }
+
+    /// Looks at every element once.
+    pub fn scan(&self) -> Scan {
+        let mut line = vec![0.0_f64; self.cols];
+        let mut largest = 0.0_f64;
+        for row in 0..self.rows {
+            self.read_segment(row, 0..self.cols, 1.0, &mut line);
+            if let Some(col) = line.iter().position(|value| !value.is_finite()) {
+                return Scan::NonFinite { row, col };
+            }
+            largest = line.iter().fold(largest, |largest, value| largest.max(value.abs()));
+        }
+        Scan::Finite(largest)
+    }
+
+    /// Reads the rows `range` of the tall form A, each element times `scale`, into `out`.
+    ///
+    /// Returns the block, of shape range.len() x short. Each element is rounded once, after scaling.
+    ///
+    /// # Panics
+    ///
+    /// If `out` is shorter than the block or the range reaches beyond `long`.
+    pub fn read_tall_rows<'b, T: Element>(&self, range: Range<usize>, scale: f64, out: &'b mut [T]) -> MatRef<'b, T> {
+        let (count, short) = (range.len(), self.short());
+        let out = &mut out[..count * short];
+        if self.rows >= self.cols {
+            for (row, line) in range.zip(out.chunks_exact_mut(short)) {
+                self.read_segment(row, 0..short, scale, line);
+            }
+            MatRef::from_row_major_slice(out, count, short)
+        } else {
+            for (row, line) in out.chunks_exact_mut(count).enumerate() {
+                self.read_segment(row, range.clone(), scale, line);
+            }
+            MatRef::from_column_major_slice(out, count, short)
+        }
+    }
+
+    /// Decodes W[row, cols], times `scale`, into `out`.
+    fn read_segment<T: Element>(&self, row: usize, cols: Range<usize>, scale: f64, out: &mut [T]) {
+        let size = self.dtype.bytes();
+        let bytes = &self.bytes[(row * self.cols + cols.start) * size..][..cols.len() * size];
+        match self.dtype {
+            FloatType::F64 => self.decode(bytes, scale, out, f64::from_le_bytes),
+            FloatType::F32 => self.decode(bytes, scale, out, |b| f32::from_le_bytes(b).into()),
+            FloatType::F16 => self.decode(bytes, scale, out, |b| f16::from_le_bytes(b).into()),
+            FloatType::BF16 => self.decode(bytes, scale, out, |b| bf16::from_le_bytes(b).into()),
+        }
+    }
+
+    fn decode<T: Element, const N: usize>(
+        &self,
+        bytes: &[u8],
+        scale: f64,
+        out: &mut [T],
+        read: impl Fn([u8; N]) -> f64,
+    ) {
+        match self.cast {
+            Cast::None => convert(bytes, out, |b| T::from_f64(read(b) * scale)),
+            Cast::Fp16 => convert(bytes, out, |b| T::from_f64(f16::from_f64(read(b)).to_f64() * scale)),
+            Cast::Bf16 => convert(bytes, out, |b| T::from_f64(bf16::from_f64(read(b)).to_f64() * scale)),
+        }
+    }
+}
+
+fn convert<T, const N: usize>(bytes: &[u8], out: &mut [T], element: impl Fn([u8; N]) -> T) {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    for (chunk, value) in chunks.iter().zip(out) {
+        *value = element(*chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tall_rows_of_a_wide_matrix_are_its_columns() {
+        let bytes: Vec<u8> = (0..6).flat_map(|i| bf16::from_f32(i as f32).to_le_bytes()).collect();
+        let mut out = [0.0_f64; 4];
+        let wide = MatrixView::new(&bytes, FloatType::BF16, Cast::None, 2, 3);
+        let block = wide.read_tall_rows(1..3, 2.0, &mut out);
+        assert_eq!([block[(0, 0)], block[(0, 1)], block[(1, 0)], block[(1, 1)]], [2.0, 8.0, 4.0, 10.0]);
+        let tall = MatrixView::new(&bytes, FloatType::BF16, Cast::None, 3, 2);
+        let block = tall.read_tall_rows(1..3, 1.0, &mut out);
+        assert_eq!([block[(0, 0)], block[(0, 1)], block[(1, 0)], block[(1, 1)]], [2.0, 3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn bytes_may_be_unaligned_and_of_every_type() {
+        let values = [1.0_f64, -0.5, 2.0, 0.25];
+        let encode = |bytes_of: &dyn Fn(f64) -> Vec<u8>| -> Vec<u8> {
+            std::iter::once(0xff).chain(values.iter().flat_map(|&v| bytes_of(v))).collect()
+        };
+        for (dtype, bytes) in [
+            (FloatType::F64, encode(&|v| v.to_le_bytes().to_vec())),
+            (FloatType::F32, encode(&|v| (v as f32).to_le_bytes().to_vec())),
+            (FloatType::F16, encode(&|v| f16::from_f64(v).to_le_bytes().to_vec())),
+            (FloatType::BF16, encode(&|v| bf16::from_f64(v).to_le_bytes().to_vec())),
+        ] {
+            let mut out = [0.0_f64; 4];
+            MatrixView::new(&bytes[1..], dtype, Cast::None, 2, 2).read_tall_rows(0..2, 1.0, &mut out);
+            assert_eq!(out, values, "{dtype}");
+        }
+    }
+
+    #[test]
+    fn a_cast_can_overflow_and_the_scan_says_where() {
+        let bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 70000.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let view = |cast| MatrixView::new(&bytes, FloatType::F32, cast, 2, 2).scan();
+        assert_eq!(view(Cast::None), Scan::Finite(70000.0));
+        assert_eq!(view(Cast::Fp16), Scan::NonFinite { row: 1, col: 1 });
+        assert_eq!(view(Cast::Bf16), Scan::Finite(70144.0));
+    }
+}

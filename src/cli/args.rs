@@ -1,0 +1,241 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use htsr::allocate::{Budget, Rounding};
+use htsr::checkpoint::Cast;
+use htsr::device::{Method, Precision};
+use htsr::fit::Rule;
+use htsr::matrices::{Layers, Selection};
+use htsr::report::Format;
+use regex::Regex;
+
+const EXIT_CODES: &str = "Exit codes: 0 success, 2 usage, 3 input unreadable or unsupported, 4 partial result (what failed \
+    is named on stderr), 5 device error, 130 interrupted.";
+
+/// How many LoRA experts does each layer of a model need?
+///
+/// htsr reads a checkpoint's weights where they lie, computes the spectrum of every matrix, fits a power law to its tail,
+/// and allocates LoRA experts to layers in proportion to alpha^beta (AlphaLoRA, arXiv 2410.10054). No training, no GPU
+/// needed.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Score a checkpoint: an alpha for every matrix and layer, and LoRA experts for every layer
+    Score(ScoreArgs),
+    /// Show what a checkpoint holds and what scoring it would take, from its headers alone
+    Inspect(InspectArgs),
+    /// Allocate again from saved scores, without touching weights
+    Allocate(AllocateArgs),
+    /// Generate a small checkpoint with known exponents, score it, and compare
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Verbosity {
+    /// Print nothing to stderr but errors and warnings
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print every matrix as it is scored and every skipped tensor to stderr
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ScoreArgs {
+    /// A .safetensors file, or the folder of a checkpoint
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+    /// One row of the table per layer, or per matrix (JSON always has both)
+    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
+    pub by: ScoreRow,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// A .safetensors file, or the folder of a checkpoint
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+    /// One row of the table per role, or per tensor (JSON always has all tensors)
+    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
+    pub by: InspectRow,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AllocateArgs {
+    /// A JSON that `htsr score` wrote, or a CSV with the columns layer,alpha
+    pub scores: PathBuf,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Number of layers
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub layers: u32,
+    /// Width of the model
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..=16384))]
+    pub hidden: u32,
+    /// Write the checkpoint into this folder, which must not exist yet, and keep it
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ScoreRow {
+    #[default]
+    Layer,
+    Matrix,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum InspectRow {
+    #[default]
+    Role,
+    Tensor,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionArgs {
+    /// Score only matrices whose tensor name matches; may be repeated
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    pub include: Vec<Regex>,
+    /// Leave out matrices whose tensor name matches; may be repeated
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    pub exclude: Vec<Regex>,
+    /// Score only these layers, e.g. 0-15,20
+    #[arg(long, value_name = "LIST")]
+    pub layers: Option<Layers>,
+}
+
+impl SelectionArgs {
+    pub fn selection(self) -> Selection {
+        Selection { include: self.include, exclude: self.exclude, layers: self.layers }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Fit")]
+pub struct MethodArgs {
+    /// How the start of the power-law tail is chosen
+    #[arg(long, value_enum, default_value_t)]
+    pub rule: Rule,
+    /// Arithmetic of the spectra
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: Precision,
+    /// Round the weights first, as scripts do that load a model in half precision
+    #[arg(long, value_enum, default_value_t)]
+    pub cast: Cast,
+}
+
+impl MethodArgs {
+    pub fn method(&self) -> Method {
+        Method { rule: self.rule, precision: self.precision, cast: self.cast }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Allocation")]
+pub struct BudgetArgs {
+    /// LoRA experts of all layers together [default: 160; demo: 5 per layer]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    pub experts: Option<u32>,
+    /// Exponent beta of alpha^beta, to which a layer's experts are proportional
+    #[arg(long, value_name = "B", default_value_t = 2.5, value_parser = beta, allow_negative_numbers = true)]
+    pub beta: f64,
+    /// How shares become whole numbers
+    #[arg(long, value_enum, default_value_t)]
+    pub rounding: Rounding,
+    /// Fewest experts of a layer, with --rounding largest-remainder [default: 1]
+    #[arg(long, value_name = "N")]
+    pub min_experts: Option<u32>,
+    /// Most experts of a layer, with --rounding largest-remainder
+    #[arg(long, value_name = "N")]
+    pub max_experts: Option<u32>,
+}
+
+impl BudgetArgs {
+    pub fn budget(&self, default_experts: u32) -> Budget {
+        Budget {
+            experts: self.experts.unwrap_or(default_experts),
+            beta: self.beta,
+            rounding: self.rounding,
+            min_experts: self.min_experts,
+            max_experts: self.max_experts,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ThreadArgs {
+    /// Matrices that are scored at once, each on one core; changes speed and memory, never results [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+impl ThreadArgs {
+    pub fn count(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        self.threads.map_or_else(all, usize::from)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Format of the results [default: by the extension of --output, else table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Write the results to this file instead of stdout, in one step
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+fn pattern(text: &str) -> Result<Regex, String> {
+    let hint = r"hint: quote the pattern for the shell, and write \. for a dot";
+    Regex::new(text).map_err(|error| format!("{error}\n\n{hint}"))
+}
+
+fn beta(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(beta) if beta.is_finite() && beta >= 0.0 => Ok(beta),
+        _ => Err("not a finite number >= 0\n\nhint: AlphaLoRA uses 2.5; 0 gives every layer the same".into()),
+    }
+}

@@ -1,0 +1,93 @@
+//! `htsr demo`: a checkpoint with known exponents through the very same path as a real one.
+
+use std::fs;
+use std::path::Path;
+
+use htsr::checkpoint::Checkpoint;
+use htsr::error::{Error, Result};
+use htsr::matrices::Selection;
+use htsr::pipeline::{Request, Scored};
+use htsr::report::{Cell, Document, Report};
+use htsr::synthetic::Model;
+use serde::Serialize;
+
+use super::Ending;
+use super::args::DemoArgs;
+use super::output::Output;
+use super::printer::Printer;
+use super::{interrupt, score};
+
+/// The results, and what they should have been.
+#[derive(Serialize)]
+struct Demonstration<'a> {
+    /// The planted alpha of each layer.
+    planted: Vec<f64>,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
+    let output = Output::new(args.output)?;
+    let model = Model { layers: args.layers as usize, hidden: args.hidden as usize };
+    let request = Request {
+        selection: Selection::default(),
+        method: args.method.method(),
+        budget: args.budget.budget(args.layers * 5),
+    };
+    let threads = args.threads.count();
+    let Scored { report, problems } = match &args.keep {
+        Some(folder) => {
+            fs::create_dir(folder).map_err(|error| cannot_create(folder, &error))?;
+            generate_and_score(&model, folder, &request, threads, printer)?
+        }
+        None => {
+            let temporary = tempfile::Builder::new().prefix("htsr-demo-").tempdir();
+            let temporary = temporary.map_err(|error| cannot_create(&std::env::temp_dir(), &error))?;
+            let _cleanup = interrupt::remove_on_exit(temporary.path());
+            generate_and_score(&model, temporary.path(), &request, threads, printer)?
+        }
+    };
+    let planted = (0..model.layers).map(|layer| model.planted_alpha(layer)).collect();
+    let demonstration = Demonstration { planted, report: &report };
+    output.write(&demonstration.document(), printer)?;
+    Ok(score::tell(&report, &problems, printer))
+}
+
+fn generate_and_score(
+    model: &Model,
+    folder: &Path,
+    request: &Request,
+    threads: usize,
+    printer: &Printer,
+) -> Result<Scored> {
+    printer.note(&format!(
+        "generating {} Llama-shaped layers of width {} in {}",
+        model.layers,
+        model.hidden,
+        folder.display()
+    ));
+    let go_on = |_, _| !interrupt::requested();
+    model.write(folder, go_on).map_err(|error| cannot_create(folder, &error))?;
+    if interrupt::requested() {
+        return Err(Error::interrupted());
+    }
+    score::score(&Checkpoint::open(folder)?, request, threads, printer)
+}
+
+fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {
+    let error = Error::usage(format!("the checkpoint cannot be written: {error}")).file(folder);
+    error.hint("name a folder that does not exist yet, on a disk with space")
+}
+
+impl Demonstration<'_> {
+    fn document(&self) -> Document<'_, Self> {
+        let Document { mut table, mut footer, .. } = self.report.by_layer();
+        let column = table.columns.iter().position(|(name, _)| *name == "alpha").unwrap_or(0);
+        table.columns.insert(column, ("planted", true));
+        for (row, &planted) in table.rows.iter_mut().zip(&self.planted) {
+            row.insert(column, Cell::real(planted));
+        }
+        footer.insert(0, ("planted", "the exponent that each layer was made with; alpha is what was measured".into()));
+        Document { table, footer, json: self }
+    }
+}

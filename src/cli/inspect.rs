@@ -1,0 +1,24 @@
+//! `htsr inspect`: what a checkpoint holds, from its headers alone.
+
+use htsr::checkpoint::Checkpoint;
+use htsr::error::Result;
+use htsr::matrices::Catalog;
+use htsr::report::Inspection;
+
+use super::Ending;
+use super::args::{InspectArgs, InspectRow};
+use super::output::Output;
+use super::printer::Printer;
+
+pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
+    let output = Output::new(args.output)?;
+    let checkpoint = Checkpoint::open(&args.path)?;
+    let catalog = Catalog::new(&checkpoint, &args.selection.selection());
+    let inspection = Inspection::new(&checkpoint, catalog, &args.method.method(), args.threads.count());
+    let document = match args.by {
+        InspectRow::Role => inspection.by_role(),
+        InspectRow::Tensor => inspection.by_matrix(),
+    };
+    output.write(&document, printer)?;
+    Ok(Ending::Complete)
+}

@@ -1,0 +1,52 @@
+//! Ctrl-C and SIGTERM: the first ends the run within one matrix, the second at once. Neither leaves temporary files.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use htsr::error::Kind;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Starts to listen.
+pub fn listen() {
+    // Without a handler (none can be installed) a signal ends the process as it always does.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            exit_now();
+        }
+    });
+}
+
+/// True once a signal has come.
+pub fn requested() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Has `path`, a file or folder, removed if the process is ended by a second signal while the guard lives.
+pub fn remove_on_exit(path: &Path) -> Cleanup {
+    temporary().push(path.to_owned());
+    Cleanup(path.to_owned())
+}
+
+/// See [`remove_on_exit`].
+pub struct Cleanup(PathBuf);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        temporary().retain(|path| *path != self.0);
+    }
+}
+
+fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
+    TEMPORARY.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[allow(clippy::exit)] // a second signal means: now
+fn exit_now() {
+    for path in temporary().iter() {
+        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    }
+    std::process::exit(Kind::Interrupted.exit_code().into());
+}

@@ -1,0 +1,51 @@
+//! The command line: one file per command, and nothing that computes.
+
+mod allocate;
+mod args;
+mod demo;
+mod inspect;
+mod interrupt;
+mod output;
+mod printer;
+mod progress;
+mod score;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use htsr::error::Result;
+
+use args::{Args, Command};
+use printer::Printer;
+
+/// How a command that ran to its end has ended.
+enum Ending {
+    /// All that was asked for is there.
+    Complete,
+    /// Something is missing, and was reported; the rest is there.
+    Partial,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let Args { command, verbosity } = Args::parse();
+    let printer = Printer::new(&verbosity);
+    interrupt::listen();
+    match dispatch(command, &printer) {
+        Ok(Ending::Complete) => ExitCode::SUCCESS,
+        Ok(Ending::Partial) => ExitCode::from(4),
+        Err(error) => {
+            printer.error(&error);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
+    match command {
+        Command::Score(args) => score::run(args, printer),
+        Command::Inspect(args) => inspect::run(args, printer),
+        Command::Allocate(args) => allocate::run(args, printer),
+        Command::Demo(args) => demo::run(args, printer),
+    }
+}

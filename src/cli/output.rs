@@ -1,0 +1,120 @@
+//! Where results go: to stdout, or into a file that appears complete or not at all.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use htsr::error::{Error, Result};
+use htsr::report::{Document, Format};
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use super::args::OutputArgs;
+use super::interrupt;
+use super::printer::Printer;
+
+/// A destination that was found to be usable before the work began.
+pub struct Output {
+    format: Format,
+    file: Option<PathBuf>,
+}
+
+impl Output {
+    /// Settles format and destination.
+    ///
+    /// # Errors
+    ///
+    /// If the extension says nothing, or the file cannot be written: it is better to know that before hours of work.
+    pub fn new(args: OutputArgs) -> Result<Output> {
+        let format = match (args.format, &args.output) {
+            (Some(format), _) => format,
+            (None, None) => Format::Table,
+            (None, Some(file)) => format_of(file)?,
+        };
+        if let Some(file) = &args.output {
+            check_writable(file).map_err(|error| cannot_write(file, &error))?;
+        }
+        Ok(Output { format, file: args.output })
+    }
+
+    /// Writes `document`. If the file cannot be written any more, the results go to stdout: they may be hours of work.
+    pub fn write<J: Serialize>(&self, document: &Document<J>, printer: &Printer) -> Result<()> {
+        let unwritable = |error: io::Error| Error::usage(format!("the results cannot be written: {error}"));
+        let text = document.render(self.format).map_err(unwritable)?;
+        let Some(file) = &self.file else {
+            return printer.results(&text).map_err(unwritable);
+        };
+        match replace(file, &text) {
+            Ok(()) => {
+                printer.note(&format!("wrote {}", file.display()));
+                Ok(())
+            }
+            Err(error) => {
+                printer.results(&text).map_err(unwritable)?;
+                Err(cannot_write(file, &error).hint("the results were written to stdout instead"))
+            }
+        }
+    }
+}
+
+fn format_of(file: &Path) -> Result<Format> {
+    let extension = file.extension().map(|extension| extension.to_string_lossy().into_owned());
+    extension.and_then(|extension| extension.parse().ok()).ok_or_else(|| {
+        let cause = "its extension stands for no format";
+        Error::usage(cause).file(file).hint("use .json, .csv, .md or .txt, or say --format")
+    })
+}
+
+fn cannot_write(file: &Path, error: &io::Error) -> Error {
+    Error::usage(format!("cannot be written: {error}"))
+        .file(file)
+        .hint("does its folder exist, and may you write there?")
+}
+
+/// The real file behind `file`: a link is followed, not replaced.
+fn target(file: &Path) -> PathBuf {
+    fs::canonicalize(file).unwrap_or_else(|_| file.to_owned())
+}
+
+/// Pipes and devices (`/dev/stdout`) cannot be replaced; they are written to.
+fn is_special(target: &Path) -> io::Result<bool> {
+    match fs::metadata(target) {
+        Ok(metadata) if metadata.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")),
+        Ok(metadata) => Ok(!metadata.is_file()),
+        Err(_) => Ok(false),
+    }
+}
+
+fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".htsr-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any program creates files: the umask takes off what it takes off.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+fn check_writable(file: &Path) -> io::Result<()> {
+    let target = target(file);
+    if is_special(&target)? {
+        return fs::OpenOptions::new().write(true).open(&target).map(drop);
+    }
+    temporary_beside(&target)?.close()
+}
+
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let target = target(file);
+    if is_special(&target)? {
+        return fs::OpenOptions::new().write(true).open(&target)?.write_all(text.as_bytes());
+    }
+    let mut temporary = temporary_beside(&target)?;
+    let _cleanup = interrupt::remove_on_exit(temporary.path());
+    temporary.write_all(text.as_bytes())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(&target).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The only writer to stdout and stderr: results to the one, everything else to the other.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use htsr::error::Error;
+
+use super::args::Verbosity;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Writes what a command has to say. `NO_COLOR` is honoured, and nothing is coloured that is not a terminal.
+pub struct Printer {
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Printer {
+    pub fn new(verbosity: &Verbosity) -> Printer {
+        Printer { quiet: verbosity.quiet, verbose: verbosity.verbose }
+    }
+
+    /// True if details were asked for.
+    pub fn verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// True if a progress bar would be seen.
+    pub fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Writes results.
+    ///
+    /// A reader that has seen enough (`| head`) closes the pipe; that is no error.
+    pub fn results(&self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+
+    /// What ends the command.
+    pub fn error(&self, error: &Error) {
+        self.message(ERROR, "error", &error.to_string(), error.hint.as_deref());
+    }
+
+    /// What the user should know before using the results.
+    pub fn warning(&self, text: &str, hint: Option<&str>) {
+        self.message(WARNING, "warning", text, hint);
+    }
+
+    /// Several of these; those that share a hint stand together, above it.
+    pub fn warnings(&self, errors: &[Error]) {
+        for group in errors.chunk_by(|a, b| a.hint == b.hint) {
+            for (index, error) in group.iter().enumerate() {
+                let hint = error.hint.as_deref().filter(|_| index + 1 == group.len());
+                self.warning(&error.to_string(), hint);
+            }
+        }
+    }
+
+    /// What is good to know.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.line(text);
+        }
+    }
+
+    /// What only `--verbose` asks for.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
+            self.line(text);
+        }
+    }
+
+    fn message(&self, style: Style, label: &str, text: &str, hint: Option<&str>) {
+        self.line(&format!("{style}{label}:{style:#} {text}"));
+        if let Some(hint) = hint {
+            self.line(&format!("\n{HINT}hint:{HINT:#} {hint}\n"));
+        }
+    }
+
+    fn line(&self, text: &str) {
+        // There is nowhere left to report that stderr is gone.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Progress on stderr: a bar on a terminal, weighted by cost, or a line per matrix with `--verbose`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use htsr::matrices::WeightMatrix;
+use htsr::pipeline::{Observer, Outcome};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::interrupt;
+use super::printer::Printer;
+
+/// FLOPs per step of the bar: fine enough for a toy, coarse enough for 64 bits.
+const FLOPS_PER_STEP: f64 = 1e4;
+
+/// Shows how far a run has come.
+pub struct Progress<'a> {
+    printer: &'a Printer,
+    bar: ProgressBar,
+    started: Instant,
+    matrices: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl<'a> Progress<'a> {
+    pub fn new(printer: &'a Printer) -> Progress<'a> {
+        let bar = if printer.shows_progress() {
+            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
+        } else {
+            ProgressBar::hidden()
+        };
+        let template = "{bar:24} {prefix}  {eta} left  {wide_msg}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("=> "));
+        Progress { printer, bar, started: Instant::now(), matrices: 0.into(), done: 0.into() }
+    }
+
+    /// Time since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn show_count(&self) {
+        let (done, all) = (self.done.load(Ordering::Relaxed), self.matrices.load(Ordering::Relaxed));
+        self.bar.set_prefix(format!("{done}/{all}"));
+    }
+}
+
+impl Observer for Progress<'_> {
+    fn planned(&self, matrices: &[WeightMatrix]) {
+        self.matrices.store(matrices.len(), Ordering::Relaxed);
+        self.bar.set_length(matrices.iter().map(steps).sum());
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+        self.show_count();
+    }
+
+    fn started(&self, matrix: &WeightMatrix) {
+        self.bar.set_message(matrix.name().to_owned());
+    }
+
+    fn finished(&self, matrix: &WeightMatrix, outcome: &Outcome) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.bar.inc(steps(matrix));
+        self.show_count();
+        if self.printer.verbose() {
+            self.bar.suspend(|| self.printer.detail(&line(matrix, outcome)));
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::requested()
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn steps(matrix: &WeightMatrix) -> u64 {
+    (matrix.flops() / FLOPS_PER_STEP) as u64 + 1
+}
+
+fn line(matrix: &WeightMatrix, outcome: &Outcome) -> String {
+    let result = match outcome {
+        Ok(analysis) => match &analysis.fit {
+            Ok(fit) => format!("alpha {:.4}, D {:.4}, tail {}", fit.alpha, fit.ks_distance, fit.tail),
+            Err(reason) => reason.to_string(),
+        },
+        Err(failure) => failure.to_string(),
+    };
+    format!("{} [{}, {}]: {result}", matrix.name(), matrix.rows, matrix.cols)
+}

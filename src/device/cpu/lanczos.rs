@@ -1,0 +1,84 @@
+//! The smallest singular value of a triangle, by the Lanczos method on its inverse.
+//!
+//! The largest eigenvalue of (R^T R)^-1 is 1 / sigma_min^2, and it is the one that Lanczos finds first (Golub and Van Loan,
+//! section 10.1). A step is two triangular solves, O(n^2). Each solve is backward stable, so sigma_min comes out within a
+//! few epsilon of sigma_max.
+
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
+use faer::{Col, Mat, MatRef, Par, Side};
+
+/// Steps after which the caller should compute all singular values instead.
+const MAX_STEPS: usize = 300;
+/// Relative change of the result, over [`CHECK_EVERY`] steps, at which it counts as converged.
+const CONVERGED: f64 = 1e-10;
+const CHECK_EVERY: usize = 6;
+
+/// The smallest singular value of the upper triangle of `r`; 0 if it is singular; `None` without convergence.
+pub(super) fn smallest_singular_value(r: MatRef<'_, f64>) -> Option<f64> {
+    let n = r.ncols();
+    if (0..n).any(|i| r[(i, i)] == 0.0) {
+        return Some(0.0);
+    }
+    // Any vector that is not orthogonal to the wanted one will do; a random one is not. The seed makes it the same one.
+    let mut rng = fastrand::Rng::with_seed(n as u64);
+    let mut vector = Col::from_fn(n, |_| rng.f64() - 0.5);
+    vector /= faer::Scale(vector.norm_l2());
+    let mut basis = vec![vector];
+    let (mut diagonal, mut subdiagonal) = (Vec::new(), Vec::new());
+    let mut previous = f64::NAN;
+    loop {
+        let newest = &basis[basis.len() - 1];
+        let mut next = apply_inverse_gram(r, newest);
+        diagonal.push(newest.transpose() * &next);
+        // Twice is enough to stay orthogonal to working precision (Giraud et al., Numer. Math. 101, 2005).
+        for _ in 0..2 {
+            for vector in &basis {
+                let overlap = vector.transpose() * &next;
+                next -= faer::Scale(overlap) * vector;
+            }
+        }
+        let norm = next.norm_l2();
+        let steps = basis.len();
+        let last = steps == n || norm <= f64::EPSILON * diagonal[steps - 1].abs();
+        if last || steps % CHECK_EVERY == 0 {
+            let largest = largest_eigenvalue(&diagonal, &subdiagonal)?;
+            if !largest.is_finite() {
+                return Some(0.0);
+            }
+            if last || (largest - previous).abs() <= CONVERGED * largest {
+                return Some(largest.recip().sqrt());
+            }
+            previous = largest;
+        }
+        if !norm.is_finite() {
+            return Some(0.0);
+        }
+        if steps == MAX_STEPS {
+            return None;
+        }
+        next /= faer::Scale(norm);
+        subdiagonal.push(norm);
+        basis.push(next);
+    }
+}
+
+/// (R^T R)^-1 x.
+fn apply_inverse_gram(r: MatRef<'_, f64>, x: &Col<f64>) -> Col<f64> {
+    let mut y = x.clone();
+    solve_lower_triangular_in_place(r.transpose(), y.as_mat_mut(), Par::Seq);
+    solve_upper_triangular_in_place(r, y.as_mat_mut(), Par::Seq);
+    y
+}
+
+fn largest_eigenvalue(diagonal: &[f64], subdiagonal: &[f64]) -> Option<f64> {
+    let k = diagonal.len();
+    let tridiagonal = Mat::from_fn(k, k, |i, j| match i.abs_diff(j) {
+        0 => diagonal[i],
+        1 => subdiagonal[i.min(j)],
+        _ => 0.0,
+    });
+    if diagonal.iter().chain(subdiagonal).any(|value| !value.is_finite()) {
+        return Some(f64::INFINITY);
+    }
+    tridiagonal.self_adjoint_eigenvalues(Side::Lower).ok()?.last().copied()
+}

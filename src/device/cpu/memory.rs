@@ -1,0 +1,58 @@
+//! The memory of a lane: planned before the run, and asked for without aborting the process.
+
+use crate::device::{Failure, Method, Precision};
+use crate::fit::Rule;
+
+/// Bytes of the rows of W that are decoded at once.
+pub(super) const BLOCK_BYTES: usize = 8 << 20;
+
+/// Alignment of buffers: that of the widest vectors, so that the order of operations never depends on an address.
+const ALIGNMENT: usize = 128;
+
+/// A growing buffer.
+#[derive(Debug, Default)]
+pub(super) struct Buffer<T>(Vec<T>);
+
+impl<T: Copy + Default> Buffer<T> {
+    /// An aligned slice of `elements` elements with unspecified content.
+    pub fn get(&mut self, elements: u64) -> Result<&mut [T], Failure> {
+        let refused = Failure::OutOfMemory { bytes: elements.saturating_mul(size_of::<T>() as u64) };
+        let elements = usize::try_from(elements).map_err(|_| refused.clone())?;
+        let wanted = elements.checked_add(ALIGNMENT / size_of::<T>()).ok_or_else(|| refused.clone())?;
+        if wanted > self.0.len() {
+            // Freed before the larger one is allocated: the content is not kept.
+            self.0 = Vec::new();
+            self.0.try_reserve_exact(wanted).map_err(|_| refused)?;
+            self.0.resize(wanted, T::default());
+        }
+        let offset = self.0.as_ptr().align_offset(ALIGNMENT);
+        Ok(&mut self.0[offset..][..elements])
+    }
+}
+
+/// Distance between the columns of an n-row buffer, in elements.
+///
+/// Columns start on cache lines, and never a multiple of 4 KiB apart, which would map them all to the same cache sets.
+pub(super) fn stride(n: usize) -> usize {
+    let lines = n.div_ceil(16);
+    16 * if lines.is_multiple_of(16) { lines + 1 } else { lines }
+}
+
+/// Bytes that a lane needs at most for a matrix of the given shape: for planning, not a limit.
+///
+/// The Gram matrix in the precision of the computation, and in f64 the rows of a QR factorisation where the rule may need
+/// one, each with a block of decoded rows and the coefficients of the solver.
+pub fn lane_bytes(rows: usize, cols: usize, method: &Method) -> u64 {
+    let (long, short) = (rows.max(cols), rows.min(cols));
+    let workspace = |height: usize, size: usize| {
+        let block = BLOCK_BYTES.max(size * short);
+        // 256: the largest block of reflectors that faer keeps beside a matrix.
+        (stride(height) as u64 + 256) * (short * size) as u64 + block as u64
+    };
+    let qr = workspace(long.min(2 * short), 8);
+    match (method.precision, method.rule) {
+        (Precision::F64, _) => qr,
+        (Precision::F32, Rule::Peak) => workspace(short, 4) + qr,
+        (Precision::F32, _) => workspace(short, 4),
+    }
+}

@@ -1,0 +1,133 @@
+//! What computes spectra: the interface that hides the hardware.
+//!
+//! A [`Device`] hands out [`Lane`]s. A lane owns all it needs (workspaces, handles, buffers), lives on one thread and
+//! turns batches of matrices of one shape into spectra and fits. Lanes never talk to each other. Concurrency comes from
+//! having several; that is all the [pipeline](crate::pipeline) knows of hardware.
+
+pub mod cpu;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Cast, Checkpoint};
+use crate::error::Result;
+use crate::fit::{Fit, NoFit, Rule};
+use crate::matrices::WeightMatrix;
+use crate::spectrum::Spectrum;
+
+/// The arithmetic in which the Gram matrix is formed and its eigenvalues are computed. Fits are always in f64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Double precision.
+    #[default]
+    F64,
+    /// Single precision. For the peak rule the smallest eigenvalue is still computed in f64, from a QR factorisation.
+    F32,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F64 => "f64",
+            Precision::F32 => "f32",
+        })
+    }
+}
+
+/// What is to be computed for each matrix.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Method {
+    /// How the tail is chosen.
+    pub rule: Rule,
+    /// The arithmetic.
+    pub precision: Precision,
+    /// Rounding of the weights beforehand.
+    pub cast: Cast,
+}
+
+/// The spectrum of a matrix and its fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analysis {
+    /// The eigenvalues.
+    pub spectrum: Spectrum,
+    /// The power law, or why there is none.
+    pub fit: Result<Fit, NoFit>,
+    /// The arithmetic that produced the spectrum, as a word for the reader: `f64` or `f32` (the
+    /// Gram matrix), `+qr` (its smallest eigenvalue from a QR of W in f64), `f64 svd` (all from such a QR).
+    pub precision: &'static str,
+}
+
+/// Why a matrix has no spectrum. The other matrices are not concerned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    /// The file could not be read, or changed while it was read.
+    Unreadable(String),
+    /// An element is NaN or infinite.
+    NonFinite {
+        /// Its row.
+        row: usize,
+        /// Its column.
+        col: usize,
+        /// The rounding that was asked for, which may have caused it.
+        cast: Cast,
+    },
+    /// All elements are zero.
+    AllZero,
+    /// The eigenvalues lie outside the range of f64.
+    OutOfRange,
+    /// The buffers for this matrix cannot be had.
+    OutOfMemory {
+        /// Size of the buffer that was refused.
+        bytes: u64,
+    },
+    /// The solver did not converge, or returned values that cannot be eigenvalues of this matrix.
+    Solver(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Unreadable(cause) => f.write_str(cause),
+            Failure::NonFinite { row, col, cast: Cast::None } => {
+                write!(f, "contains NaN or infinity (first at row {row}, column {col})")
+            }
+            Failure::NonFinite { row, col, cast } => {
+                write!(f, "contains NaN or infinity after the cast to {cast} (first at row {row}, column {col})")
+            }
+            Failure::AllZero => f.write_str("all elements are zero"),
+            Failure::OutOfRange => f.write_str("its eigenvalues lie outside the range of f64"),
+            Failure::OutOfMemory { bytes } => write!(f, "a buffer of {bytes} bytes cannot be allocated"),
+            Failure::Solver(cause) => write!(f, "the eigensolver failed: {cause}"),
+        }
+    }
+}
+
+/// Hardware that computes spectra.
+pub trait Device: Sync {
+    /// What it is, for the provenance: two runs on the same device give the same bytes.
+    fn name(&self) -> String;
+
+    /// The eigensolver, for the provenance.
+    fn solver(&self) -> &'static str;
+
+    /// How many lanes can work at once.
+    fn lanes(&self) -> usize;
+
+    /// How many matrices of this shape a lane takes at once; at least 1.
+    fn batch_size(&self, rows: usize, cols: usize) -> usize;
+
+    /// Sets up a lane, on the thread that will use it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Device`](crate::error::Kind::Device) if the device fails.
+    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint) -> Result<Box<dyn Lane + 'a>>;
+}
+
+/// One worker of a device.
+pub trait Lane {
+    /// Analyses matrices of one shape, and answers in the same order.
+    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Vec<Result<Analysis, Failure>>;
+}

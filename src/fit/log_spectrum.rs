@@ -1,0 +1,91 @@
+//! The logarithms of a spectrum with their suffix sums, from which every candidate's alpha follows in O(1).
+
+use super::{Fit, NoFit, Rule};
+use crate::spectrum::Spectrum;
+
+/// A spectrum prepared for fitting.
+pub(super) struct LogSpectrum<'a> {
+    pub spectrum: &'a Spectrum,
+    /// ln x, ascending; minus infinity for zeros.
+    ln: Vec<f64>,
+    /// suffix[i] = sum of ln x_j over j >= i.
+    suffix: Vec<f64>,
+    /// From here on no eigenvalue is zero within rounding.
+    first: usize,
+}
+
+impl<'a> LogSpectrum<'a> {
+    pub fn new(spectrum: &'a Spectrum) -> Self {
+        let ln: Vec<f64> = spectrum.values().iter().map(|x| x.ln()).collect();
+        let mut suffix = ln.clone();
+        for i in (0..suffix.len() - 1).rev() {
+            suffix[i] += suffix[i + 1];
+        }
+        LogSpectrum { spectrum, ln, suffix, first: spectrum.first_known() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.ln.len()
+    }
+
+    /// The starts that can have an alpha: from the first eigenvalue above the noise to the last but one.
+    pub fn starts(&self) -> std::ops::Range<usize> {
+        self.first..self.len() - 1
+    }
+
+    /// alpha of the tail from `i`, or `None` where it is not > 1 or hidden by rounding.
+    fn alpha(&self, i: usize) -> Option<f64> {
+        let n = (self.len() - i) as f64;
+        let mean_excess = (self.suffix[i] - n * self.ln[i]) / n;
+        // The mean of ln(x_j / x_i) is known no better than x_i is; this also refuses zero and NaN.
+        let known = mean_excess > self.spectrum.relative_error(i).max(8.0 * f64::EPSILON * self.ln[i].abs());
+        known.then(|| 1.0 + 1.0 / mean_excess)
+    }
+
+    /// D of the tail from `i`, or anything larger than `limit` if D is larger than that.
+    fn ks_distance(&self, i: usize, alpha: f64, limit: f64) -> f64 {
+        let n = (self.len() - i) as f64;
+        let mut distance = 0.0_f64;
+        for (j, ln) in self.ln[i..].iter().enumerate() {
+            let fitted = 1.0 - ((1.0 - alpha) * (ln - self.ln[i])).exp();
+            distance = distance.max((fitted - j as f64 / n).abs());
+            if distance > limit {
+                break;
+            }
+        }
+        distance
+    }
+
+    /// The fit of the tail from `i`.
+    pub fn fit_at(&self, i: usize) -> Option<Fit> {
+        self.fit_within(i, f64::INFINITY)
+    }
+
+    /// The fit with the smallest D among `starts`; the smallest index wins a tie.
+    pub fn best(&self, starts: impl Iterator<Item = usize>) -> Option<Fit> {
+        let mut best: Option<Fit> = None;
+        for i in starts {
+            let limit = best.map_or(f64::INFINITY, |best| best.ks_distance);
+            match self.fit_within(i, limit) {
+                Some(fit) if fit.ks_distance < limit => best = Some(fit),
+                _ => {}
+            }
+        }
+        best
+    }
+
+    fn fit_within(&self, i: usize, limit: f64) -> Option<Fit> {
+        let alpha = self.alpha(i)?;
+        Some(Fit {
+            alpha,
+            ks_distance: self.ks_distance(i, alpha, limit),
+            start: i,
+            xmin: self.spectrum.values()[i],
+            tail: self.len() - i,
+        })
+    }
+
+    pub fn rank_deficient(&self, rule: Rule) -> NoFit {
+        NoFit::RankDeficient { rule, rank: self.spectrum.rank(), of: self.len() }
+    }
+}

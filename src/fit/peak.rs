@@ -1,0 +1,55 @@
+//! The peak rule ("fix-finger"): the best start near the peak of the histogram of log10 x (AlphaLoRA, AlphaPruning, FARMS).
+//!
+//! 100 equal bins of log10 x between its minimum and maximum; x_pk is the left edge of the first fullest bin. Candidates
+//! satisfy lo <= x_i <= 1.5 x_pk. The published codes compare with lo = log10(0.95 x_pk), a logarithm among plain
+//! values: a slip that only widens the window. It is reproduced here, so that alphas agree with theirs.
+//!
+//! The histogram starts at the smallest eigenvalue. An error there moves every bin edge and can make alpha jump.
+
+use super::{Fit, LogSpectrum, NoFit, Rule};
+
+const BINS: usize = 100;
+
+pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
+    let x = logs.spectrum.values();
+    if logs.spectrum.relative_error(0) >= 1.0 {
+        return Err(logs.rank_deficient(Rule::Peak));
+    }
+    let peak = histogram_peak(x).ok_or(NoFit::NoTail)?;
+    let (low, high) = ((0.95 * peak).log10(), 1.5 * peak);
+    let candidates = logs.starts().filter(|&i| low <= x[i] && x[i] <= high);
+    logs.best(candidates).ok_or(NoFit::NoTail)
+}
+
+/// The left edge of the first fullest bin; `None` if all values are equal.
+fn histogram_peak(x: &[f64]) -> Option<f64> {
+    let log10: Vec<f64> = x.iter().map(|x| x.log10()).collect();
+    let (min, max) = (log10[0], log10[log10.len() - 1]);
+    let width = max - min;
+    if width <= 0.0 {
+        return None;
+    }
+    let mut counts = [0_usize; BINS];
+    for value in log10 {
+        let bin = ((value - min) / width * BINS as f64) as usize;
+        counts[bin.min(BINS - 1)] += 1;
+    }
+    let fullest = counts.iter().max()?;
+    let bin = counts.iter().position(|count| count == fullest)?;
+    Some(10.0_f64.powf(min + width * bin as f64 / BINS as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::histogram_peak;
+
+    #[test]
+    fn the_first_fullest_bin_wins_and_the_last_is_closed() {
+        // Decades 0 to 2: bins are 0.02 wide. Two values in the bin of 10, two in the last: the first counts.
+        let peak = histogram_peak(&[1.0, 10.1, 10.2, 99.0, 100.0]).unwrap();
+        assert!((peak - 10.0).abs() < 1e-12);
+        let peak = histogram_peak(&[1.0, 10.1, 99.0, 99.5, 100.0]).unwrap();
+        assert!((peak - 10.0_f64.powf(1.98)).abs() < 1e-10);
+        assert_eq!(histogram_peak(&[2.0, 2.0]), None);
+    }
+}

@@ -1,0 +1,206 @@
+//! The stages in order, and matrices through a device in parallel lanes.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::allocate::Budget;
+use crate::checkpoint::Checkpoint;
+use crate::device::{Analysis, Device, Failure, Method};
+use crate::error::{Error, Result};
+use crate::matrices::{Catalog, Selection, WeightMatrix};
+use crate::report::{Input, Options, Provenance, Report};
+use crate::score::{self, LayerScore, MatrixScore};
+
+/// The spectrum and fit of a matrix, or why there are none.
+pub type Outcome = Result<Analysis, Failure>;
+
+/// What is asked of a checkpoint.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Which matrices.
+    pub selection: Selection,
+    /// How they are fitted.
+    pub method: Method,
+    /// What is shared out among the layers.
+    pub budget: Budget,
+}
+
+/// Results, and what is missing from them.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// The results.
+    pub report: Report,
+    /// One for each matrix without an alpha, and one if there is no allocation.
+    pub problems: Vec<Error>,
+}
+
+/// Watches a run, from several threads. `()` watches nothing.
+pub trait Observer: Sync {
+    /// These matrices are going to be analysed.
+    fn planned(&self, matrices: &[WeightMatrix]) {
+        let _ = matrices;
+    }
+
+    /// Work on `matrix` begins.
+    fn started(&self, matrix: &WeightMatrix) {
+        let _ = matrix;
+    }
+
+    /// Work on `matrix` has ended.
+    fn finished(&self, matrix: &WeightMatrix, outcome: &Outcome) {
+        let _ = (matrix, outcome);
+    }
+
+    /// Asked before each batch: true ends the run.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl Observer for () {}
+
+/// Scores a checkpoint on `device`, which must have been set up with the request's method, and allocates the budget.
+///
+/// # Errors
+///
+/// If there is nothing to score, the budget cannot be met whatever the alphas, the device fails, or the observer cancels.
+/// Problems with single matrices are in the result.
+pub fn score(
+    checkpoint: &Checkpoint,
+    request: &Request,
+    device: &dyn Device,
+    observer: &dyn Observer,
+) -> Result<Scored> {
+    let Catalog { matrices, skipped } = Catalog::new(checkpoint, &request.selection);
+    if matrices.is_empty() {
+        return Err(nothing_to_score(checkpoint, &skipped));
+    }
+    request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
+    observer.planned(&matrices);
+    let outcomes = analyze(checkpoint, &matrices, device, observer)?;
+
+    let rows =
+        matrices.iter().zip(&outcomes).map(|(matrix, outcome)| MatrixScore::new(matrix, &request.method, outcome));
+    let rows: Vec<MatrixScore> = rows.collect();
+    let layers = score::layers(&rows);
+    let mut problems: Vec<Error> = matrices
+        .iter()
+        .zip(&outcomes)
+        .zip(&rows)
+        .filter_map(|((matrix, outcome), row)| problem(checkpoint, matrix, outcome, row))
+        .collect();
+    let allocation = allocate(&layers, &request.budget).map_err(|error| problems.push(error)).ok();
+    let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
+    Ok(Scored { report: Report::new(provenance, rows, layers, allocation, skipped), problems })
+}
+
+/// Shares `budget` out among scored layers.
+///
+/// # Errors
+///
+/// If a layer has no alpha (a table without it would not fit the model), or as [`Budget::allocate`].
+pub fn allocate(layers: &[LayerScore], budget: &Budget) -> Result<crate::allocate::Allocation> {
+    let alphas = layers.iter().map(|layer| {
+        layer.alpha.ok_or_else(|| {
+            let cause = format!("no allocation: layer {} has no alpha", layer.layer);
+            Error::usage(cause).hint("leave the layer out with --layers, or try another --rule")
+        })
+    });
+    budget.allocate(&alphas.collect::<Result<Vec<f64>>>()?)
+}
+
+/// The options of a request, for the provenance.
+fn options(request: &Request) -> Options {
+    let patterns = |list: &[regex::Regex]| list.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+    Options {
+        cast: request.method.cast,
+        include: patterns(&request.selection.include),
+        exclude: patterns(&request.selection.exclude),
+        layers: request.selection.layers.as_ref().map(ToString::to_string),
+        budget: request.budget,
+    }
+}
+
+fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[crate::matrices::Skipped]) -> Error {
+    let first = skipped.first().map(|skipped| format!(" (for example `{}`: {})", skipped.tensor, skipped.reason));
+    let cause = format!("none of its {} tensors is a projection matrix{}", skipped.len(), first.unwrap_or_default());
+    Error::input(checkpoint.path(), cause).hint("`htsr inspect` says why each tensor is skipped")
+}
+
+fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
+    let reason = row.reason.as_ref()?;
+    let cause = format!("{reason} (shape [{}, {}], {})", matrix.rows, matrix.cols, matrix.dtype);
+    let error = Error::input(&checkpoint.shards()[matrix.shard].path, cause).tensor(matrix.name());
+    Some(match score::hint(outcome) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
+}
+
+/// Analyses all `matrices` on `device`, the costly ones first; the outcomes are in the order of `matrices`.
+///
+/// # Errors
+///
+/// [`Kind::Interrupted`](crate::error::Kind::Interrupted) if the observer cancelled, or what the device failed with. What
+/// concerns single matrices is in the outcomes.
+pub fn analyze(
+    checkpoint: &Checkpoint,
+    matrices: &[WeightMatrix],
+    device: &dyn Device,
+    observer: &dyn Observer,
+) -> Result<Vec<Outcome>> {
+    let batches = batches(matrices, device);
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; matrices.len()]);
+    let work = || -> Result<()> {
+        let mut lane = device.lane(checkpoint)?;
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if observer.cancelled() {
+                return Err(Error::interrupted());
+            }
+            let members: Vec<&WeightMatrix> = batch.iter().map(|&index| &matrices[index]).collect();
+            members.iter().for_each(|matrix| observer.started(matrix));
+            for (&index, outcome) in batch.iter().zip(lane.analyze(&members)) {
+                observer.finished(&matrices[index], &outcome);
+                lock(&outcomes)[index] = Some(outcome);
+            }
+        }
+        Ok(())
+    };
+    let work = || work().inspect_err(|_| stop.store(true, Ordering::Relaxed));
+
+    let lanes = device.lanes().min(batches.len());
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(work)).collect();
+        let results =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        results.collect::<Vec<_>>().into_iter().collect::<Result<()>>()
+    })?;
+    let outcomes = outcomes.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let unanswered = || Err(Failure::Solver("the device gave no answer".into()));
+    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect())
+}
+
+/// Indices of matrices of one shape, no more than the device takes at once, in order of falling cost.
+fn batches(matrices: &[WeightMatrix], device: &dyn Device) -> Vec<Vec<usize>> {
+    let shape = |index: usize| (matrices[index].rows, matrices[index].cols);
+    let mut order: Vec<usize> = (0..matrices.len()).collect();
+    order.sort_by(|&a, &b| {
+        let cost = |index: usize| matrices[index].flops();
+        cost(b).total_cmp(&cost(a)).then(shape(b).cmp(&shape(a))).then(a.cmp(&b))
+    });
+    let runs = order.chunk_by(|&a, &b| shape(a) == shape(b));
+    let limit = |run: &[usize]| {
+        let (rows, cols) = shape(run[0]);
+        device.batch_size(rows, cols).max(1)
+    };
+    runs.flat_map(|run| run.chunks(limit(run)).map(<[usize]>::to_vec)).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,202 @@
+//! What a checkpoint holds, from its headers alone.
+
+use serde::Serialize;
+
+use super::{Cell, Document, Input, SCHEMA, Table};
+use crate::checkpoint::{Checkpoint, FloatType};
+use crate::device::cpu::lane_bytes;
+use crate::device::{Method, Precision};
+use crate::fit::Rule;
+use crate::matrices::{Catalog, Skipped, WeightMatrix};
+
+/// The results of `inspect`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The checkpoint.
+    pub input: Input,
+    /// Number of layers with at least one matrix.
+    pub layers: usize,
+    /// Matrices that would be scored.
+    pub matrices: Vec<InspectedMatrix>,
+    /// Their size in bytes.
+    pub matrix_bytes: u64,
+    /// Floating-point operations for all spectra.
+    pub flops: f64,
+    /// Rule for which the memory is stated.
+    pub rule: Rule,
+    /// Precision for which the memory is stated.
+    pub precision: Precision,
+    /// Lanes for which the memory is stated.
+    pub lanes: usize,
+    /// Memory in bytes that scoring takes at its peak: lanes times what the largest matrix needs.
+    pub peak_memory_bytes: u64,
+    /// Tensors that would not be scored.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A matrix that would be scored.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedMatrix {
+    /// Full name of the tensor.
+    pub tensor: String,
+    /// Module path above the layers.
+    pub stack: String,
+    /// Number of the layer in its stack.
+    pub layer: u32,
+    /// Module path within the layer.
+    pub role: String,
+    /// Outer dimension.
+    pub rows: usize,
+    /// Inner dimension.
+    pub cols: usize,
+    /// Element type.
+    pub dtype: FloatType,
+    /// Name of the file that holds it.
+    pub shard: String,
+}
+
+impl Inspection {
+    /// Describes `checkpoint` for scoring by `method` in `lanes` lanes.
+    pub fn new(checkpoint: &Checkpoint, catalog: Catalog, method: &Method, lanes: usize) -> Inspection {
+        let input = Input::of(checkpoint);
+        let largest = catalog.matrices.iter().map(|matrix| lane_bytes(matrix.rows, matrix.cols, method)).max();
+        let lanes = lanes.min(catalog.matrices.len());
+        Inspection {
+            schema: SCHEMA,
+            layers: catalog.matrices.chunk_by(WeightMatrix::same_layer).count(),
+            matrix_bytes: catalog.matrices.iter().map(|matrix| matrix.tensor.bytes).sum(),
+            flops: catalog.matrices.iter().map(|matrix| matrix.flops()).sum(),
+            rule: method.rule,
+            precision: method.precision,
+            lanes,
+            peak_memory_bytes: largest.unwrap_or(0).saturating_mul(lanes as u64),
+            matrices: catalog
+                .matrices
+                .into_iter()
+                .map(|matrix| InspectedMatrix {
+                    shard: input.files[matrix.shard].name.clone(),
+                    tensor: matrix.tensor.name,
+                    stack: matrix.stack,
+                    layer: matrix.layer,
+                    role: matrix.role,
+                    rows: matrix.rows,
+                    cols: matrix.cols,
+                    dtype: matrix.dtype,
+                })
+                .collect(),
+            input,
+            skipped: catalog.skipped,
+        }
+    }
+
+    /// One row per stack, role, shape and type.
+    pub fn by_role(&self) -> Document<'_, Inspection> {
+        let mut groups: Vec<(&InspectedMatrix, Vec<u32>, usize)> = Vec::new();
+        for matrix in &self.matrices {
+            let key = |m: &InspectedMatrix| (m.stack.clone(), m.role.clone(), m.rows, m.cols, m.dtype);
+            match groups.iter_mut().find(|(first, ..)| key(first) == key(matrix)) {
+                Some((_, layers, count)) => {
+                    layers.push(matrix.layer);
+                    *count += 1;
+                }
+                None => groups.push((matrix, vec![matrix.layer], 1)),
+            }
+        }
+        let rows = groups.into_iter().map(|(matrix, layers, count)| {
+            vec![
+                Cell::Text(matrix.stack.clone()),
+                Cell::Text(matrix.role.clone()),
+                Cell::Whole(matrix.rows as u64),
+                Cell::Whole(matrix.cols as u64),
+                Cell::Text(matrix.dtype.to_string()),
+                Cell::Whole(count as u64),
+                Cell::Text(ranges(&layers)),
+            ]
+        });
+        let names = ["stack", "role", "rows", "cols", "dtype", "matrices", "layers"];
+        let table = Table { columns: names.map(|name| (name, true)).to_vec(), rows: rows.collect() };
+        Document { table, footer: self.footer(), json: self }
+    }
+
+    /// One row per matrix and, below, per skipped tensor.
+    pub fn by_matrix(&self) -> Document<'_, Inspection> {
+        let matrices = self.matrices.iter().map(|matrix| {
+            vec![
+                Cell::Text(matrix.tensor.clone()),
+                Cell::Text(matrix.stack.clone()),
+                Cell::Whole(matrix.layer.into()),
+                Cell::Text(matrix.role.clone()),
+                Cell::Whole(matrix.rows as u64),
+                Cell::Whole(matrix.cols as u64),
+                Cell::Text(matrix.dtype.to_string()),
+                Cell::Text(matrix.shard.clone()),
+                Cell::Missing,
+            ]
+        });
+        let skipped = self.skipped.iter().map(|skipped| {
+            let mut row = vec![Cell::Missing; 9];
+            row[0] = Cell::Text(skipped.tensor.clone());
+            row[8] = Cell::Text(skipped.reason.clone());
+            row
+        });
+        let names = ["tensor", "stack", "layer", "role", "rows", "cols", "dtype", "shard", "skipped"];
+        let table = Table { columns: names.map(|name| (name, true)).to_vec(), rows: matrices.chain(skipped).collect() };
+        Document { table, footer: self.footer(), json: self }
+    }
+
+    fn memory(&self) -> String {
+        let Inspection { lanes, precision, rule, .. } = self;
+        let s = if *lanes == 1 { "" } else { "s" };
+        format!("{} at the peak ({lanes} lane{s}, {precision}, {rule} rule)", bytes(self.peak_memory_bytes))
+    }
+
+    fn footer(&self) -> Vec<(&'static str, String)> {
+        let mut reasons: Vec<(&str, usize)> = Vec::new();
+        for Skipped { reason, .. } in &self.skipped {
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, count)) => *count += 1,
+                None => reasons.push((reason, 1)),
+            }
+        }
+        let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let (files, skipped) = (self.input.files.len(), self.skipped.len());
+        let mut footer = vec![
+            ("checkpoint", format!("{} in {files} file{}", bytes(self.input.bytes), if files == 1 { "" } else { "s" })),
+            ("layers", self.layers.to_string()),
+            ("matrices", format!("{}, {}", self.matrices.len(), bytes(self.matrix_bytes))),
+            ("work", format!("{:.3e} floating-point operations", self.flops)),
+            ("memory", self.memory()),
+        ];
+        if skipped > 0 {
+            footer.push(("skipped", format!("{skipped}: {}", reasons.join(", "))));
+        }
+        footer
+    }
+}
+
+/// 0,1,2,5 -> `0-2,5`.
+fn ranges(layers: &[u32]) -> String {
+    let mut layers = layers.to_vec();
+    layers.sort_unstable();
+    layers.dedup();
+    let runs = layers.chunk_by(|a, b| a + 1 == *b).map(|run| match run {
+        [only] => only.to_string(),
+        [first, .., last] => format!("{first}-{last}"),
+        [] => String::new(),
+    });
+    runs.collect::<Vec<_>>().join(",")
+}
+
+/// A size in decimal units, as disks are labelled.
+fn bytes(count: u64) -> String {
+    let units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} bytes") } else { format!("{value:.3} {}", units[unit]) }
+}

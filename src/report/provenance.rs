@@ -1,0 +1,120 @@
+//! Where a result comes from: the code, the device, the options and the input. No clock and no thread count: the same
+//! input, device and version give the same bytes.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::allocate::Budget;
+use crate::checkpoint::{Cast, Checkpoint};
+use crate::device::{Device, Method, Precision};
+use crate::fit::Rule;
+
+/// Where a result comes from. What a source does not know (a CSV of alphas has no device) is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of `htsr`.
+    pub version: String,
+    /// Its git commit, or `unknown`.
+    pub commit: String,
+    /// The device that computed the spectra.
+    pub device: Option<String>,
+    /// The eigensolver.
+    pub solver: Option<String>,
+    /// The precision asked for; each matrix states the one it ended with.
+    pub precision: Option<Precision>,
+    /// The rule that chose the tails.
+    pub rule: Option<Rule>,
+    /// The other options.
+    pub options: Options,
+    /// What was scored.
+    pub input: Input,
+}
+
+/// Options that change the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Rounding of the weights before the computation.
+    pub cast: Cast,
+    /// Patterns of names that were scored; empty for all.
+    pub include: Vec<String>,
+    /// Patterns of names that were not.
+    pub exclude: Vec<String>,
+    /// Layers that were scored, as they were written; null for all.
+    pub layers: Option<String>,
+    /// The budget of experts.
+    #[serde(flatten)]
+    pub budget: Budget,
+}
+
+/// A checkpoint, or a file of scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// As it was given.
+    pub path: String,
+    /// Size of all files.
+    pub bytes: u64,
+    /// SHA-256 of all file names, sizes and header digests: it identifies the layout, not the weights.
+    pub headers_sha256: Option<String>,
+    /// The files, in order.
+    pub files: Vec<InputFile>,
+}
+
+/// A file of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Its name, without the folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its header.
+    pub header_sha256: String,
+}
+
+impl Provenance {
+    /// The provenance of scores that `device` computed by `method`.
+    pub fn of_scores(device: &dyn Device, method: &Method, options: Options, input: Input) -> Provenance {
+        Provenance {
+            device: Some(device.name()),
+            solver: Some(device.solver().to_owned()),
+            precision: Some(method.precision),
+            rule: Some(method.rule),
+            ..Provenance::of_alphas(options, input)
+        }
+    }
+
+    /// The provenance of alphas that somebody else computed.
+    pub fn of_alphas(options: Options, input: Input) -> Provenance {
+        Provenance {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: env!("HTSR_COMMIT").to_owned(),
+            device: None,
+            solver: None,
+            precision: None,
+            rule: None,
+            options,
+            input,
+        }
+    }
+}
+
+impl Input {
+    /// Describes an opened checkpoint.
+    pub fn of(checkpoint: &Checkpoint) -> Input {
+        let file = |shard: &crate::checkpoint::Shard| InputFile {
+            name: shard.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            bytes: shard.bytes,
+            header_sha256: shard.header_sha256.clone(),
+        };
+        let files: Vec<InputFile> = checkpoint.shards().iter().map(file).collect();
+        let mut digest = Sha256::new();
+        for InputFile { name, bytes, header_sha256 } in &files {
+            digest.update(format!("{name} {bytes} {header_sha256}\n"));
+        }
+        Input {
+            path: checkpoint.path().display().to_string(),
+            bytes: checkpoint.bytes(),
+            headers_sha256: Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            files,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! From fits to scores: one row per matrix, one alpha per layer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::FloatType;
+use crate::device::{Failure, Method};
+use crate::fit::{NoFit, Rule};
+use crate::matrices::WeightMatrix;
+use crate::pipeline::Outcome;
+use crate::spectrum::Spectrum;
+
+/// Whether a matrix has an alpha.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It has.
+    Ok,
+    /// It has not; `reason` says why, and its layer's mean leaves it out.
+    Failed,
+}
+
+/// One scored matrix: a row of the results (schema 1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatrixScore {
+    /// Full name of the tensor.
+    pub tensor: String,
+    /// Module path above the layers.
+    pub stack: String,
+    /// Number of the layer in its stack.
+    pub layer: u32,
+    /// Module path within the layer.
+    pub role: String,
+    /// Outer dimension.
+    pub rows: usize,
+    /// Inner dimension.
+    pub cols: usize,
+    /// Element type in the file.
+    pub dtype: FloatType,
+    /// The rule that chose the tail.
+    pub rule: Rule,
+    /// The exponent of the power law.
+    pub alpha: Option<f64>,
+    /// The Kolmogorov-Smirnov distance D of the fit.
+    pub ks_distance: Option<f64>,
+    /// The smallest eigenvalue in the tail.
+    pub xmin: Option<f64>,
+    /// Number of eigenvalues in the tail.
+    pub tail: Option<usize>,
+    /// Number of eigenvalues.
+    pub eigenvalues: usize,
+    /// The smallest eigenvalue.
+    pub lambda_min: Option<f64>,
+    /// The largest eigenvalue.
+    pub lambda_max: Option<f64>,
+    /// Sum of the eigenvalues.
+    pub trace: Option<f64>,
+    /// The arithmetic that produced the eigenvalues.
+    pub precision: String,
+    /// Whether there is an alpha.
+    pub status: Status,
+    /// Why there is none.
+    pub reason: Option<String>,
+    /// What limits the accuracy of an alpha that there is.
+    pub note: Option<String>,
+}
+
+impl MatrixScore {
+    /// The row for `matrix`.
+    pub fn new(matrix: &WeightMatrix, method: &Method, outcome: &Outcome) -> MatrixScore {
+        let analysis = outcome.as_ref().ok();
+        let spectrum = analysis.map(|analysis| &analysis.spectrum);
+        let fit = analysis.and_then(|analysis| analysis.fit.as_ref().ok());
+        let reason = match outcome {
+            Err(failure) => Some(failure.to_string()),
+            Ok(analysis) => analysis.fit.as_ref().err().map(NoFit::to_string),
+        };
+        MatrixScore {
+            tensor: matrix.name().to_owned(),
+            stack: matrix.stack.clone(),
+            layer: matrix.layer,
+            role: matrix.role.clone(),
+            rows: matrix.rows,
+            cols: matrix.cols,
+            dtype: matrix.dtype,
+            rule: method.rule,
+            alpha: fit.map(|fit| fit.alpha),
+            ks_distance: fit.map(|fit| fit.ks_distance),
+            xmin: fit.map(|fit| fit.xmin),
+            tail: fit.map(|fit| fit.tail),
+            eigenvalues: matrix.eigenvalues(),
+            lambda_min: spectrum.map(Spectrum::smallest),
+            lambda_max: spectrum.map(Spectrum::largest),
+            trace: spectrum.map(Spectrum::trace),
+            precision: analysis.map_or(method.precision.to_string(), |analysis| analysis.precision.to_owned()),
+            status: if fit.is_some() { Status::Ok } else { Status::Failed },
+            reason,
+            note: fit.and(spectrum).and_then(|spectrum| accuracy_note(spectrum, method.rule)),
+        }
+    }
+}
+
+/// Says so where the smallest eigenvalue is not known well enough to fix the bins of the peak rule.
+fn accuracy_note(spectrum: &Spectrum, rule: Rule) -> Option<String> {
+    let error = spectrum.relative_error(0);
+    (rule == Rule::Peak && error > Rule::PEAK_TOLERANCE).then(|| {
+        format!("the smallest eigenvalue is known only to {error:.0e}, too coarse to fix the bins of the peak rule")
+    })
+}
+
+/// A hint for a matrix without an alpha.
+pub fn hint(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Ok(analysis) => match analysis.fit.as_ref().err()? {
+            NoFit::RankDeficient { .. } if analysis.precision == "f32" => {
+                Some("--precision f64 resolves smaller eigenvalues")
+            }
+            NoFit::TooFew(_) => Some("leave it out with --exclude"),
+            NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("--rule median or ks may still fit its tail"),
+            NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
+            NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
+        },
+        Err(failure) => Some(match failure {
+            Failure::Unreadable(_) => "score it again when nothing writes to the file",
+            Failure::NonFinite { cast: crate::checkpoint::Cast::None, .. } => {
+                "the weights are damaged, or training diverged"
+            }
+            Failure::NonFinite { .. } => "score it without --cast",
+            Failure::AllZero => "leave it out with --exclude if it is not used",
+            Failure::OutOfRange => "rescale the weights",
+            Failure::OutOfMemory { .. } => "use fewer --threads",
+            Failure::Solver(_) => "please report this matrix as a bug",
+        }),
+    }
+}
+
+/// The mean alpha of a layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerScore {
+    /// Module path above the layers.
+    pub stack: String,
+    /// Number of the layer in its stack.
+    pub layer: u32,
+    /// Unweighted mean of the alphas of its matrices; `None` if none has one.
+    pub alpha: Option<f64>,
+    /// Number of matrices in the mean.
+    pub matrices: usize,
+}
+
+/// The layers, in order of stack and number, of matrices in that order.
+///
+/// The score of a layer is the unweighted mean of alpha over its matrices (AlphaLoRA, arXiv 2410.10054, section 3).
+pub fn layers(matrices: &[MatrixScore]) -> Vec<LayerScore> {
+    let of_one_layer = |a: &MatrixScore, b: &MatrixScore| a.stack == b.stack && a.layer == b.layer;
+    let mean = |group: &[MatrixScore]| {
+        let alphas: Vec<f64> = group.iter().filter_map(|matrix| matrix.alpha).collect();
+        LayerScore {
+            stack: group[0].stack.clone(),
+            layer: group[0].layer,
+            alpha: (!alphas.is_empty()).then(|| alphas.iter().sum::<f64>() / alphas.len() as f64),
+            matrices: alphas.len(),
+        }
+    };
+    matrices.chunk_by(of_one_layer).map(mean).collect()
+}
