@@ -7,7 +7,7 @@ use crate::allocate::Budget;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Analysis, Device, Failure, Method};
 use crate::error::{Error, Result};
-use crate::matrices::{Catalog, Selection, WeightMatrix};
+use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::report::{Input, Options, Provenance, Report};
 use crate::score::{self, LayerScore, MatrixScore};
 
@@ -121,10 +121,12 @@ fn options(request: &Request) -> Options {
     }
 }
 
-fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[crate::matrices::Skipped]) -> Error {
-    let first = skipped.first().map(|skipped| format!(" (for example `{}`: {})", skipped.tensor, skipped.reason));
-    let cause = format!("none of its {} tensors is a projection matrix{}", skipped.len(), first.unwrap_or_default());
-    Error::input(checkpoint.path(), cause).hint("`htsr inspect` says why each tensor is skipped")
+fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
+    let cause = match skipped.len() {
+        0 => "it holds no tensor".to_owned(),
+        count => format!("none of its {count} tensors is a projection matrix to score: {}", summarize(skipped)),
+    };
+    Error::input(checkpoint.path(), cause).hint("`htsr inspect --by tensor` says why each tensor is skipped")
 }
 
 fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {

@@ -91,14 +91,14 @@ impl Spectrum {
     }
 
     /// Replaces the smallest eigenvalue by the square of `singular_value`, which a solver with unit roundoff `epsilon`
-    /// computed from the matrix itself.
-    pub fn with_smallest(mut self, singular_value: f64, epsilon: f64) -> Self {
+    /// computed from the matrix itself, by an iteration that leaves the square with the relative error `iteration`.
+    pub fn with_smallest(mut self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
         let delta = growth(self.len()) * epsilon * self.largest().sqrt();
         let smallest = singular_value * singular_value;
         // Whatever the noise has put below the smallest eigenvalue is at least as large as that.
         self.values.iter_mut().for_each(|x| *x = x.max(smallest));
         self.values[0] = smallest;
-        self.smallest = Some(2.0 * delta / singular_value);
+        self.smallest = Some(2.0 * delta / singular_value + iteration);
         self
     }
 
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_refined_smallest_value_lifts_the_noise_above_it() {
         let spectrum = Spectrum::from_gram(vec![0.0, 1e-18, 1.0], 1.0, f64::EPSILON).unwrap();
-        let spectrum = spectrum.with_smallest(1e-7, f64::EPSILON);
+        let spectrum = spectrum.with_smallest(1e-7, f64::EPSILON, 1e-8);
         assert_eq!(spectrum.values()[..2], [1e-7 * 1e-7, 1e-7 * 1e-7]);
         assert!(spectrum.relative_error(0) < 1e-6);
     }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use faer::{Mat, Par};
 use half::bf16;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -64,7 +63,8 @@ impl Model {
             let views = tensors.iter().map(|tensor| Ok((&tensor.name, tensor.view()?)));
             let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>().map_err(io::Error::other)?;
             let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-            safetensors::serialize_to_file(views, Some(metadata), &folder.join(name)).map_err(io::Error::other)?;
+            let bytes = safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)?;
+            std::fs::write(folder.join(name), bytes)?;
             if !written(shard + 1, shards) {
                 return Ok(());
             }
@@ -82,7 +82,7 @@ impl Model {
             for (index, (role, rows, cols)) in self.matrices().into_iter().enumerate() {
                 let matrix = power_law_matrix(rows, cols, self.planted_alpha(layer), (layer * 7 + index) as u64);
                 let name = format!("model.layers.{layer}.{role}.weight");
-                tensors.push(Tensor::new(name, &[rows, cols], (0..rows * cols).map(|i| matrix[(i / cols, i % cols)])));
+                tensors.push(Tensor::new(name, &[rows, cols], matrix.into_iter()));
             }
             for norm in ["input_layernorm", "post_attention_layernorm"] {
                 tensors.push(Tensor::constant(&format!("model.layers.{layer}.{norm}.weight"), &[self.hidden]));
@@ -118,38 +118,53 @@ impl Tensor {
     }
 }
 
-/// A random rows x cols matrix whose squared singular values are the quantiles of a power law with exponent `alpha`, scaled
-/// so that its elements have the standard deviation 0.02.
-pub fn power_law_matrix(rows: usize, cols: usize, alpha: f64, seed: u64) -> Mat<f64> {
-    let (long, short) = (rows.max(cols), rows.min(cols));
+/// A random matrix whose squared singular values are the quantiles of a power law with exponent `alpha`, scaled so that its
+/// elements have the standard deviation 0.02. Row-major, rows x cols.
+fn power_law_matrix(rows: usize, cols: usize, alpha: f64, seed: u64) -> Vec<f64> {
+    let short = rows.min(cols);
     let quantile = |k: usize| (1.0 - (k as f64 + 0.5) / short as f64).powf(-1.0 / (alpha - 1.0));
     let eigenvalues: Vec<f64> = (0..short).map(quantile).collect();
     let scale = (rows * cols) as f64 * 0.02 * 0.02 / eigenvalues.iter().sum::<f64>();
-    matrix_with_spectrum(long, &eigenvalues.iter().map(|x| x * scale).collect::<Vec<_>>(), seed, rows < cols)
+    matrix_with_singular_values(rows, cols, &eigenvalues.iter().map(|x| (x * scale).sqrt()).collect::<Vec<_>>(), seed)
 }
 
-/// A random long x short matrix, or its transpose, whose Gram matrix has the given eigenvalues.
-fn matrix_with_spectrum(long: usize, eigenvalues: &[f64], seed: u64, transpose: bool) -> Mat<f64> {
+/// A random matrix with the given singular values, one per row or column, whichever are fewer. Row-major, rows x cols.
+pub fn matrix_with_singular_values(rows: usize, cols: usize, singular_values: &[f64], seed: u64) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let short = eigenvalues.len();
-    let mut left = orthonormal(long, short, &mut rng);
-    let right = orthonormal(short, short, &mut rng);
-    for (j, x) in eigenvalues.iter().enumerate() {
-        left.col_mut(j).iter_mut().for_each(|element| *element *= x.sqrt());
+    let (long, short) = (rows.max(cols), rows.min(cols));
+    let mut right = vec![0.0; short * short];
+    for (i, &value) in singular_values.iter().enumerate() {
+        right[i * short + i] = value;
     }
-    let mut product = Mat::zeros(long, short);
-    faer::linalg::matmul::matmul(
-        product.as_mut(),
-        faer::Accum::Replace,
-        left.as_ref(),
-        right.transpose(),
-        1.0,
-        Par::Seq,
-    );
-    if transpose { product.transpose().to_owned() } else { product }
+    mix_rows(&mut right, short, &mut rng);
+    let mut tall = transposed(&right, short, short);
+    tall.resize(long * short, 0.0);
+    mix_rows(&mut tall, short, &mut rng);
+    if rows >= cols { tall } else { transposed(&tall, long, short) }
 }
 
-/// rows x cols with orthonormal columns, in random directions.
-fn orthonormal(rows: usize, cols: usize, rng: &mut fastrand::Rng) -> Mat<f64> {
-    Mat::from_fn(rows, cols, |_, _| rng.f64() - 0.5).qr().compute_thin_Q()
+/// Rotates random pairs of rows, of `width` elements, by random angles until every row holds a part of every other: an
+/// orthogonal transformation in O(rows width log rows).
+fn mix_rows(matrix: &mut [f64], width: usize, rng: &mut fastrand::Rng) {
+    let mut order: Vec<usize> = (0..matrix.len() / width).collect();
+    let rounds = 2 * (order.len().ilog2() + 1);
+    for _ in 0..rounds {
+        rng.shuffle(&mut order);
+        for pair in order.chunks_exact(2) {
+            let (sin, cos) = (std::f64::consts::TAU * rng.f64()).sin_cos();
+            let (upper, lower) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
+            let (head, tail) = matrix.split_at_mut(lower * width);
+            for (x, y) in head[upper * width..][..width].iter_mut().zip(&mut tail[..width]) {
+                (*x, *y) = (cos * *x - sin * *y, sin * *x + cos * *y);
+            }
+        }
+    }
+}
+
+fn transposed(matrix: &[f64], rows: usize, cols: usize) -> Vec<f64> {
+    let mut result = Vec::with_capacity(matrix.len());
+    for j in 0..cols {
+        result.extend((0..rows).map(|i| matrix[i * cols + j]));
+    }
+    result
 }

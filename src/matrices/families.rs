@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Where a matrix belongs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub stack: String,
     pub layer: u32,
@@ -37,8 +37,16 @@ const FAMILIES: &[(&str, &str)] = &[
     (r"h\.#", r"attn\.(?:attention\.)?(?:[qkv]|out)_proj"),
     // Falcon, BLOOM
     (r"h\.#", r"(?:self_attention|attn)\.(?:query_key_value|dense)|mlp\.dense_(?:h_to_4h|4h_to_h)"),
-    // T5, UL2: the blocks are numbered, and the sub-layers within a block are too
-    (r"block\.#\.layer\.\d+", r"(?:SelfAttention|EncDecAttention)\.[qkvo]|DenseReluDense\.(?:wi|wi_[01]|wo)"),
+    // XLNet
+    (r"layer\.#", r"ff\.layer_[12]"),
+    // T5, LongT5, Switch: the blocks are numbered, and the sub-layers within a block are too
+    (
+        r"block\.#\.layer\.\d+",
+        r"(?:\w*SelfAttention|EncDecAttention)\.[qkvo]|(?:DenseReluDense|mlp)\.(?:wi|wi_[01]|wo)",
+    ),
+    (r"block\.#\.layer\.\d+", r"mlp\.experts\.expert_\d+\.(?:wi|wi_[01]|wo)"),
+    // DBRX
+    (r"blocks\.#", r"norm_attn_norm\.attn\.(?:Wqkv|out_proj)"),
     // ViT, Swin and others as timm names them
     (r"blocks\.#", r"attn\.(?:qkv|proj)|mlp\.fc[12]"),
 ];
@@ -52,9 +60,10 @@ static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     FAMILIES.iter().map(|&family| Regex::new(&pattern(family)).expect("constant pattern")).collect()
 });
 
-/// The place of a tensor that a known family uses.
+/// The place of a tensor that a known family uses, wrapped by PEFT or not.
 pub(super) fn place(name: &str) -> Option<Place> {
-    let captures = PATTERNS.iter().find_map(|pattern| pattern.captures(name))?;
+    let name = name.replace(".base_layer.", ".");
+    let captures = PATTERNS.iter().find_map(|pattern| pattern.captures(&name))?;
     Some(Place {
         stack: captures.name("stack").map_or(String::new(), |stack| stack.as_str().to_owned()),
         layer: captures["layer"].parse().ok()?,
@@ -63,16 +72,23 @@ pub(super) fn place(name: &str) -> Option<Place> {
 }
 
 /// The place of a tensor by the general shape of its name: the last number after a word for layers, and the last element
-/// of the path as the role.
+/// of the path as the role. Of two numbers in a row, as in `blocks.2.4`, the first is a stage and belongs to the stack.
 pub(super) fn generic_place(name: &str) -> Option<Place> {
     static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
-        let pattern = r"^(?:(?<stack>.*)[._])?(?:layers?|h|blocks?|blk)[._](?<layer>\d+)\.(?<path>.+)$";
-        Regex::new(pattern).expect("constant pattern")
+        let container = "(?:layers?|h|(?:res)?blocks?|blk)";
+        let pattern = format!(
+            r"^(?:(?<stack>.*)[._])?(?<container>{container})[._](?:(?<stage>\d+)\.)?(?<layer>\d+)\.(?<path>.+)$"
+        );
+        Regex::new(&pattern).expect("constant pattern")
     });
     let captures = PATTERN.captures(name)?;
     let path = captures["path"].strip_suffix(".weight").unwrap_or(&captures["path"]);
+    let mut stack: Vec<&str> = captures.name("stack").into_iter().map(|stack| stack.as_str()).collect();
+    if let Some(stage) = captures.name("stage") {
+        stack.extend([&captures["container"], stage.as_str()]);
+    }
     Some(Place {
-        stack: captures.name("stack").map_or(String::new(), |stack| stack.as_str().to_owned()),
+        stack: stack.join("."),
         layer: captures["layer"].parse().ok()?,
         role: path.rsplit('.').next().unwrap_or(path).to_owned(),
     })
@@ -80,8 +96,8 @@ pub(super) fn generic_place(name: &str) -> Option<Place> {
 
 /// `experts.3.up_proj` -> `experts.up_proj`: the same role in every expert.
 fn without_numbers(role: &str) -> String {
-    let words = role.split('.').filter(|word| !word.bytes().all(|byte| byte.is_ascii_digit()));
-    words.collect::<Vec<_>>().join(".")
+    let is_number = |word: &str| word.trim_start_matches("expert_").bytes().all(|byte| byte.is_ascii_digit());
+    role.split('.').filter(|word| !is_number(word)).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]
@@ -126,6 +142,11 @@ mod tests {
             ("vit.encoder.layer.2.attention.attention.key.weight", "vit.encoder", 2, "attention.attention.key"),
             ("decoder.block.3.layer.1.EncDecAttention.q.weight", "decoder", 3, "EncDecAttention.q"),
             ("encoder.block.10.layer.1.DenseReluDense.wi_0.weight", "encoder", 10, "DenseReluDense.wi_0"),
+            ("encoder.block.3.layer.0.LocalSelfAttention.q.weight", "encoder", 3, "LocalSelfAttention.q"),
+            ("encoder.block.3.layer.1.mlp.experts.expert_0.wi.weight", "encoder", 3, "mlp.experts.wi"),
+            ("transformer.layer.3.ff.layer_1.weight", "transformer", 3, "ff.layer_1"),
+            ("transformer.blocks.3.norm_attn_norm.attn.Wqkv.weight", "transformer", 3, "norm_attn_norm.attn.Wqkv"),
+            ("model.layers.3.self_attn.qkv_proj.base_layer.weight", "model", 3, "self_attn.qkv_proj"),
             ("blocks.9.attn.qkv.weight", "", 9, "attn.qkv"),
         ] {
             assert_eq!(known(name), (stack.into(), layer, role.into()), "{name}");
@@ -154,6 +175,10 @@ mod tests {
         assert_eq!(place, Place { stack: String::new(), layer: 4, role: "attn_q".into() });
         let place = generic_place("encoder.layers.encoder_layer_2.self_attention.in_proj_weight").unwrap();
         assert_eq!(place, Place { stack: "encoder.layers.encoder".into(), layer: 2, role: "in_proj_weight".into() });
+        let place = generic_place("segformer.encoder.block.2.4.mixer.dense.weight").unwrap();
+        assert_eq!(place, Place { stack: "segformer.encoder.block.2".into(), layer: 4, role: "dense".into() });
+        let place = generic_place("visual.transformer.resblocks.3.attn.in_proj_weight").unwrap();
+        assert_eq!(place, Place { stack: "visual.transformer".into(), layer: 3, role: "in_proj_weight".into() });
         assert_eq!(generic_place("conv.0.weight"), None);
     }
 }

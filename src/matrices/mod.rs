@@ -84,6 +84,19 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// Counts skipped tensors by reason, the most frequent first: `49 bias, 12 normalization`.
+pub fn summarize(skipped: &[Skipped]) -> String {
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for Skipped { reason, .. } in skipped {
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    reasons.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
+}
+
 /// All tensors of a checkpoint, sorted out.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -117,8 +130,9 @@ impl Catalog {
 /// A matrix, or the reason why `tensor` is none.
 fn classify(tensor: &TensorInfo, shard: usize) -> Result<WeightMatrix, String> {
     let known = families::place(&tensor.name);
+    let place = known.as_ref().cloned().or_else(|| families::generic_place(&tensor.name));
     if known.is_none()
-        && let Some(reason) = skip::by_name(&tensor.name, tensor.shape.len())
+        && let Some(reason) = skip::by_name(&tensor.name, place.is_some(), tensor.shape.len())
     {
         return Err(reason.into());
     }
@@ -127,7 +141,6 @@ fn classify(tensor: &TensorInfo, shard: usize) -> Result<WeightMatrix, String> {
         Dtype::Integer(name) => return Err(format!("integer tensor ({name})")),
         Dtype::Other(name) => return Err(format!("dtype {name} is not supported")),
     };
-    let place = known.or_else(|| families::generic_place(&tensor.name));
     let Some(place) = place else { return Err("outside the numbered layers".into()) };
     let &[rows, cols] = tensor.shape.as_slice() else {
         return Err(format!("{}-dimensional, not a matrix", tensor.shape.len()));

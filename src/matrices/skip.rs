@@ -1,49 +1,68 @@
 //! Reasons for which a tensor that no family knows is not a projection matrix.
+//!
+//! Outside the numbered layers any word of the path may give the reason; within a layer only the module itself and its
+//! parameter do, because modules are named after their neighbours too (DBRX keeps its attention in `norm_attn_norm`).
 
 /// A reason by name and number of dimensions, or `None` if nothing speaks against the tensor.
-pub(super) fn by_name(name: &str, dimensions: usize) -> Option<&'static str> {
+pub(super) fn by_name(name: &str, in_layer: bool, dimensions: usize) -> Option<&'static str> {
     let words: Vec<&str> = name.split('.').collect();
-    let last = *words.last().unwrap_or(&name);
-    let any = |test: &dyn Fn(&str) -> bool| words.iter().any(|word| test(word));
+    let last = words[words.len() - 1];
+    let module = &words[words.len().saturating_sub(2)..];
+    let any = |test: fn(&str) -> bool| words.iter().any(|word| test(word));
+    let near = |test: fn(&str) -> bool| if in_layer { module } else { &words[..] }.iter().any(|word| test(word));
 
-    if any(&|word| {
+    if any(|word| {
         word.starts_with("rotary") || word.contains("inv_freq") || matches!(word, "cos_cached" | "sin_cached")
     }) {
-        return Some("rotary cache");
+        Some("rotary cache")
+    } else if any(|word| ["lora_", "hada_w", "ia3_"].iter().any(|part| word.contains(part))) {
+        Some("adapter factor")
+    } else if any(is_position_bias) {
+        Some("position bias")
+    } else if near(|word| word.contains("embed") || matches!(word, "wte" | "wpe" | "shared")) {
+        Some("embedding")
+    } else if matches!(last, "scales" | "scale" | "absmax" | "quant_map" | "SCB") || last.contains("_scale") {
+        Some("scale factor")
+    } else if last.contains("quant_state") {
+        Some("quantization state")
+    } else if last.contains("bias") {
+        Some(if dimensions > 2 { "causal mask" } else { "bias" })
+    } else if near(|word| {
+        word.to_lowercase().contains("norm") || word.starts_with("ln_") || matches!(word, "ln1" | "ln2")
+    }) {
+        Some("normalization")
+    } else if any(|word| word.contains("router") || word.ends_with("expert_gate")) || is_moe_gate(&words) {
+        Some("router")
+    } else if near(is_head) || (!in_layer && words.contains(&"proj_out")) {
+        Some("head")
+    } else if last.starts_with("time_") || last == "A_log" || words.contains(&"altup") {
+        Some("mixing coefficients")
+    } else if dimensions < 2 {
+        Some("one-dimensional")
+    } else if words.contains(&"experts") && (dimensions > 2 || words.contains(&"mlp") && last != "weight") {
+        Some("stacked experts")
+    } else {
+        None
     }
-    if any(&|word| word.contains("lora_") || word == "lora_magnitude_vector") {
-        return Some("LoRA adapter factor");
-    }
-    if any(&|word| word.contains("embed") || matches!(word, "wte" | "wpe" | "shared" | "relative_attention_bias")) {
-        return Some("embedding");
-    }
-    if matches!(last, "scales" | "absmax" | "quant_map" | "SCB")
-        || last.contains("_scale")
-        || last.contains("quant_state")
-    {
-        return Some("quantization constant");
-    }
-    if last.contains("bias") {
-        return Some(if dimensions > 2 { "causal mask" } else { "bias" });
-    }
-    if any(&|word| word.contains("norm") || word.starts_with("ln_") || matches!(word, "ln1" | "ln2" | "LayerNorm")) {
-        return Some("normalization");
-    }
-    if any(&|word| word.contains("router") || word.ends_with("expert_gate"))
-        || matches!(words.as_slice(), [.., "mlp" | "block_sparse_moe" | "moe" | "feed_forward", "gate", "weight"])
-    {
-        return Some("router");
-    }
-    let head = |word: &str| {
-        word.ends_with("head") || matches!(word, "classifier" | "score" | "pooler" | "qa_outputs" | "cls" | "proj_out")
+}
+
+fn is_position_bias(word: &str) -> bool {
+    ["relative_attention_bias", "rel_pos", "position_bias", "relative_position"].iter().any(|part| word.contains(part))
+}
+
+fn is_head(word: &str) -> bool {
+    let projection = matches!(word, "q_head" | "k_head" | "v_head" | "o_head");
+    let head = word.ends_with("head") || word.ends_with("predictor");
+    head && !projection || matches!(word, "classifier" | "score" | "pooler" | "qa_outputs" | "cls")
+}
+
+/// `mlp.gate.weight` and its like choose experts; `experts.3.gate.weight` and `attention.gate.weight` do not.
+fn is_moe_gate(words: &[&str]) -> bool {
+    let [.., before, parent, "gate", _] = words else {
+        return matches!(words, [.., "gate", "wg", "weight"]);
     };
-    if any(&head) {
-        return Some("head");
-    }
-    if dimensions < 2 {
-        return Some("one-dimensional");
-    }
-    None
+    let layer_itself = parent.bytes().all(|byte| byte.is_ascii_digit()) && *before != "experts";
+    layer_itself || matches!(*parent, "mlp" | "block_sparse_moe" | "moe" | "feed_forward" | "ffn" | "mixer")
 }
 
 #[cfg(test)]
@@ -52,29 +71,52 @@ mod tests {
 
     #[test]
     fn reasons_are_the_right_ones() {
-        for (name, dimensions, reason) in [
-            ("model.embed_tokens.weight", 2, Some("embedding")),
-            ("embeddings.word_embeddings.weight", 2, Some("embedding")),
-            ("wte.weight", 2, Some("embedding")),
-            ("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 2, Some("embedding")),
-            ("lm_head.weight", 2, Some("head")),
-            ("pooler.dense.weight", 2, Some("head")),
-            ("model.norm.weight", 1, Some("normalization")),
-            ("encoder.layer.0.attention.output.LayerNorm.weight", 1, Some("normalization")),
-            ("h.0.ln_1.weight", 1, Some("normalization")),
-            ("h.0.attn.c_attn.bias", 1, Some("bias")),
-            ("h.0.attn.bias", 4, Some("causal mask")),
-            ("model.layers.0.mlp.gate.weight", 2, Some("router")),
-            ("model.layers.0.mlp.shared_expert_gate.weight", 2, Some("router")),
-            ("model.layers.0.block_sparse_moe.gate.weight", 2, Some("router")),
-            ("model.layers.0.self_attn.rotary_emb.inv_freq", 1, Some("rotary cache")),
-            ("model.layers.0.self_attn.q_proj.weight_scale_inv", 2, Some("quantization constant")),
-            ("model.layers.0.self_attn.q_proj.scales", 2, Some("quantization constant")),
-            ("base_model.model.layers.0.self_attn.q_proj.lora_A.weight", 2, Some("LoRA adapter factor")),
-            ("layers.0.gamma", 1, Some("one-dimensional")),
-            ("layers.0.mixer.in_proj.weight", 2, None),
+        for (name, in_layer, dimensions, reason) in [
+            ("model.embed_tokens.weight", false, 2, Some("embedding")),
+            ("embeddings.word_embeddings.weight", false, 2, Some("embedding")),
+            ("wte.weight", false, 2, Some("embedding")),
+            ("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", true, 2, Some("position bias")),
+            ("encoder.layers.2.attention.self.continuous_position_bias_mlp.0.weight", true, 2, Some("position bias")),
+            ("vision_encoder.layers.3.attn.rel_pos_h", true, 2, Some("position bias")),
+            ("audio_embed.encoders.0.self_attn.linear_q.weight", true, 2, None),
+            ("lm_head.weight", false, 2, Some("head")),
+            ("proj_out.weight", false, 2, Some("head")),
+            ("single_transformer_blocks.3.proj_out.weight", true, 2, None),
+            ("funnel.encoder.blocks.0.1.attention.q_head.weight", true, 2, None),
+            ("bbox_predictor.layers.0.weight", true, 2, None),
+            ("pooler.dense.weight", false, 2, Some("head")),
+            ("model.norm.weight", false, 1, Some("normalization")),
+            ("encoder.layer.0.attention.output.LayerNorm.weight", true, 1, Some("normalization")),
+            ("model.layers.0.self_attn.q_norm.weight", true, 2, Some("normalization")),
+            ("transformer.blocks.3.norm_attn_norm.attn.Wqkv.weight", true, 2, None),
+            ("transformer.blocks.3.norm_attn_norm.norm_1.weight", true, 1, Some("normalization")),
+            ("transformer.blocks.3.ffn.experts.mlp.w1", true, 2, Some("stacked experts")),
+            ("model.layers.3.mlp.experts.gate_up_proj", true, 3, Some("stacked experts")),
+            ("model.layers.3.mlp.experts.gate_up_proj_bias", true, 2, Some("bias")),
+            ("h.0.ln_1.weight", true, 1, Some("normalization")),
+            ("h.0.attn.c_attn.bias", true, 1, Some("bias")),
+            ("h.0.attn.bias", true, 4, Some("causal mask")),
+            ("model.layers.0.mlp.gate.weight", true, 2, Some("router")),
+            ("model.layers.0.mlp.gate.wg.weight", true, 2, Some("router")),
+            ("layers.3.ffn.gate.weight", true, 2, Some("router")),
+            ("layers.3.gate.weight", true, 2, Some("router")),
+            ("backbone.layers.3.mixer.gate.weight", true, 2, Some("router")),
+            ("model.layers.0.mlp.shared_expert_gate.weight", true, 2, Some("router")),
+            ("model.layers.0.block_sparse_moe.gate.weight", true, 2, Some("router")),
+            ("model.layers.3.block_sparse_moe.experts.5.gate.weight", true, 2, None),
+            ("rwkv.blocks.3.attention.gate.weight", true, 2, None),
+            ("rwkv.blocks.3.attention.time_faaaa", true, 2, Some("mixing coefficients")),
+            ("backbone.layers.3.mixer.A_log", true, 2, Some("mixing coefficients")),
+            ("model.layers.3.altup.prediction_coefs.weight", true, 2, Some("mixing coefficients")),
+            ("model.layers.0.self_attn.rotary_emb.inv_freq", true, 1, Some("rotary cache")),
+            ("model.layers.0.self_attn.q_proj.weight_scale_inv", true, 2, Some("scale factor")),
+            ("model.layers.0.self_attn.q_proj.scales", true, 2, Some("scale factor")),
+            ("layers.3.attn.wo_a.scale", true, 2, Some("scale factor")),
+            ("base_model.model.layers.0.self_attn.q_proj.lora_A.weight", true, 2, Some("adapter factor")),
+            ("layers.0.gamma", true, 1, Some("one-dimensional")),
+            ("layers.0.mixer.in_proj.weight", true, 2, None),
         ] {
-            assert_eq!(by_name(name, dimensions), reason, "{name}");
+            assert_eq!(by_name(name, in_layer, dimensions), reason, "{name}");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::checkpoint::{Checkpoint, FloatType};
 use crate::device::cpu::lane_bytes;
 use crate::device::{Method, Precision};
 use crate::fit::Rule;
-use crate::matrices::{Catalog, Skipped, WeightMatrix};
+use crate::matrices::{Catalog, Skipped, WeightMatrix, summarize};
 
 /// The results of `inspect`.
 #[derive(Debug, Clone, Serialize)]
@@ -153,14 +153,6 @@ impl Inspection {
     }
 
     fn footer(&self) -> Vec<(&'static str, String)> {
-        let mut reasons: Vec<(&str, usize)> = Vec::new();
-        for Skipped { reason, .. } in &self.skipped {
-            match reasons.iter_mut().find(|(known, _)| known == reason) {
-                Some((_, count)) => *count += 1,
-                None => reasons.push((reason, 1)),
-            }
-        }
-        let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         let (files, skipped) = (self.input.files.len(), self.skipped.len());
         let mut footer = vec![
             ("checkpoint", format!("{} in {files} file{}", bytes(self.input.bytes), if files == 1 { "" } else { "s" })),
@@ -170,7 +162,7 @@ impl Inspection {
             ("memory", self.memory()),
         ];
         if skipped > 0 {
-            footer.push(("skipped", format!("{skipped}: {}", reasons.join(", "))));
+            footer.push(("skipped", format!("{skipped}: {}", summarize(&self.skipped))));
         }
         footer
     }

@@ -2,49 +2,35 @@
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
-use faer::linalg::evd::{EvdError, tridiag, tridiagonal_self_adjoint_evd};
+use faer::linalg::evd::tridiag;
 use faer::linalg::svd::{ComputeSvdVectors, SvdError, svd, svd_scratch};
-use faer::linalg::temp_mat_scratch;
 use faer::traits::RealField;
 use faer::{Mat, MatMut, MatRef, Par};
 
+use super::sturm;
 use crate::device::Failure;
 
-/// All eigenvalues of a symmetric matrix, given its lower half, which is destroyed.
+/// All eigenvalues of a symmetric matrix, ascending, given its lower half, which is destroyed.
 ///
-/// Householder tridiagonalisation in place, then the implicit QR algorithm: backward stable, so every eigenvalue has an
-/// absolute error of a few epsilon times the largest (Golub and Van Loan, section 8.3).
-pub(super) fn eigenvalues<T: RealField>(mut matrix: MatMut<'_, T>) -> Result<Vec<T>, Failure> {
+/// Householder tridiagonalisation in place, in the precision of the matrix, then bisection in f64. Both are backward
+/// stable, so every eigenvalue has an absolute error of a few epsilon times the largest (Golub and Van Loan, section 8.3).
+pub(super) fn eigenvalues<T: RealField>(mut matrix: MatMut<'_, T>) -> Result<Vec<f64>, Failure>
+where
+    f64: From<T>,
+{
     let n = matrix.nrows();
-    let mut scratch = buffer(StackReq::any_of(&[
-        tridiag::tridiag_in_place_scratch::<T>(n, Par::Seq, Default::default()),
-        temp_mat_scratch::<T>(n, 1).array(2),
-    ]))?;
+    let mut scratch = buffer(tridiag::tridiag_in_place_scratch::<T>(n, Par::Seq, Default::default()))?;
     // Blocks of reflectors would serve eigenvectors; one row suffices for the values.
-    let mut reflectors = Mat::<T>::zeros(1, n.saturating_sub(1));
+    let mut reflectors = Mat::<T>::zeros(1, n - 1);
     let stack = MemStack::new(&mut scratch);
     tridiag::tridiag_in_place(matrix.as_mut(), reflectors.as_mut(), Par::Seq, stack, Default::default());
 
-    let mut diagonal = Diag::<T>::zeros(n);
-    let mut subdiagonal = Diag::<T>::zeros(n);
-    for i in 0..n {
-        diagonal[i] = matrix[(i, i)].clone();
-        if i + 1 < n {
-            subdiagonal[i] = matrix[(i + 1, i)].clone();
-        }
+    let diagonal: Vec<f64> = (0..n).map(|i| f64::from(matrix[(i, i)].clone())).collect();
+    let subdiagonal: Vec<f64> = (1..n).map(|i| f64::from(matrix[(i, i - 1)].clone())).collect();
+    if diagonal.iter().chain(&subdiagonal).any(|entry| !entry.is_finite()) {
+        return Err(Failure::Solver("the tridiagonalisation gave NaN or infinity".into()));
     }
-    let mut values = Diag::<T>::zeros(n);
-    tridiagonal_self_adjoint_evd(
-        diagonal.as_ref(),
-        subdiagonal.as_ref(),
-        values.as_mut(),
-        None,
-        Par::Seq,
-        stack,
-        Default::default(),
-    )
-    .map_err(|EvdError::NoConvergence| no_convergence())?;
-    Ok(values.column_vector().iter().cloned().collect())
+    Ok(sturm::eigenvalues(&diagonal, &subdiagonal))
 }
 
 /// All singular values of an upper triangular matrix, descending; what lies below its diagonal is ignored.
@@ -58,14 +44,10 @@ pub(super) fn singular_values(triangle: MatRef<'_, f64>) -> Result<Vec<f64>, Fai
     let upper = Mat::from_fn(n, n, |i, j| if i <= j { triangle[(i, j)] } else { 0.0 });
     let mut values = Diag::<f64>::zeros(n);
     svd(upper.as_ref(), values.as_mut(), None, None, Par::Seq, MemStack::new(&mut scratch), Default::default())
-        .map_err(|SvdError::NoConvergence| no_convergence())?;
+        .map_err(|SvdError::NoConvergence| Failure::Solver("the QR iteration did not converge".into()))?;
     Ok(values.column_vector().iter().copied().collect())
 }
 
 fn buffer(request: StackReq) -> Result<MemBuffer, Failure> {
     MemBuffer::try_new(request).map_err(|_| Failure::OutOfMemory { bytes: request.size_bytes() as u64 })
-}
-
-fn no_convergence() -> Failure {
-    Failure::Solver("the QR iteration did not converge".into())
 }

@@ -11,6 +11,9 @@ use faer::{Col, Mat, MatRef, Par, Side};
 const MAX_STEPS: usize = 300;
 /// Relative change of the result, over [`CHECK_EVERY`] steps, at which it counts as converged.
 const CONVERGED: f64 = 1e-10;
+/// Bound on the relative error of the squared result that is due to stopping there: where convergence is slow, the change
+/// over a few steps is less than what is still to come.
+pub(super) const RELATIVE_ERROR: f64 = 1e-8;
 const CHECK_EVERY: usize = 6;
 
 /// The smallest singular value of the upper triangle of `r`; 0 if it is singular; `None` without convergence.

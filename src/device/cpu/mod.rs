@@ -9,6 +9,7 @@ mod gram;
 mod lanczos;
 mod memory;
 mod qr;
+mod sturm;
 
 use faer::traits::RealField;
 use faer::{MatMut, MatRef};
@@ -154,7 +155,7 @@ impl CpuLane<'_> {
         }
         let r = self.double.triangle(view, exponent)?;
         if needs_smallest && let Some(singular_value) = lanczos::smallest_singular_value(r) {
-            let refined = spectrum.clone().with_smallest(singular_value, f64::EPSILON);
+            let refined = spectrum.clone().with_smallest(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
             // If even the smallest singular value is zero within rounding, the others do not matter to the peak rule.
             if !needs_others || refined.relative_error(0) >= 1.0 {
                 return Ok((refined, "f64+qr"));
@@ -180,7 +181,7 @@ impl CpuLane<'_> {
             Some(smallest) => smallest,
             None => eigen::singular_values(r)?.into_iter().fold(f64::INFINITY, f64::min),
         };
-        Ok((spectrum.with_smallest(smallest, f64::EPSILON), "f32+qr"))
+        Ok((spectrum.with_smallest(smallest, f64::EPSILON, lanczos::RELATIVE_ERROR), "f32+qr"))
     }
 
     fn needs_smallest(&self, spectrum: &Spectrum) -> bool {
@@ -218,7 +219,7 @@ impl<T: RealField + Element> Workspace<T> {
         gram::lower(view, power_of_two(-exponent), gram.as_mut(), &mut self.block)?;
         let trace = (0..n).map(|i| f64::from(gram[(i, i)])).sum();
         let values = eigen::eigenvalues(gram)?;
-        Ok(Spectrum::from_gram(values.into_iter().map(f64::from).collect(), trace, epsilon)?)
+        Ok(Spectrum::from_gram(values, trace, epsilon)?)
     }
 }
 

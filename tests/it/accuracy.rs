@@ -1,0 +1,115 @@
+//! Spectra against known ones, where rounding hurts: the error bounds hold, and so does alpha.
+
+use htsr::checkpoint::{Cast, Checkpoint};
+use htsr::device::cpu::Cpu;
+use htsr::device::{Analysis, Device, Method, Precision};
+use htsr::fit::{Rule, fit};
+use htsr::matrices::{Catalog, Selection};
+use htsr::spectrum::Spectrum;
+use htsr::synthetic::matrix_with_singular_values;
+
+use crate::support::{Tensor, folder, projection, save};
+
+/// Analyses a matrix of rows x cols through a file.
+fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Precision) -> Analysis {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::f64(&[rows, cols], values))]);
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let catalog = Catalog::new(&checkpoint, &Selection::default());
+    let device = Cpu::new(Method { rule, precision, cast: Cast::None }, 1);
+    device.lane(&checkpoint).unwrap().analyze(&[&catalog.matrices[0]]).pop().unwrap().unwrap()
+}
+
+/// Singular values, ascending, of a kind that is hard in its own way.
+fn spectra(n: usize) -> Vec<(&'static str, Vec<f64>)> {
+    let step = |i: usize| i as f64 / (n - 1) as f64;
+    let spread = |decades: f64| (0..n).map(|i| 10.0_f64.powf(-decades * (1.0 - step(i)))).collect::<Vec<_>>();
+    let pareto =
+        |alpha: f64| (0..n).map(|k| (1.0 - (k as f64 + 0.5) / n as f64).powf(-0.5 / (alpha - 1.0))).collect::<Vec<_>>();
+    let mut one_tiny = pareto(3.0);
+    one_tiny[0] = 1e-6;
+    let mut giant = pareto(3.0);
+    giant[n - 1] = 1e4;
+    let clusters = (0..n).map(|i| 1.0 + (i * 4 / n) as f64).collect();
+    vec![
+        ("narrow", spread(0.3)),
+        ("4 decades", spread(4.0)),
+        ("7 decades", spread(7.0)),
+        ("heavy tail", pareto(1.8)),
+        ("light tail", pareto(6.0)),
+        ("one tiny", one_tiny),
+        ("one giant", giant),
+        ("clusters", clusters),
+    ]
+}
+
+#[test]
+fn every_eigenvalue_is_within_its_stated_error() {
+    for (n, long) in [(8, 8), (9, 31), (33, 33), (64, 200), (131, 131), (257, 300)] {
+        for (name, singular_values) in spectra(n) {
+            for transpose in [false, true] {
+                let (rows, cols) = if transpose { (n, long) } else { (long, n) };
+                let matrix = matrix_with_singular_values(rows, cols, &singular_values, n as u64);
+                for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+                    for precision in [Precision::F64, Precision::F32] {
+                        let Analysis { spectrum, precision, .. } = analyze(rows, cols, &matrix, rule, precision);
+                        for (index, (&x, s)) in spectrum.values().iter().zip(&singular_values).enumerate() {
+                            let bound = spectrum.relative_error(index);
+                            let error = (x - s * s).abs();
+                            let case = format!("{name}, {rows} x {cols}, {rule}, {precision}, index {index}");
+                            assert!(bound >= 1.0 || error <= bound * x, "{case}: {x:e} for {:e}", s * s);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn alpha_is_that_of_the_exact_spectrum() {
+    for (n, long) in [(40, 40), (131, 131), (131, 400), (300, 300)] {
+        for (name, singular_values) in spectra(n) {
+            if name == "clusters" {
+                continue; // equal eigenvalues: alpha hangs on which copy starts the tail
+            }
+            let squares: Vec<f64> = singular_values.iter().map(|s| s * s).collect();
+            let exact = Spectrum::from_singular_values(&singular_values, squares.iter().sum(), f64::EPSILON).unwrap();
+            let matrix = matrix_with_singular_values(long, n, &singular_values, 3);
+            for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+                let Ok(expected) = fit(&exact, rule) else { continue };
+                let analysis = analyze(long, n, &matrix, rule, Precision::F64);
+                let got = analysis.fit.unwrap();
+                let case = format!("{name}, {long} x {n}, {rule}, {}", analysis.precision);
+                assert!((got.alpha / expected.alpha - 1.0).abs() < 1e-6, "{case}: {got:?} {expected:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn scaling_by_powers_of_two_changes_nothing_but_the_scale() {
+    let matrix = matrix_with_singular_values(48, 32, &spectra(32)[3].1, 5);
+    let plain = analyze(48, 32, &matrix, Rule::Ks, Precision::F64);
+    for exponent in [-400, -60, 7, 300] {
+        let factor = 2.0_f64.powi(exponent);
+        let scaled: Vec<f64> = matrix.iter().map(|x| x * factor).collect();
+        let scaled = analyze(48, 32, &scaled, Rule::Ks, Precision::F64);
+        let expected: Vec<f64> = plain.spectrum.values().iter().map(|x| x * factor * factor).collect();
+        assert_eq!(scaled.spectrum.values(), expected);
+        let (a, b) = (scaled.fit.unwrap().alpha, plain.fit.as_ref().unwrap().alpha);
+        assert!((a / b - 1.0).abs() < 1e-11);
+    }
+}
+
+#[test]
+fn blocks_of_rows_and_stacked_triangles_agree_with_one_block() {
+    // 11 times as long as wide: five triangles are stacked in turn for the smallest singular value.
+    let singular_values: Vec<f64> = (0..96).map(|i| 10.0_f64.powf(i as f64 / 95.0 * 6.0 - 6.0)).collect();
+    for (rows, cols) in [(96 * 11 + 5, 96), (96, 96 * 11 + 5)] {
+        let matrix = matrix_with_singular_values(rows, cols, &singular_values, 8);
+        let analysis = analyze(rows, cols, &matrix, Rule::Peak, Precision::F64);
+        assert_eq!(analysis.precision, "f64+qr");
+        assert!((analysis.spectrum.smallest() / 1e-12 - 1.0).abs() < 1e-7);
+    }
+}

@@ -1,0 +1,149 @@
+//! `htsr allocate`: published allocations from published alphas, and files that cannot be used.
+
+use std::fmt::Write;
+use std::fs;
+
+use crate::support::{data, folder, htsr, save, small_model};
+
+#[test]
+fn every_published_llama_allocation_to_the_expert() {
+    let folder = folder();
+    let reference = data("llama_allocations.json");
+    let models = reference["models"].as_object().unwrap();
+    assert_eq!(models.len(), 7);
+    for (model, expected) in models {
+        let mut csv = String::from("layer,alpha\n");
+        for (layer, alpha) in expected["layer_alpha"].as_array().unwrap().iter().enumerate() {
+            writeln!(csv, "{layer},{alpha}").unwrap();
+        }
+        let path = folder.path().join(format!("{model}.csv"));
+        fs::write(&path, csv).unwrap();
+        let (total, beta) = (expected["T"].to_string(), expected["beta"].to_string());
+        let arguments = ["allocate", path.to_str().unwrap(), "--experts", &total, "--beta", &beta, "--format", "json"];
+        let result = htsr(arguments).succeeds().json();
+        assert_eq!(result["allocation"]["experts"], expected["experts_compat"], "{model}");
+    }
+}
+
+#[test]
+fn a_saved_json_allocates_as_the_score_did() {
+    let folder = folder();
+    let model = save(folder.path(), "model.safetensors", small_model());
+    let scores = folder.path().join("scores.json");
+    let (model, scores) = (model.to_str().unwrap(), scores.to_str().unwrap());
+    htsr(["score", model, "--experts", "20", "-o", scores]).succeeds();
+    let saved: serde_json::Value = serde_json::from_slice(&fs::read(scores).unwrap()).unwrap();
+    let again = htsr(["allocate", scores, "--experts", "20", "--format", "json"]).succeeds().json();
+    assert_eq!(again, saved);
+    let other = htsr(["allocate", scores, "--experts", "31", "--beta", "1", "--format", "json"]).succeeds().json();
+    assert_eq!(other["matrices"], saved["matrices"]);
+    assert_eq!(other["allocation"]["total"], 31);
+    assert_eq!(other["provenance"]["options"]["beta"], 1.0);
+    let sum: u64 = other["allocation"]["experts"].as_array().unwrap().iter().map(|e| e.as_u64().unwrap()).sum();
+    assert_eq!(sum, 31);
+}
+
+#[test]
+fn a_csv_of_scores_can_be_allocated_again() {
+    let folder = folder();
+    let model = save(folder.path(), "model.safetensors", small_model());
+    let scores = folder.path().join("scores.csv");
+    htsr(["score", model.to_str().unwrap(), "-o", scores.to_str().unwrap()]).succeeds();
+    let again = htsr(["allocate", scores.to_str().unwrap(), "--format", "csv"]).succeeds().stdout.clone();
+    let column = |text: &str, column: usize| -> Vec<String> {
+        text.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().to_owned()).collect()
+    };
+    let saved = fs::read_to_string(&scores).unwrap();
+    for index in 0..6 {
+        assert_eq!(column(&saved, index), column(&again, index));
+    }
+}
+
+#[test]
+fn largest_remainder_keeps_its_bounds() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    fs::write(&path, "layer,alpha\n0,1.2\n1,3\n2,9\n").unwrap();
+    let run = |extra: &[&str]| {
+        let mut arguments = vec!["allocate", path.to_str().unwrap(), "--experts", "12", "--format", "json"];
+        arguments.extend(["--rounding", "largest-remainder"]);
+        arguments.extend(extra);
+        htsr(arguments).succeeds().json()["allocation"]["experts"].to_string()
+    };
+    assert_eq!(run(&[]), "[1,1,10]");
+    assert_eq!(run(&["--min-experts", "0"]), "[0,1,11]");
+    assert_eq!(run(&["--max-experts", "6"]), "[1,5,6]");
+    assert_eq!(run(&["--min-experts", "2", "--max-experts", "7"]), "[2,3,7]");
+}
+
+#[test]
+fn zero_experts_are_warned_of() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    fs::write(&path, "layer,alpha\n0,1.2\n1,9\n").unwrap();
+    let run = htsr(["allocate", path.to_str().unwrap(), "--experts", "8"]);
+    run.succeeds();
+    assert!(run.stderr.contains("no expert for layer 0") && run.stderr.contains("largest-remainder"), "{}", run.stderr);
+}
+
+#[test]
+fn unusable_scores() {
+    let folder = folder();
+    for (content, fragments) in [
+        ("", vec!["no column `layer`"]),
+        ("layer,beta\n0,1\n", vec!["no column `alpha`", "hint:"]),
+        ("layer,alpha,colour\n0,1,red\n", vec!["unknown column `colour`", "known columns are stack, layer"]),
+        ("layer,alpha\n", vec!["holds no layer"]),
+        ("layer,alpha\nfirst,2\n", vec!["row that cannot be read"]),
+        ("layer,alpha\n0,2\n0,3\n", vec!["layer 0 stands twice"]),
+        ("layer,alpha\n0,\n", vec!["layer 0 has no alpha"]),
+        ("layer,alpha\n0,NaN\n", vec!["alpha NaN", "positive numbers"]),
+        ("layer,alpha\n0,-2\n", vec!["alpha -2"]),
+        ("layer,alpha\n0,inf\n", vec!["alpha inf"]),
+        ("{", vec!["not a JSON of `htsr`"]),
+        ("{\"schema\": 9}", vec!["schema 9", "reads schema 1"]),
+        ("{\"schema\": 1}", vec!["not a complete result"]),
+    ] {
+        let path = folder.path().join("scores");
+        fs::write(&path, content).unwrap();
+        let run = htsr(["allocate", path.to_str().unwrap()]);
+        run.fails(3, &fragments).fails(3, &[path.to_str().unwrap(), "\nhint: "]);
+        assert_eq!(run.stdout, "");
+    }
+    htsr(["allocate", "/no/such/file"]).fails(3, &["/no/such/file: cannot be read", "hint: "]);
+}
+
+#[test]
+fn budgets_that_cannot_be_met() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    let csv: String = (0..10).map(|layer| format!("{layer},2\n")).collect();
+    fs::write(&path, format!("layer,alpha\n{csv}")).unwrap();
+    for (options, fragments) in [
+        (vec!["--experts", "0"], vec!["0 is not in 1.."]),
+        (vec!["--beta", "NaN"], vec!["not a finite number", "hint: "]),
+        (vec!["--beta", "-1"], vec!["not a finite number", "hint: "]),
+        (vec!["--beta", "inf"], vec!["not a finite number"]),
+        (vec!["--min-experts", "2"], vec!["no meaning under the reference rounding", "hint: add --rounding"]),
+        (vec!["--experts", "6"], vec!["-3 experts", "hint: use --rounding largest-remainder"]),
+        (
+            vec!["--rounding", "largest-remainder", "--experts", "9"],
+            vec!["9 experts are too few for 10 layers with at least 1 each", "hint: raise --experts to 10"],
+        ),
+        (
+            vec!["--rounding", "largest-remainder", "--experts", "41", "--max-experts", "4"],
+            vec!["41 experts are too many for 10 layers with at most 4 each", "hint: lower --experts to 40"],
+        ),
+        (
+            vec!["--rounding", "largest-remainder", "--min-experts", "5", "--max-experts", "4"],
+            vec!["the minimum of 5", "hint: "],
+        ),
+        (vec!["--beta", "1e6"], vec!["out of range", "hint: use a smaller --beta"]),
+    ] {
+        let mut arguments = vec!["allocate", path.to_str().unwrap()];
+        arguments.extend(options);
+        let run = htsr(arguments);
+        run.fails(2, &fragments);
+        assert_eq!(run.stdout, "");
+    }
+}

@@ -1,0 +1,206 @@
+//! The command line as a user meets it.
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::support::{Tensor, command, folder, htsr, projection, save, small_model};
+
+#[test]
+fn a_table_of_layers_with_the_lists_for_mola() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let run = htsr(["score", path.to_str().unwrap(), "--experts", "9"]);
+    run.succeeds();
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "layer  alpha  matrices  experts  top_k");
+    assert!(lines[1].starts_with("    0  ") && lines[2].starts_with("    1  "));
+    assert_eq!(lines[3], "");
+    let list = |line: &str, label: &str| -> Vec<u32> {
+        let numbers = line.strip_prefix(label).unwrap().trim();
+        numbers.split(',').map(|number| number.parse().unwrap()).collect()
+    };
+    assert_eq!(list(lines[4], "number_experts").iter().sum::<u32>(), 9);
+    assert_eq!(list(lines[5], "top_k").len(), 2);
+    assert!(run.stdout.contains("peak rule, f64, faer on cpu"));
+    assert!(run.stderr.contains("4 matrices in 2 layers scored in"));
+}
+
+#[test]
+fn the_json_is_schema_1() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let result = htsr(["score", path.to_str().unwrap(), "--format", "json"]).succeeds().json();
+    let keys = |value: &serde_json::Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let has = |value: &serde_json::Value, expected: &str| {
+        let keys = keys(value);
+        for name in expected.split_whitespace() {
+            assert!(keys.iter().any(|key| key == name), "{name} is not in {keys:?}");
+        }
+    };
+    assert_eq!(result["schema"], 1);
+    has(&result, "provenance matrices layers allocation skipped");
+    has(&result["provenance"], "version commit device solver precision rule options input");
+    has(&result["provenance"]["input"], "path bytes files headers_sha256");
+    has(&result["matrices"][0], "tensor stack layer role rows cols dtype rule alpha ks_distance xmin tail eigenvalues");
+    has(&result["matrices"][0], "lambda_min lambda_max trace precision status reason");
+    has(&result["layers"][0], "stack layer alpha matrices experts top_k");
+    has(&result["allocation"], "rule total beta rounding experts top_k");
+    has(&result["skipped"][0], "tensor reason");
+    let row = &result["matrices"][0];
+    assert_eq!(row["tensor"], projection(0, 'o'));
+    assert_eq!((&row["stack"], &row["layer"], &row["role"]), (&"model".into(), &0.into(), &"self_attn.o_proj".into()));
+    assert_eq!((&row["rows"], &row["dtype"], &row["status"]), (&24.into(), &"BF16".into(), &"ok".into()));
+    assert_eq!(result["allocation"]["rule"], "alphalora");
+    assert_eq!(result["allocation"]["total"], 160);
+}
+
+#[test]
+fn csv_and_markdown_by_layer_and_by_matrix() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let run = |format: &str, by: &str| {
+        htsr(["score", path.to_str().unwrap(), "--format", format, "--by", by, "-q"]).succeeds().stdout.clone()
+    };
+    let layers = run("csv", "layer");
+    assert!(layers.starts_with("stack,layer,alpha,matrices,experts,top_k,rule,precision,total,beta,rounding,device"));
+    assert_eq!(layers.lines().count(), 3);
+    let matrices = run("csv", "matrix");
+    assert!(matrices.starts_with("tensor,stack,layer,role,rows,cols,dtype,rule,alpha,ks_distance,xmin,tail"));
+    assert_eq!(matrices.lines().count(), 5);
+    assert!(
+        run("md", "layer").starts_with("| layer | alpha | matrices | experts | top_k |\n|--:|--:|--:|--:|--:|\n| 0 |")
+    );
+    assert!(run("table", "matrix").starts_with("tensor "));
+}
+
+#[test]
+fn the_extension_of_the_output_chooses_the_format() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    for (name, start) in [("a.json", "{"), ("a.csv", "stack,"), ("a.md", "| layer"), ("a.txt", "layer ")] {
+        let output = folder.path().join(name);
+        let run = htsr(["score", path.to_str().unwrap(), "-o", output.to_str().unwrap()]);
+        assert_eq!(run.succeeds().stdout, "");
+        assert!(run.stderr.contains("wrote "));
+        assert!(fs::read_to_string(&output).unwrap().starts_with(start), "{name}");
+    }
+    let output = folder.path().join("results");
+    htsr(["score", path.to_str().unwrap(), "--format", "csv", "-o", output.to_str().unwrap()]).succeeds();
+    assert!(fs::read_to_string(&output).unwrap().starts_with("stack,"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6, "no temporary file is left");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_keeps_links_devices_and_the_umask() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let (real, link) = (folder.path().join("real.json"), folder.path().join("link.json"));
+    fs::write(&real, "old").unwrap();
+    symlink(&real, &link).unwrap();
+    htsr(["score", path.to_str().unwrap(), "-o", link.to_str().unwrap()]).succeeds();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().starts_with('{'));
+    let ordinary = folder.path().join("ordinary");
+    fs::write(&ordinary, "").unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&real), mode(&ordinary));
+    let run = htsr(["score", path.to_str().unwrap(), "--format", "json", "-o", "/dev/stdout"]);
+    assert!(run.succeeds().stdout.starts_with('{'));
+}
+
+#[test]
+fn selections() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let run = |options: &[&str]| {
+        let mut arguments = vec!["score", path.to_str().unwrap(), "--format", "json"];
+        arguments.extend(options);
+        let result = htsr(arguments).succeeds().json();
+        let names = result["matrices"].as_array().unwrap().iter().map(|row| row["tensor"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), result["skipped"].as_array().unwrap().len())
+    };
+    assert_eq!(run(&["--include", "q_proj"]), (vec![projection(0, 'q'), projection(1, 'q')], 4));
+    assert_eq!(run(&["--exclude", r"layers\.0\."]), (vec![projection(1, 'o'), projection(1, 'q')], 4));
+    assert_eq!(run(&["--layers", "1"]), (vec![projection(1, 'o'), projection(1, 'q')], 4));
+    assert_eq!(run(&["--layers", "0-5", "--include", "o_proj", "--exclude", "1"]), (vec![projection(0, 'o')], 5));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    for arguments in [["inspect", path.to_str().unwrap()], ["score", path.to_str().unwrap()]] {
+        let mut child =
+            command().args(arguments).arg("--quiet").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    }
+}
+
+#[test]
+fn quiet_and_verbose() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    assert_eq!(htsr(["score", path.to_str().unwrap(), "--quiet"]).succeeds().stderr, "");
+    let run = htsr(["score", path.to_str().unwrap(), "--verbose"]);
+    assert!(run.stderr.contains("model.layers.1.self_attn.q_proj.weight [24, 24]: alpha "), "{}", run.stderr);
+    assert!(run.stderr.contains("skipped model.norm.weight: normalization"), "{}", run.stderr);
+    assert!(!run.stderr.contains('\u{1b}'), "no colours and no bars where there is no terminal");
+}
+
+#[test]
+fn a_file_a_folder_and_an_index_are_the_same_checkpoint() {
+    let folder = folder();
+    let tensor = || [(projection(0, 'q'), Tensor::random(16, 24, 1))];
+    let file = save(folder.path(), "model-1.safetensors", tensor());
+    let index = folder.path().join("model.safetensors.index.json");
+    fs::write(&index, format!(r#"{{"weight_map":{{"{}":"model-1.safetensors"}}}}"#, projection(0, 'q'))).unwrap();
+    let matrices = |path: &std::path::Path| {
+        htsr(["score", path.to_str().unwrap(), "--format", "json"]).succeeds().json()["matrices"].clone()
+    };
+    assert_eq!(matrices(&file), matrices(folder.path()));
+    assert_eq!(matrices(&file), matrices(&index));
+}
+
+#[test]
+fn the_demo_measures_what_it_planted() {
+    let result = htsr(["demo", "--format", "json", "--layers", "5", "--hidden", "128"]).succeeds().json();
+    let (layers, planted) = (result["layers"].as_array().unwrap(), result["planted"].as_array().unwrap());
+    assert_eq!((layers.len(), planted.len()), (5, 5));
+    for (layer, planted) in layers.iter().zip(planted) {
+        let (alpha, planted) = (layer["alpha"].as_f64().unwrap(), planted.as_f64().unwrap());
+        assert!((alpha / planted - 1.0).abs() < 0.03, "{alpha} {planted}");
+        assert_eq!(layer["matrices"], 7);
+    }
+    assert_eq!(result["allocation"]["total"], 25);
+    assert_eq!(result["provenance"]["input"]["files"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn the_demo_keeps_its_checkpoint_on_request() {
+    let folder = folder();
+    let kept = folder.path().join("kept");
+    let demo = htsr(["demo", "--layers", "2", "--hidden", "64", "--keep", kept.to_str().unwrap(), "--format", "json"]);
+    let demo = demo.succeeds().json();
+    let score = htsr(["score", kept.to_str().unwrap(), "--experts", "10", "--format", "json"]).succeeds().json();
+    assert_eq!(demo["matrices"], score["matrices"]);
+    assert_eq!(demo["allocation"], score["allocation"]);
+    htsr(["demo", "--keep", kept.to_str().unwrap()]).fails(2, &["the checkpoint cannot be written", "hint: "]);
+}
+
+#[test]
+fn help_names_every_option_and_exit_code() {
+    let help = htsr(["score", "--help"]).succeeds().stdout.clone();
+    for option in
+        ["--rule", "--precision", "--cast", "--include", "--layers", "--experts", "--beta", "--rounding", "-o"]
+    {
+        assert!(help.contains(option), "{option}");
+    }
+    assert!(htsr(["--help"]).succeeds().stdout.contains("130 interrupted"));
+    htsr(["--version"]).succeeds();
+    htsr::<&str>([]).fails(2, &["Usage:"]);
+}

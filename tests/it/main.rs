@@ -1,0 +1,13 @@
+//! Integration tests: the command line as a user meets it, and the library against known answers.
+
+mod accuracy;
+mod allocate;
+mod cli;
+mod determinism;
+mod inspect;
+mod interrupt;
+mod malformed;
+mod matrices;
+mod properties;
+mod reference;
+mod support;

@@ -1,0 +1,73 @@
+//! Whole models by their tensor names: what is scored, in which layer, and why the rest is not.
+
+use safetensors::tensor::Dtype;
+
+use crate::support::{Tensor, folder, htsr, save};
+
+/// Layers as (stack, number, matrices) and skipped names with reasons, of a model with 16 x 16 tensors of these names.
+fn inspect(names: &[&str]) -> (Vec<(String, u64, Vec<String>)>, Vec<(String, String)>) {
+    let folder = folder();
+    let tensors = names.iter().map(|name| ((*name).to_owned(), Tensor::zeros(Dtype::BF16, &[16, 16])));
+    let path = save(folder.path(), "model.safetensors", tensors);
+    let json = htsr(["inspect", path.to_str().unwrap(), "--format", "json"]).succeeds().json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let mut layers: Vec<(String, u64, Vec<String>)> = Vec::new();
+    for matrix in json["matrices"].as_array().unwrap() {
+        let (stack, layer, role) = (text(&matrix["stack"]), matrix["layer"].as_u64().unwrap(), text(&matrix["role"]));
+        match layers.last_mut() {
+            Some((last, number, roles)) if *last == stack && *number == layer => roles.push(role),
+            _ => layers.push((stack, layer, vec![role])),
+        }
+    }
+    let skipped = json["skipped"].as_array().unwrap().iter().map(|row| (text(&row["tensor"]), text(&row["reason"])));
+    (layers, skipped.collect())
+}
+
+#[test]
+fn two_stacks_with_the_same_layer_numbers_stay_apart() {
+    let (layers, skipped) = inspect(&[
+        "encoder.block.0.layer.0.SelfAttention.q.weight",
+        "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+        "decoder.block.0.layer.0.SelfAttention.q.weight",
+        "decoder.block.0.layer.1.EncDecAttention.q.weight",
+        "decoder.block.10.layer.2.DenseReluDense.wo.weight",
+        "decoder.block.9.layer.2.DenseReluDense.wo.weight",
+        "shared.weight",
+    ]);
+    let layer = |stack: &str, number, roles: &[&str]| {
+        (stack.to_owned(), number, roles.iter().map(|role| (*role).to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        layers,
+        [
+            layer("decoder", 0, &["SelfAttention.q", "EncDecAttention.q"]),
+            layer("decoder", 9, &["DenseReluDense.wo"]),
+            layer("decoder", 10, &["DenseReluDense.wo"]),
+            layer("encoder", 0, &["SelfAttention.q"]),
+        ]
+    );
+    assert_eq!(skipped.len(), 2);
+    let reasons: Vec<&str> = skipped.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(reasons, ["position bias", "embedding"]);
+}
+
+#[test]
+fn experts_share_a_role_and_routers_are_none() {
+    let (layers, skipped) = inspect(&[
+        "model.layers.0.mlp.experts.0.up_proj.weight",
+        "model.layers.0.mlp.experts.11.up_proj.weight",
+        "model.layers.0.mlp.experts.2.up_proj.weight",
+        "model.layers.0.mlp.gate.weight",
+    ]);
+    assert_eq!(layers, [("model".into(), 0, vec!["mlp.experts.up_proj".to_owned(); 3])]);
+    assert_eq!(skipped, [("model.layers.0.mlp.gate.weight".into(), "router".into())]);
+}
+
+#[test]
+fn a_model_nobody_knows() {
+    let (layers, skipped) =
+        inspect(&["net.blocks.3.mixer.in_map.weight", "net.stem.weight", "net.blocks.3.mixer.norm.weight"]);
+    assert_eq!(layers, [("net".into(), 3, vec!["in_map".into()])]);
+    let reasons: Vec<&str> = skipped.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(reasons, ["normalization", "outside the numbered layers"]);
+}
