@@ -9,6 +9,8 @@
 //!
 //! A stage knows only the stages to its left; [`pipeline`] knows the order.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
+
 pub mod allocate;
 pub mod checkpoint;
 pub mod device;

@@ -36,9 +36,9 @@ pub struct Scored {
 
 /// Watches a run, from several threads. `()` watches nothing.
 pub trait Observer: Sync {
-    /// These matrices are going to be analysed.
-    fn planned(&self, matrices: &[WeightMatrix]) {
-        let _ = matrices;
+    /// These matrices are going to be analysed, in this many lanes.
+    fn planned(&self, matrices: &[WeightMatrix], lanes: usize) {
+        let _ = (matrices, lanes);
     }
 
     /// Work on `matrix` begins.
@@ -76,7 +76,6 @@ pub fn score(
         return Err(nothing_to_score(checkpoint, &skipped));
     }
     request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
-    observer.planned(&matrices);
     let outcomes = analyze(checkpoint, &matrices, device, observer)?;
 
     let rows =
@@ -152,6 +151,8 @@ pub fn analyze(
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>> {
     let batches = batches(matrices, device);
+    let lanes = device.lanes(matrices).min(batches.len());
+    observer.planned(matrices, lanes);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; matrices.len()]);
@@ -175,7 +176,6 @@ pub fn analyze(
     };
     let work = || work().inspect_err(|_| stop.store(true, Ordering::Relaxed));
 
-    let lanes = device.lanes().min(batches.len());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(work)).collect();
         let results =

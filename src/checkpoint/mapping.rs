@@ -1,56 +1,34 @@
 //! Memory-mapped files: the only place that maps memory.
 //!
-//! A mapped file is not a private copy. If it shrinks while it is read, the kernel sends SIGBUS; if it is overwritten,
-//! its numbers change silently. On Unix [`guard`] turns the first into zeros and a mark; [`Mapping::verify`] reports both,
-//! so that no number computed from a changed file is ever given out. (Windows does not let a mapped file shrink.)
+//! A mapped file is not a private copy. If it shrinks while it is read, the kernel sends SIGBUS; if it is overwritten, its
+//! numbers change silently. On Unix `guard` turns the first into zeros and a mark; [`MappedFile::verify`] reports both, so
+//! that no number computed from a changed file is ever given out. (Windows does not let a mapped file shrink.)
 #![allow(unsafe_code)]
 
-use std::fs::File;
-use std::io;
+use std::fs::{File, Metadata};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use memmap2::Mmap;
 
-/// A file mapped read-only in full.
+/// A file that is mapped read-only in full, at the first use.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(super) struct MappedFile {
     file: File,
     bytes: u64,
     modified: Option<SystemTime>,
-    #[cfg(unix)]
-    region: &'static guard::Region,
-    // Declared last: the region must be released before the pages are unmapped, see `Drop`.
-    map: Mmap,
+    mapping: OnceLock<Result<Mapping, String>>,
 }
 
-impl Mapping {
-    /// Maps the whole of `file`, which must still have the `expected_bytes` bytes that its header was checked against.
-    pub fn new(file: File, expected_bytes: u64) -> io::Result<Mapping> {
-        // SAFETY: the slice is only ever read as plain bytes, for which every bit pattern is valid. Shrinking of the
-        // file is caught by `guard` on Unix and impossible on Windows; `verify` rejects data that may have changed.
-        let map = unsafe { Mmap::map(&file)? };
-        if map.len() as u64 != expected_bytes {
-            return Err(io::Error::other(format!(
-                "it has {} bytes now, it had {expected_bytes} when opened",
-                map.len()
-            )));
-        }
-        let modified = file.metadata()?.modified().ok();
-        #[cfg(unix)]
-        let region = guard::watch(map.as_ptr() as usize, map.len());
-        Ok(Mapping {
-            file,
-            bytes: expected_bytes,
-            modified,
-            #[cfg(unix)]
-            region,
-            map,
-        })
+impl MappedFile {
+    /// Keeps `file` open, which has the given `metadata`, so that header and weights come from the same file.
+    pub fn new(file: File, metadata: &Metadata) -> MappedFile {
+        MappedFile { file, bytes: metadata.len(), modified: metadata.modified().ok(), mapping: OnceLock::new() }
     }
 
-    /// The mapped bytes. Their content counts only once [`Mapping::verify`] has confirmed it afterwards.
-    pub fn bytes(&self) -> &[u8] {
-        &self.map
+    /// The content. It counts only once [`MappedFile::verify`] has confirmed it afterwards.
+    pub fn content(&self) -> Result<&[u8], String> {
+        Ok(&self.mapping()?.map)
     }
 
     /// Drops the pages of a range from this process; they are read again if they are needed again.
@@ -59,7 +37,9 @@ impl Mapping {
         // (or as the zeros that `guard` put there). A failure leaves the pages where they are, which harms nobody.
         #[cfg(unix)]
         unsafe {
-            let _ = self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, length);
+            if let Some(Ok(mapping)) = self.mapping.get() {
+                let _ = mapping.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, length);
+            }
         }
         #[cfg(not(unix))]
         let _ = (offset, length);
@@ -72,7 +52,7 @@ impl Mapping {
     /// A sentence, if the file has changed or could not be read (for example because the disk failed).
     pub fn verify(&self) -> Result<(), String> {
         #[cfg(unix)]
-        if self.region.is_torn() {
+        if self.mapping()?.region.is_torn() {
             return Err("the file shrank or could not be read while it was mapped".into());
         }
         let metadata =
@@ -85,11 +65,41 @@ impl Mapping {
         }
         Ok(())
     }
+
+    fn mapping(&self) -> Result<&Mapping, String> {
+        self.mapping.get_or_init(|| Mapping::new(&self.file, self.bytes)).as_ref().map_err(String::clone)
+    }
+}
+
+/// The mapping itself, watched while it exists.
+#[derive(Debug)]
+struct Mapping {
+    #[cfg(unix)]
+    region: &'static guard::Region,
+    map: Mmap,
+}
+
+impl Mapping {
+    /// Maps the whole of `file`, which must still have the size that its header was checked against.
+    fn new(file: &File, expected_bytes: u64) -> Result<Mapping, String> {
+        // SAFETY: the slice is only ever read as plain bytes, for which every bit pattern is valid. Shrinking of the
+        // file is caught by `guard` on Unix and impossible on Windows; `verify` rejects data that may have changed.
+        let map = unsafe { Mmap::map(file) }.map_err(|error| format!("the file cannot be mapped: {error}"))?;
+        if map.len() as u64 != expected_bytes {
+            return Err(format!("the file had {expected_bytes} bytes when opened and has {} now", map.len()));
+        }
+        Ok(Mapping {
+            #[cfg(unix)]
+            region: guard::watch(map.as_ptr() as usize, map.len()),
+            map,
+        })
+    }
 }
 
 #[cfg(unix)]
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // Runs before the fields are dropped, hence before the pages are unmapped and their addresses used again.
         self.region.release();
     }
 }

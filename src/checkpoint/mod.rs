@@ -13,14 +13,13 @@ mod view;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 pub use dtype::{Dtype, FloatType};
 pub use header::TensorInfo;
 pub use view::{Cast, Element, MatrixView, Scan};
 
 use crate::error::{Error, Result};
-use mapping::Mapping;
+use mapping::MappedFile;
 
 /// One safetensors file of a checkpoint.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ pub struct Shard {
     /// SHA-256 of the header's JSON, in hexadecimal: names, shapes, types and offsets, not the weights.
     pub header_sha256: String,
     tensors: Vec<TensorInfo>,
-    mapping: OnceLock<Result<Mapping, String>>,
+    file: MappedFile,
 }
 
 /// A tensor of a checkpoint.
@@ -111,9 +110,9 @@ impl Checkpoint {
     ///
     /// A sentence, if the shard cannot be mapped.
     pub fn bytes_of(&self, shard: usize, tensor: &TensorInfo) -> Result<&[u8], String> {
-        let mapping = self.shards[shard].mapping()?;
+        let content = self.shards[shard].file.content()?;
         // The header was checked against the size of the file, and the mapping has that size.
-        Ok(&mapping.bytes()[tensor.offset as usize..][..tensor.bytes as usize])
+        Ok(&content[tensor.offset as usize..][..tensor.bytes as usize])
     }
 
     /// Confirms that all that was read from `shard` so far is what the file held when it was opened.
@@ -122,14 +121,12 @@ impl Checkpoint {
     ///
     /// A sentence, if the file shrank, was written to or could not be read.
     pub fn verify(&self, shard: usize) -> Result<(), String> {
-        self.shards[shard].mapping()?.verify()
+        self.shards[shard].file.verify()
     }
 
     /// Lets the memory of a tensor that is not needed any more go; the bytes stay on disk, and in the system's page cache.
     pub fn release(&self, shard: usize, tensor: &TensorInfo) {
-        if let Ok(mapping) = self.shards[shard].mapping() {
-            mapping.release(tensor.offset as usize, tensor.bytes as usize);
-        }
+        self.shards[shard].file.release(tensor.offset as usize, tensor.bytes as usize);
     }
 
     fn check_index(&self, index: &locate::Index) -> Result<()> {
@@ -184,14 +181,7 @@ impl Shard {
             bytes,
             header_sha256: header.sha256,
             tensors: header.tensors,
-            mapping: OnceLock::new(),
+            file: MappedFile::new(file, &metadata),
         })
-    }
-
-    fn mapping(&self) -> Result<&Mapping, String> {
-        let open = || File::open(&self.path).and_then(|file| Mapping::new(file, self.bytes));
-        let mapping =
-            self.mapping.get_or_init(|| open().map_err(|error| format!("the file cannot be mapped: {error}")));
-        mapping.as_ref().map_err(String::clone)
     }
 }

@@ -205,15 +205,15 @@ impl BudgetArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ThreadArgs {
-    /// Matrices that are scored at once, each on one core; changes speed and memory, never results [default: all cores]
+    /// Matrices that are scored at once, each on one core; changes speed and memory, never results [default: all
+    /// cores, as far as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
+    threads: Option<u16>,
 }
 
 impl ThreadArgs {
-    pub fn count(&self) -> usize {
-        let all = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        self.threads.map_or_else(all, usize::from)
+    pub fn count(&self) -> Option<usize> {
+        self.threads.map(usize::from)
     }
 }
 

@@ -57,7 +57,7 @@ fn generate_and_score(
     model: &Model,
     folder: &Path,
     request: &Request,
-    threads: usize,
+    threads: Option<usize>,
     printer: &Printer,
 ) -> Result<Scored> {
     printer.note(&format!(

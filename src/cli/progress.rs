@@ -18,6 +18,7 @@ pub struct Progress<'a> {
     printer: &'a Printer,
     bar: ProgressBar,
     started: Instant,
+    lanes: AtomicUsize,
     matrices: AtomicUsize,
     done: AtomicUsize,
 }
@@ -32,12 +33,17 @@ impl<'a> Progress<'a> {
         let template = "{bar:24} {prefix}  {eta} left  {wide_msg}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("=> "));
-        Progress { printer, bar, started: Instant::now(), matrices: 0.into(), done: 0.into() }
+        Progress { printer, bar, started: Instant::now(), lanes: 0.into(), matrices: 0.into(), done: 0.into() }
     }
 
     /// Time since the beginning.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Number of lanes at work.
+    pub fn lanes(&self) -> usize {
+        self.lanes.load(Ordering::Relaxed)
     }
 
     fn show_count(&self) {
@@ -47,7 +53,8 @@ impl<'a> Progress<'a> {
 }
 
 impl Observer for Progress<'_> {
-    fn planned(&self, matrices: &[WeightMatrix]) {
+    fn planned(&self, matrices: &[WeightMatrix], lanes: usize) {
+        self.lanes.store(lanes, Ordering::Relaxed);
         self.matrices.store(matrices.len(), Ordering::Relaxed);
         self.bar.set_length(matrices.iter().map(steps).sum());
         self.bar.enable_steady_tick(Duration::from_millis(200));

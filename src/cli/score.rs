@@ -30,14 +30,15 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
 }
 
 /// Scores `checkpoint` with progress on stderr.
-pub fn score(checkpoint: &Checkpoint, request: &Request, threads: usize, printer: &Printer) -> Result<Scored> {
+pub fn score(checkpoint: &Checkpoint, request: &Request, threads: Option<usize>, printer: &Printer) -> Result<Scored> {
     let device = Cpu::new(request.method, threads);
     let progress = Progress::new(printer);
     let scored = pipeline::score(checkpoint, request, &device, &progress)?;
-    let seconds = progress.elapsed().as_secs_f64();
+    let (seconds, lanes) = (progress.elapsed().as_secs_f64(), progress.lanes());
     drop(progress);
     let (matrices, layers) = (scored.report.matrices.len(), scored.report.layers.len());
-    printer.note(&format!("{matrices} matrices in {layers} layers scored in {seconds:.2} s"));
+    let s = if lanes == 1 { "" } else { "s" };
+    printer.note(&format!("{matrices} matrices in {layers} layers scored in {seconds:.2} s ({lanes} thread{s})"));
     for skipped in &scored.report.skipped {
         printer.detail(&format!("skipped {}: {}", skipped.tensor, skipped.reason));
     }

@@ -112,8 +112,8 @@ pub trait Device: Sync {
     /// The eigensolver, for the provenance.
     fn solver(&self) -> &'static str;
 
-    /// How many lanes can work at once.
-    fn lanes(&self) -> usize;
+    /// How many lanes can work on these matrices at once, for the memory there is; at least 1.
+    fn lanes(&self, matrices: &[WeightMatrix]) -> usize;
 
     /// How many matrices of this shape a lane takes at once; at least 1.
     fn batch_size(&self, rows: usize, cols: usize) -> usize;

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{Cell, Document, Input, SCHEMA, Table};
 use crate::checkpoint::{Checkpoint, FloatType};
-use crate::device::cpu::lane_bytes;
-use crate::device::{Method, Precision};
+use crate::device::cpu::{Cpu, lane_bytes};
+use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
 use crate::matrices::{Catalog, Skipped, WeightMatrix, summarize};
 
@@ -58,11 +58,11 @@ pub struct InspectedMatrix {
 }
 
 impl Inspection {
-    /// Describes `checkpoint` for scoring by `method` in `lanes` lanes.
-    pub fn new(checkpoint: &Checkpoint, catalog: Catalog, method: &Method, lanes: usize) -> Inspection {
+    /// Describes `checkpoint` for scoring by `method` on the CPU, with so many threads if that is said.
+    pub fn new(checkpoint: &Checkpoint, catalog: Catalog, method: &Method, threads: Option<usize>) -> Inspection {
         let input = Input::of(checkpoint);
         let largest = catalog.matrices.iter().map(|matrix| lane_bytes(matrix.rows, matrix.cols, method)).max();
-        let lanes = lanes.min(catalog.matrices.len());
+        let lanes = Cpu::new(*method, threads).lanes(&catalog.matrices);
         Inspection {
             schema: SCHEMA,
             layers: catalog.matrices.chunk_by(WeightMatrix::same_layer).count(),

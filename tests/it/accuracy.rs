@@ -16,7 +16,7 @@ fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Prec
     let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::f64(&[rows, cols], values))]);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let catalog = Catalog::new(&checkpoint, &Selection::default());
-    let device = Cpu::new(Method { rule, precision, cast: Cast::None }, 1);
+    let device = Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1));
     device.lane(&checkpoint).unwrap().analyze(&[&catalog.matrices[0]]).pop().unwrap().unwrap()
 }
 

@@ -21,7 +21,7 @@ fn a_table_of_layers_with_the_lists_for_mola() {
     };
     assert_eq!(list(lines[4], "number_experts").iter().sum::<u32>(), 9);
     assert_eq!(list(lines[5], "top_k").len(), 2);
-    assert!(run.stdout.contains("peak rule, f64, faer on cpu"));
+    assert!(run.stdout.contains("peak rule, f64, faer+sturm on cpu"));
     assert!(run.stderr.contains("4 matrices in 2 layers scored in"));
 }
 
@@ -203,4 +203,14 @@ fn help_names_every_option_and_exit_code() {
     assert!(htsr(["--help"]).succeeds().stdout.contains("130 interrupted"));
     htsr(["--version"]).succeeds();
     htsr::<&str>([]).fails(2, &["Usage:"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_do_not_fit_on_the_disk_go_to_stdout() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let run = htsr(["score", path.to_str().unwrap(), "--format", "json", "-o", "/dev/full"]);
+    run.fails(2, &["/dev/full: cannot be written: No space left", "hint: the results were written to stdout instead"]);
+    assert_eq!(run.json()["matrices"].as_array().unwrap().len(), 4);
 }

@@ -4,14 +4,17 @@ use safetensors::tensor::Dtype;
 
 use crate::support::{Tensor, folder, htsr, save};
 
+/// Stack, number and roles.
+type Layer = (String, u64, Vec<String>);
+
 /// Layers as (stack, number, matrices) and skipped names with reasons, of a model with 16 x 16 tensors of these names.
-fn inspect(names: &[&str]) -> (Vec<(String, u64, Vec<String>)>, Vec<(String, String)>) {
+fn inspect(names: &[&str]) -> (Vec<Layer>, Vec<(String, String)>) {
     let folder = folder();
     let tensors = names.iter().map(|name| ((*name).to_owned(), Tensor::zeros(Dtype::BF16, &[16, 16])));
     let path = save(folder.path(), "model.safetensors", tensors);
     let json = htsr(["inspect", path.to_str().unwrap(), "--format", "json"]).succeeds().json();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    let mut layers: Vec<(String, u64, Vec<String>)> = Vec::new();
+    let mut layers: Vec<Layer> = Vec::new();
     for matrix in json["matrices"].as_array().unwrap() {
         let (stack, layer, role) = (text(&matrix["stack"]), matrix["layer"].as_u64().unwrap(), text(&matrix["role"]));
         match layers.last_mut() {

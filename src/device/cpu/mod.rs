@@ -16,7 +16,6 @@ use faer::{MatMut, MatRef};
 
 use super::{Analysis, Device, Failure, Lane, Method, Precision};
 use crate::checkpoint::{Checkpoint, Element, MatrixView, Scan};
-use crate::error::Result;
 use crate::fit::{Rule, fit};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::{Inconsistent, Spectrum};
@@ -31,13 +30,13 @@ const XMIN_TOLERANCE: f64 = 1e-7;
 #[derive(Debug)]
 pub struct Cpu {
     method: Method,
-    lanes: usize,
+    threads: Option<usize>,
 }
 
 impl Cpu {
-    /// A CPU with `lanes` lanes.
-    pub fn new(method: Method, lanes: usize) -> Cpu {
-        Cpu { method, lanes: lanes.max(1) }
+    /// A CPU with `threads` lanes, or one per core as far as their memory is free.
+    pub fn new(method: Method, threads: Option<usize>) -> Cpu {
+        Cpu { method, threads }
     }
 }
 
@@ -47,18 +46,25 @@ impl Device for Cpu {
     }
 
     fn solver(&self) -> &'static str {
-        "faer"
+        "faer+sturm"
     }
 
-    fn lanes(&self) -> usize {
-        self.lanes
+    fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let affordable = || {
+            let largest = matrices.iter().map(|matrix| lane_bytes(matrix.rows, matrix.cols, &self.method)).max()?;
+            // A fifth is left to others, the page cache among them.
+            Some((memory::available_bytes()? / 5 * 4 / largest.max(1)) as usize)
+        };
+        let lanes = self.threads.unwrap_or_else(|| affordable().map_or_else(cores, |lanes| lanes.min(cores())));
+        lanes.min(matrices.len()).max(1)
     }
 
     fn batch_size(&self, _rows: usize, _cols: usize) -> usize {
         1
     }
 
-    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint) -> Result<Box<dyn Lane + 'a>> {
+    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint) -> crate::error::Result<Box<dyn Lane + 'a>> {
         Ok(Box::new(CpuLane {
             method: self.method,
             checkpoint,
@@ -66,6 +72,40 @@ impl Device for Cpu {
             single: Workspace::default(),
         }))
     }
+}
+
+/// The Gram matrix of W on its smaller side: the lower half of a symmetric n x n matrix in column-major order, n being
+/// [`MatrixView::short`]. What lies above the diagonal of `gram` is left as it is.
+///
+/// # Errors
+///
+/// [`Failure::OutOfMemory`].
+///
+/// # Panics
+///
+/// If `gram` has not exactly n^2 elements.
+pub fn gram_matrix<T: RealField + Element>(view: &MatrixView, gram: &mut [T]) -> Result<(), Failure> {
+    let n = view.short();
+    gram::lower(view, 1.0, MatMut::from_column_major_slice_mut(gram, n, n), &mut Buffer::default())
+}
+
+/// All eigenvalues, ascending, of a symmetric n x n matrix in column-major order, n >= 1, given its lower half. The content
+/// of `matrix` is destroyed.
+///
+/// # Errors
+///
+/// [`Failure::OutOfMemory`], or [`Failure::Solver`] if the matrix is not finite.
+///
+/// # Panics
+///
+/// If the length of `matrix` is no square, or zero.
+pub fn symmetric_eigenvalues<T: RealField>(matrix: &mut [T]) -> Result<Vec<f64>, Failure>
+where
+    f64: From<T>,
+{
+    let n = matrix.len().isqrt();
+    assert!(n > 0);
+    eigen::eigenvalues(MatMut::from_column_major_slice_mut(matrix, n, n))
 }
 
 /// The instruction set that the solver will pick, because the last digits of its results depend on it.
@@ -119,11 +159,11 @@ impl CpuLane<'_> {
         };
         let (spectrum, precision) = match self.method.precision {
             Precision::F32 => {
-                let spectrum = self.single.from_gram(view, exponent, f32::EPSILON.into())?;
+                let spectrum = self.single.gram_spectrum(view, exponent, f32::EPSILON.into())?;
                 self.refine_f32(view, exponent, spectrum)?
             }
             Precision::F64 => {
-                let spectrum = self.double.from_gram(view, exponent, f64::EPSILON)?;
+                let spectrum = self.double.gram_spectrum(view, exponent, f64::EPSILON)?;
                 self.refine_f64(view, exponent, spectrum)?
             }
         };
@@ -208,7 +248,7 @@ impl From<Inconsistent> for Failure {
 
 impl<T: RealField + Element> Workspace<T> {
     /// The spectrum of 2^-exponent W from its Gram matrix.
-    fn from_gram(&mut self, view: &MatrixView, exponent: i32, epsilon: f64) -> Result<Spectrum, Failure>
+    fn gram_spectrum(&mut self, view: &MatrixView, exponent: i32, epsilon: f64) -> Result<Spectrum, Failure>
     where
         f64: From<T>,
     {
