@@ -8,6 +8,27 @@
 //! ```
 //!
 //! A stage knows only the stages to its left; [`pipeline`] knows the order.
+//!
+//! ```
+//! use htsr::checkpoint::Checkpoint;
+//! use htsr::device::cpu::Cpu;
+//! use htsr::pipeline::{Request, score};
+//! use htsr::synthetic::Model;
+//!
+//! // A checkpoint of 14 matrices in 2 layers whose exponents are known.
+//! let folder = tempfile::tempdir()?;
+//! let model = Model { layers: 2, hidden: 64 };
+//! model.write(folder.path(), |_, _| true)?;
+//!
+//! let checkpoint = Checkpoint::open(folder.path())?;
+//! let request = Request::default(); // all matrices, AlphaLoRA's rule, 160 experts
+//! let scored = score(&checkpoint, &request, &Cpu::new(request.method, None), &())?;
+//!
+//! let alpha = scored.report.layers[0].score.alpha.unwrap();
+//! assert!((alpha / model.planted_alpha(0) - 1.0).abs() < 0.05);
+//! assert_eq!(scored.report.allocation.unwrap().allocation.experts.iter().sum::<u32>(), 160);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 

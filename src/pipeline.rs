@@ -101,7 +101,7 @@ pub fn score(
 pub fn allocate(layers: &[LayerScore], budget: &Budget) -> Result<crate::allocate::Allocation> {
     let alphas = layers.iter().map(|layer| {
         layer.alpha.ok_or_else(|| {
-            let cause = format!("no allocation: layer {} has no alpha", layer.layer);
+            let cause = format!("no allocation: {} has no alpha", layer.name());
             Error::usage(cause).hint("leave the layer out with --layers, or try another --rule")
         })
     });

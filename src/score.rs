@@ -146,6 +146,14 @@ pub struct LayerScore {
     pub matrices: usize,
 }
 
+impl LayerScore {
+    /// What to call it in a sentence: `layer 3`, or `layer 3 of decoder`.
+    pub fn name(&self) -> String {
+        let LayerScore { stack, layer, .. } = self;
+        if stack.is_empty() { format!("layer {layer}") } else { format!("layer {layer} of {stack}") }
+    }
+}
+
 /// The layers, in order of stack and number, of matrices in that order.
 ///
 /// The score of a layer is the unweighted mean of alpha over its matrices (AlphaLoRA, arXiv 2410.10054, section 3).

@@ -166,11 +166,12 @@ impl Shard {
         let failed = |error: std::io::Error| {
             Error::input(path, format!("cannot be opened: {error}")).hint("is the file complete, and may you read it?")
         };
-        let mut file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
+        // Asked before it is opened: to open a pipe is to wait for its writer.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(Error::input(path, "is not a regular file").hint("only regular files can be memory-mapped"));
         }
+        let mut file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
         let bytes = metadata.len();
         let header = header::read(&mut file, bytes).map_err(|refused| Error {
             tensor: refused.tensor,

@@ -18,7 +18,7 @@ pub fn run(args: AllocateArgs, printer: &Printer) -> Result<Ending> {
     provenance.options.budget = args.budget.budget(160);
     let allocation = pipeline::allocate(&layers, &provenance.options.budget)?;
     let report = Report::new(provenance, matrices, layers, Some(allocation), skipped);
-    output.write(&report.by_layer(), printer)?;
+    output.write(&args.by.of(&report), printer)?;
     warn_of_zeros(&report, printer);
     Ok(Ending::Complete)
 }

@@ -8,7 +8,7 @@ use htsr::checkpoint::Cast;
 use htsr::device::{Method, Precision};
 use htsr::fit::Rule;
 use htsr::matrices::{Layers, Selection};
-use htsr::report::Format;
+use htsr::report::{Document, Format, Report};
 use regex::Regex;
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 2 usage, 3 input unreadable or unsupported, 4 partial result (what failed \
@@ -92,6 +92,9 @@ pub struct AllocateArgs {
     pub scores: PathBuf,
     #[command(flatten)]
     pub budget: BudgetArgs,
+    /// One row of the table per layer, or per matrix (JSON always has both)
+    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
+    pub by: ScoreRow,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -122,6 +125,16 @@ pub enum ScoreRow {
     #[default]
     Layer,
     Matrix,
+}
+
+impl ScoreRow {
+    /// `report` with these rows.
+    pub fn of(self, report: &Report) -> Document<'_, Report> {
+        match self {
+            ScoreRow::Layer => report.by_layer(),
+            ScoreRow::Matrix => report.by_matrix(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -175,7 +188,7 @@ impl MethodArgs {
 #[command(next_help_heading = "Allocation")]
 pub struct BudgetArgs {
     /// LoRA experts of all layers together [default: 160; demo: 5 per layer]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "T", value_parser = experts)]
     pub experts: Option<u32>,
     /// Exponent beta of alpha^beta, to which a layer's experts are proportional
     #[arg(long, value_name = "B", default_value_t = 2.5, value_parser = beta, allow_negative_numbers = true)]
@@ -231,6 +244,15 @@ pub struct OutputArgs {
 fn pattern(text: &str) -> Result<Regex, String> {
     let hint = r"hint: quote the pattern for the shell, and write \. for a dot";
     Regex::new(text).map_err(|error| format!("{error}\n\n{hint}"))
+}
+
+fn experts(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(experts) if experts > 0 => Ok(experts),
+        _ => {
+            Err("not a positive whole number\n\nhint: AlphaLoRA gives a 32-layer model 160 experts, 5 per layer".into())
+        }
+    }
 }
 
 fn beta(text: &str) -> Result<f64, String> {

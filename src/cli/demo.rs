@@ -60,12 +60,8 @@ fn generate_and_score(
     threads: Option<usize>,
     printer: &Printer,
 ) -> Result<Scored> {
-    printer.note(&format!(
-        "generating {} Llama-shaped layers of width {} in {}",
-        model.layers,
-        model.hidden,
-        folder.display()
-    ));
+    let Model { layers, hidden } = model;
+    printer.note(&format!("generating a Llama-shaped checkpoint, {layers} x {hidden}, in {}", folder.display()));
     let go_on = |_, _| !interrupt::requested();
     model.write(folder, go_on).map_err(|error| cannot_create(folder, &error))?;
     if interrupt::requested() {

@@ -1,11 +1,12 @@
 //! Progress on stderr: a bar on a terminal, weighted by cost, or a line per matrix with `--verbose`.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use htsr::matrices::WeightMatrix;
 use htsr::pipeline::{Observer, Outcome};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::interrupt;
 use super::printer::Printer;
@@ -30,9 +31,9 @@ impl<'a> Progress<'a> {
         } else {
             ProgressBar::hidden()
         };
-        let template = "{bar:24} {prefix}  {eta} left  {wide_msg}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(style.progress_chars("=> "));
+        let style = ProgressStyle::with_template("{bar:24} {prefix}  {left}{wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+        bar.set_style(style.with_key("left", time_left));
         Progress { printer, bar, started: Instant::now(), lanes: 0.into(), matrices: 0.into(), done: 0.into() }
     }
 
@@ -82,6 +83,14 @@ impl Observer for Progress<'_> {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Nothing until there is something to extrapolate from.
+fn time_left(state: &ProgressState, text: &mut dyn fmt::Write) {
+    if state.pos() > 0 {
+        // A display that cannot be written to is not worth an error.
+        let _ = write!(text, "{:#} left  ", HumanDuration(state.eta()));
     }
 }
 

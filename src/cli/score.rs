@@ -7,7 +7,7 @@ use htsr::pipeline::{self, Request, Scored};
 use htsr::report::Report;
 
 use super::Ending;
-use super::args::{ScoreArgs, ScoreRow};
+use super::args::ScoreArgs;
 use super::output::Output;
 use super::printer::Printer;
 use super::progress::Progress;
@@ -21,11 +21,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     };
     let checkpoint = Checkpoint::open(&args.path)?;
     let Scored { report, problems } = score(&checkpoint, &request, args.threads.count(), printer)?;
-    let document = match args.by {
-        ScoreRow::Layer => report.by_layer(),
-        ScoreRow::Matrix => report.by_matrix(),
-    };
-    output.write(&document, printer)?;
+    output.write(&args.by.of(&report), printer)?;
     Ok(tell(&report, &problems, printer))
 }
 
@@ -36,13 +32,18 @@ pub fn score(checkpoint: &Checkpoint, request: &Request, threads: Option<usize>,
     let scored = pipeline::score(checkpoint, request, &device, &progress)?;
     let (seconds, lanes) = (progress.elapsed().as_secs_f64(), progress.lanes());
     drop(progress);
-    let (matrices, layers) = (scored.report.matrices.len(), scored.report.layers.len());
-    let s = if lanes == 1 { "" } else { "s" };
-    printer.note(&format!("{matrices} matrices in {layers} layers scored in {seconds:.2} s ({lanes} thread{s})"));
+    let matrices = count(scored.report.matrices.len(), "matrix", "matrices");
+    let layers = count(scored.report.layers.len(), "layer", "layers");
+    let threads = count(lanes, "thread", "threads");
+    printer.note(&format!("{matrices} in {layers} scored in {seconds:.2} s ({threads})"));
     for skipped in &scored.report.skipped {
         printer.detail(&format!("skipped {}: {}", skipped.tensor, skipped.reason));
     }
     Ok(scored)
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Reports what is missing from the results, and what to know before using them.
@@ -62,9 +63,9 @@ pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
 /// Layers without experts are what the reference rounding may give, and hardly what anybody wants.
 pub fn warn_of_zeros(report: &Report, printer: &Printer) {
     let empty = report.layers.iter().filter(|layer| layer.experts == Some(0));
-    let empty: Vec<String> = empty.map(|layer| layer.score.layer.to_string()).collect();
+    let empty: Vec<String> = empty.map(|layer| layer.score.name()).collect();
     if !empty.is_empty() {
         let hint = "--rounding largest-remainder gives every layer at least --min-experts (1)";
-        printer.warning(&format!("no expert for layer {}", empty.join(", ")), Some(hint));
+        printer.warning(&format!("no expert for {}", empty.join(", ")), Some(hint));
     }
 }

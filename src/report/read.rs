@@ -107,19 +107,19 @@ fn check_layers(path: &Path, report: &Report) -> Result<()> {
         return Err(refused("holds no layer".into()).hint("it needs a row per layer"));
     }
     let mut seen = HashSet::new();
-    for LayerScore { stack, layer, alpha, .. } in report.layers.iter().map(|row| &row.score) {
-        let name = if stack.is_empty() { layer.to_string() } else { format!("{layer} of `{stack}`") };
-        if !seen.insert((stack, layer)) {
-            return Err(refused(format!("layer {name} stands twice")).hint("give every layer one row"));
+    for score in report.layers.iter().map(|row| &row.score) {
+        let name = score.name();
+        if !seen.insert((&score.stack, score.layer)) {
+            return Err(refused(format!("{name} stands twice")).hint("give every layer one row"));
         }
-        match alpha {
+        match &score.alpha {
             None => {
                 let hint = "score it again with another --rule, or leave the layer out with --layers";
-                return Err(refused(format!("layer {name} has no alpha")).hint(hint));
+                return Err(refused(format!("{name} has no alpha")).hint(hint));
             }
             Some(alpha) if !(alpha.is_finite() && *alpha > 0.0) => {
                 let hint = "alphas are positive numbers, between 1 and 10 for most layers";
-                return Err(refused(format!("layer {name} has the alpha {alpha}")).hint(hint));
+                return Err(refused(format!("{name} has the alpha {alpha}")).hint(hint));
             }
             Some(_) => {}
         }

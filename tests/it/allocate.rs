@@ -120,7 +120,7 @@ fn budgets_that_cannot_be_met() {
     let csv: String = (0..10).map(|layer| format!("{layer},2\n")).collect();
     fs::write(&path, format!("layer,alpha\n{csv}")).unwrap();
     for (options, fragments) in [
-        (vec!["--experts", "0"], vec!["0 is not in 1.."]),
+        (vec!["--experts", "0"], vec!["not a positive whole number", "hint: "]),
         (vec!["--beta", "NaN"], vec!["not a finite number", "hint: "]),
         (vec!["--beta", "-1"], vec!["not a finite number", "hint: "]),
         (vec!["--beta", "inf"], vec!["not a finite number"]),

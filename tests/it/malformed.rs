@@ -46,6 +46,16 @@ fn not_a_safetensors_file() {
     refused(&path, &["says its header has", "bytes, but the whole file has 37"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device() {
+    let folder = folder();
+    let pipe = folder.path().join("model.safetensors");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    refused(&pipe, &["model.safetensors: is not a regular file", "memory-mapped"]);
+    refused(Path::new("/dev/zero"), &["/dev/zero: is not a regular file"]);
+}
+
 #[test]
 fn a_truncated_file() {
     let folder = folder();
@@ -311,7 +321,7 @@ fn a_layer_without_any_alpha_leaves_no_allocation() {
     }
     let path = save(folder.path(), "model.safetensors", tensors);
     let run = htsr(["score", path.to_str().unwrap(), "--format", "json"]);
-    run.fails(4, &["no allocation: layer 1 has no alpha", "hint: leave the layer out"]);
+    run.fails(4, &["no allocation: layer 1 of model has no alpha", "hint: leave the layer out"]);
     let result = run.json();
     assert!(result["allocation"].is_null() && result["layers"][1]["alpha"].is_null());
     assert!(result["layers"][0]["alpha"].is_f64() && result["layers"][0]["experts"].is_null());
