@@ -64,7 +64,7 @@ impl Spectrum {
     pub fn from_gram(mut values: Vec<f64>, trace: f64, epsilon: f64) -> Result<Self, Inconsistent> {
         assert!(!values.is_empty());
         let sum = values.iter().sum::<f64>();
-        let tolerance = values.len() as f64 * epsilon * growth(values.len()) * trace;
+        let tolerance = 4.0 * growth(values.len()) * epsilon * trace;
         if !sum.is_finite() || (sum - trace).abs() > tolerance {
             return Err(Inconsistent { sum, trace });
         }
