@@ -6,6 +6,7 @@ mod cli;
 mod determinism;
 mod inspect;
 mod interrupt;
+mod kernels;
 mod malformed;
 mod matrices;
 mod properties;

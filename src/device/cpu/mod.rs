@@ -22,6 +22,7 @@ use crate::spectrum::{Inconsistent, Spectrum};
 
 use memory::Buffer;
 pub use memory::lane_bytes;
+pub use sturm::eigenvalues as tridiagonal_eigenvalues;
 
 /// Relative error of xmin above which a fit is redone from singular values.
 const XMIN_TOLERANCE: f64 = 1e-7;

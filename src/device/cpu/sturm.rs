@@ -13,11 +13,17 @@ const LANES: usize = 32;
 /// Halvings that take an interval from the norm's width to half an epsilon of it.
 const STEPS: usize = 54;
 
-/// The eigenvalues, ascending, of the symmetric matrix with this diagonal and subdiagonal (one element shorter).
+/// The eigenvalues, ascending, of the symmetric tridiagonal matrix with this diagonal and subdiagonal, which is one element
+/// shorter, by bisection: each is within a few epsilon of the norm. It is the oracle of `kernels/sturm.cu`, bit for bit.
 ///
 /// All entries must be finite, and of a magnitude whose square is too.
-pub(super) fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64]) -> Vec<f64> {
+///
+/// # Panics
+///
+/// If `diagonal` is empty or `subdiagonal` has another length.
+pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64]) -> Vec<f64> {
     let n = diagonal.len();
+    assert_eq!(subdiagonal.len() + 1, n);
     let mut squares = vec![0.0; n];
     for (square, e) in squares[1..].iter_mut().zip(subdiagonal) {
         *square = e * e;

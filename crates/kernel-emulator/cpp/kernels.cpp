@@ -1,0 +1,52 @@
+// The kernels, by name, with their arguments as cuLaunchKernel takes them: an array of pointers to each.
+#define HTSR_EMULATED
+#include "launch.h"
+
+#include "alpha_fit.cu"
+#include "sturm.cu"
+#include "widen.cu"
+
+#include <utility>
+
+namespace {
+
+template <typename... A, std::size_t... I>
+void call(void (*kernel)(A...), void **arguments, std::index_sequence<I...>) {
+    kernel(*static_cast<A *>(arguments[I])...);
+}
+
+template <typename... A> std::function<void()> bind(void (*kernel)(A...), void **arguments) {
+    return [=] { call(kernel, arguments, std::index_sequence_for<A...>{}); };
+}
+
+} // namespace
+
+#define KERNEL(kernel)                                                                                                      \
+    if (std::strcmp(name, #kernel) == 0) {                                                                                  \
+        run = bind(kernel, arguments);                                                                                      \
+    }
+
+extern "C" int emulate_kernel(const char *name, const unsigned grid[3], const unsigned block[3], std::size_t shared,
+                              void **arguments, unsigned order, std::uint64_t seed) {
+    std::function<void()> run;
+    KERNEL(fit_prepare)
+    KERNEL(fit_distances)
+    KERNEL(fit_select)
+    KERNEL(sturm_bounds_f32)
+    KERNEL(sturm_bounds_f64)
+    KERNEL(sturm_bisect_f32)
+    KERNEL(sturm_bisect_f64)
+    KERNEL(widen_bf16_f32)
+    KERNEL(widen_bf16_f64)
+    KERNEL(widen_f16_f32)
+    KERNEL(widen_f16_f64)
+    KERNEL(widen_f32_f32)
+    KERNEL(widen_f32_f64)
+    KERNEL(widen_f64_f32)
+    KERNEL(widen_f64_f64)
+    if (!run) {
+        return int(emulation::Outcome::UnknownKernel);
+    }
+    const emulation::Dim3 grid_size = {grid[0], grid[1], grid[2]}, block_size = {block[0], block[1], block[2]};
+    return int(emulation::launch(grid_size, block_size, shared, emulation::Order(order), seed, run));
+}

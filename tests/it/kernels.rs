@@ -1,0 +1,324 @@
+//! The CUDA kernels, emulated, against their references in Rust: every rule on unfriendly spectra, in ragged batches, with
+//! several block sizes and orders of threads.
+
+use std::ffi::c_void;
+use std::io::Write;
+
+use half::{bf16, f16};
+use htsr::device::cpu::tridiagonal_eigenvalues;
+use htsr::fit::{Fit, NoFit, Rule, fit};
+use htsr::spectrum::Spectrum;
+use kernel_emulator::{AVAILABLE, Launch, Order, launch};
+
+const ORDERS: [Order; 4] = [Order::Forward, Order::Reverse, Order::Shuffled(1), Order::Shuffled(2)];
+
+/// False, said loudly, where the kernels could not be compiled. Under CI that is a failure.
+fn emulated() -> bool {
+    let message = "SKIPPED: the CUDA kernels cannot be emulated here; that takes Linux and a C++ compiler";
+    assert!(AVAILABLE || std::env::var_os("CI").is_none(), "{message}");
+    if !AVAILABLE {
+        let _ = writeln!(std::io::stderr(), "\n{message}");
+    }
+    AVAILABLE
+}
+
+/// Launches a kernel with these parameters, by value.
+macro_rules! run {
+    ($kernel:expr, $grid:expr, $block:expr, $shared:expr, $order:expr, $($parameter:expr),*) => {{
+        let launch_of = Launch { grid: $grid, block: [$block, 1, 1], shared_bytes: $shared, order: $order };
+        let mut arguments = [$(std::ptr::from_ref(&$parameter).cast_mut().cast::<c_void>()),*];
+        // SAFETY: the parameters have the kernel's types, and the buffers behind them the sizes of the batch.
+        #[allow(unsafe_code)]
+        unsafe { launch($kernel, &launch_of, &mut arguments) }.unwrap();
+    }};
+}
+
+fn offsets(lengths: impl IntoIterator<Item = usize>) -> Vec<u64> {
+    let mut offsets = vec![0];
+    for length in lengths {
+        offsets.push(offsets[offsets.len() - 1] + length as u64);
+    }
+    offsets
+}
+
+#[test]
+fn a_wrong_launch_is_an_error() {
+    if !emulated() {
+        return;
+    }
+    let shape = Launch { grid: [1, 1, 1], block: [32, 1, 1], shared_bytes: 0, order: Order::Forward };
+    // SAFETY: neither call runs a kernel.
+    #[allow(unsafe_code)]
+    let (unknown, huge) = unsafe {
+        (launch("nothing", &shape, &mut []), launch("fit_select", &Launch { block: [2048, 1, 1], ..shape }, &mut []))
+    };
+    assert!(unknown.unwrap_err().contains("no kernel `nothing`"));
+    assert!(huge.unwrap_err().contains("cannot be launched"));
+}
+
+// ---- alpha_fit.cu
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
+struct DeviceFit {
+    alpha: f64,
+    ks_distance: f64,
+    start: u32,
+    status: u32,
+}
+
+/// Fits a batch on the emulated device.
+fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Vec<DeviceFit> {
+    let offsets = offsets(batch.iter().map(Spectrum::len));
+    let values: Vec<f64> = batch.iter().flat_map(|spectrum| spectrum.values().iter().copied()).collect();
+    let last = |spectrum: &Spectrum| spectrum.relative_error(spectrum.len() - 1) * spectrum.largest();
+    let accuracies: Vec<[f64; 2]> = batch.iter().map(|spectrum| [last(spectrum), -1.0]).collect();
+    let total = values.len();
+    let (mut logs, mut suffix) = (vec![f64::NAN; total], vec![f64::NAN; total]);
+    let (mut alphas, mut distances) = (vec![f64::NAN; total], vec![f64::NAN; total]);
+    let mut plans = vec![[u32::MAX; 4]; batch.len()];
+    let mut fits = vec![DeviceFit::default(); batch.len()];
+    let rule = match rule {
+        Rule::Peak => 0_u32,
+        Rule::Median => 1,
+        Rule::Ks => 2,
+    };
+    let blocks = batch.len() as u32;
+    let (values, offsets, accuracies) = (values.as_ptr(), offsets.as_ptr(), accuracies.as_ptr());
+    let (logs, suffix, plans) = (logs.as_mut_ptr(), suffix.as_mut_ptr(), plans.as_mut_ptr());
+    let (alphas, distances, results) = (alphas.as_mut_ptr(), distances.as_mut_ptr(), fits.as_mut_ptr());
+    let (wide, narrow) = (threads as usize * 16 + 103 * 4, threads as usize * 12);
+    run!("fit_prepare", [blocks, 1, 1], threads, wide, order, values, offsets, accuracies, rule, logs, suffix, plans);
+    run!(
+        "fit_distances",
+        [3, blocks, 1],
+        threads,
+        0,
+        order,
+        values,
+        offsets,
+        accuracies,
+        logs,
+        suffix,
+        plans,
+        alphas,
+        distances
+    );
+    run!("fit_select", [blocks, 1, 1], threads, narrow, order, offsets, plans, alphas, distances, results);
+    fits
+}
+
+fn spectrum(values: Vec<f64>) -> Spectrum {
+    let trace = values.iter().sum();
+    Spectrum::from_gram(values, trace, f64::EPSILON).unwrap()
+}
+
+/// Spectra of all sizes around block edges, and of all kinds that hurt.
+fn unfriendly() -> Vec<Spectrum> {
+    let mut rng = fastrand::Rng::with_seed(4);
+    let mut lognormal = |n: usize, sigma: f64, scale: f64| -> Vec<f64> {
+        let mut normal = || (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
+        (0..n).map(|_| scale * (sigma * normal()).exp()).collect()
+    };
+    let mut batch = Vec::new();
+    for n in [1, 2, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200] {
+        batch.push(lognormal(n, 1.0, 1.0));
+    }
+    batch.push(lognormal(100, 0.01, 1.0));
+    batch.push(lognormal(100, 1.0, 1e-300));
+    batch.push(lognormal(100, 1.0, 1e290));
+    batch.push(lognormal(100, 4.0, 1.0));
+    batch.push(vec![3.0; 40]);
+    batch.push(lognormal(50, 1.0, 1.0).into_iter().flat_map(|x| [x, x]).collect());
+    let mut giant = lognormal(64, 0.1, 1.0);
+    giant[5] = 1e9;
+    batch.push(giant);
+    for zeros in [1, 20, 39, 40] {
+        let mut deficient = lognormal(41, 1.0, 1.0);
+        deficient[..zeros].fill(0.0);
+        batch.push(deficient);
+    }
+    batch.into_iter().map(spectrum).collect()
+}
+
+fn agrees(host: &Result<Fit, NoFit>, device: &DeviceFit) -> bool {
+    match host {
+        Err(NoFit::TooFew(_)) => device.status == 1,
+        Err(NoFit::RankDeficient { .. }) => device.status == 2,
+        Err(NoFit::NoTail) => device.status == 3,
+        Ok(fit) => {
+            device.status == 0
+                && device.start as usize == fit.start
+                && (device.alpha / fit.alpha - 1.0).abs() < 1e-11
+                && (device.ks_distance - fit.ks_distance).abs() < 1e-11
+        }
+    }
+}
+
+#[test]
+fn fits_are_those_of_the_host() {
+    if !emulated() {
+        return;
+    }
+    let batch = unfriendly();
+    for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+        let host: Vec<_> = batch.iter().map(|spectrum| fit(spectrum, rule)).collect();
+        for threads in [32, 64, 256] {
+            let device = device_fits(&batch, rule, threads, Order::Forward);
+            for (index, (host, device)) in host.iter().zip(&device).enumerate() {
+                assert!(agrees(host, device), "{rule}, {threads} threads, spectrum {index}: {host:?} {device:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fits_depend_neither_on_the_order_of_threads_nor_on_the_batch() {
+    if !emulated() {
+        return;
+    }
+    let batch = unfriendly();
+    for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+        let together = device_fits(&batch, rule, 64, Order::Forward);
+        for order in ORDERS {
+            assert_eq!(device_fits(&batch, rule, 64, order), together, "{rule}, {order:?}");
+        }
+        for (index, spectrum) in batch.iter().enumerate() {
+            let alone = device_fits(std::slice::from_ref(spectrum), rule, 64, Order::Forward);
+            assert_eq!(alone[0], together[index], "{rule}, spectrum {index}");
+        }
+    }
+}
+
+// ---- sturm.cu
+
+/// A symmetric tridiagonal matrix: diagonal and subdiagonal.
+type Tridiagonal = (Vec<f64>, Vec<f64>);
+
+fn tridiagonals() -> Vec<Tridiagonal> {
+    let mut rng = fastrand::Rng::with_seed(9);
+    let mut batch: Vec<Tridiagonal> = Vec::new();
+    for n in [1, 2, 3, 31, 32, 33, 63, 64, 65, 100] {
+        batch.push(((0..n).map(|_| rng.f64()).collect(), (1..n).map(|_| rng.f64() - 0.5).collect()));
+        batch.push((vec![2.0; n], vec![-1.0; n - 1]));
+        batch.push((vec![0.0; n], vec![0.0; n - 1]));
+    }
+    batch.push(((0..21).map(|i| (f64::from(i) - 10.0).abs()).collect(), vec![1.0; 20]));
+    batch.push(((0..40).map(|i| 10.0_f64.powi(-i)).collect(), vec![1e-20; 39]));
+    batch.push((vec![2e150; 5], vec![1e150; 4]));
+    batch
+}
+
+/// All eigenvalues of a batch on the emulated device, in f64 or f32 storage.
+fn device_eigenvalues<T: Copy + Default>(
+    batch: &[Tridiagonal],
+    round: impl Fn(f64) -> T,
+    suffix: &str,
+    threads: u32,
+    order: Order,
+) -> Vec<f64> {
+    let offsets = offsets(batch.iter().map(|(diagonal, _)| diagonal.len()));
+    let total = offsets[batch.len()] as usize;
+    let (mut d, mut e) = (vec![T::default(); total], vec![T::default(); total]);
+    for ((diagonal, subdiagonal), &offset) in batch.iter().zip(&offsets) {
+        let offset = offset as usize;
+        d[offset..].iter_mut().zip(diagonal).for_each(|(to, &from)| *to = round(from));
+        e[offset..].iter_mut().zip(subdiagonal).for_each(|(to, &from)| *to = round(from));
+    }
+    let mut intervals = vec![[f64::NAN; 3]; batch.len()];
+    let mut values = vec![f64::NAN; total];
+    let longest = batch.iter().map(|(diagonal, _)| diagonal.len() as u32).max().unwrap();
+    let blocks = batch.len() as u32;
+    let (d, e, offsets) = (d.as_ptr(), e.as_ptr(), offsets.as_ptr());
+    let (intervals, results) = (intervals.as_mut_ptr(), values.as_mut_ptr());
+    let bytes = threads as usize * 8;
+    run!(&format!("sturm_bounds_{suffix}"), [blocks, 1, 1], threads, 3 * bytes, order, d, e, offsets, intervals);
+    let grid = [longest.div_ceil(threads), blocks, 1];
+    run!(&format!("sturm_bisect_{suffix}"), grid, threads, 2 * bytes, order, d, e, offsets, intervals, results);
+    values
+}
+
+#[test]
+fn bisection_gives_the_bits_of_the_host() {
+    if !emulated() {
+        return;
+    }
+    let batch = tridiagonals();
+    let host: Vec<f64> = batch.iter().flat_map(|(d, e)| tridiagonal_eigenvalues(d, e)).collect();
+    for threads in [32, 64] {
+        for order in ORDERS {
+            assert_eq!(device_eigenvalues(&batch, |x| x, "f64", threads, order), host, "{threads} {order:?}");
+        }
+    }
+    let single = |list: &[f64]| list.iter().map(|&x| f64::from(x as f32)).collect::<Vec<_>>();
+    // 1e150 has no place in f32.
+    let batch = &batch[..batch.len() - 1];
+    let host: Vec<f64> = batch.iter().flat_map(|(d, e)| tridiagonal_eigenvalues(&single(d), &single(e))).collect();
+    assert_eq!(device_eigenvalues(batch, |x| x as f32, "f32", 64, Order::Shuffled(3)), host);
+}
+
+// ---- widen.cu
+
+/// Widens bytes on the emulated device; returns the elements, the first that is not finite, and the largest size.
+fn device_widen(
+    source: &[u8],
+    count: usize,
+    kernel: &str,
+    scale: f64,
+    first: u64,
+    order: Order,
+) -> (Vec<f64>, u64, f64) {
+    let mut scan = [u64::MAX, 0];
+    let (mut single, mut double) = (vec![f32::NAN; count], vec![f64::NAN; count]);
+    let to_single = kernel.ends_with("f32");
+    let target: *mut c_void = if to_single { single.as_mut_ptr().cast() } else { double.as_mut_ptr().cast() };
+    let (bytes, count, result) = (source.as_ptr(), count as u64, scan.as_mut_ptr());
+    run!(kernel, [2, 1, 1], 64, 0, order, bytes, first, count, scale, target, result);
+    let elements = if to_single { single.into_iter().map(f64::from).collect() } else { double };
+    (elements, scan[0], f64::from_bits(scan[1]))
+}
+
+#[test]
+fn every_half_precision_number_is_widened_exactly() {
+    if !emulated() {
+        return;
+    }
+    // One byte in front: nothing is aligned.
+    let bytes: Vec<u8> = [0].into_iter().chain((0..=u16::MAX).flat_map(u16::to_le_bytes)).collect();
+    let (halves, ..) = device_widen(&bytes[1..], 1 << 16, "widen_f16_f64", 1.0, 0, Order::Forward);
+    let (brains, ..) = device_widen(&bytes[1..], 1 << 16, "widen_bf16_f32", 1.0, 0, Order::Forward);
+    for bits in 0..=u16::MAX {
+        let same = |got: f64, expected: f64| got == expected || (got.is_nan() && expected.is_nan());
+        assert!(same(halves[bits as usize], f16::from_bits(bits).to_f64()), "f16 {bits:#x}");
+        assert!(same(brains[bits as usize], bf16::from_bits(bits).to_f64()), "bf16 {bits:#x}");
+    }
+}
+
+#[test]
+fn widening_scales_and_finds_what_is_not_finite() {
+    if !emulated() {
+        return;
+    }
+    let mut values: Vec<f64> = (0..1000).map(|i| f64::from(i) - 700.25).collect();
+    let encode = |values: &[f64]| -> [Vec<u8>; 2] {
+        let single = values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect();
+        [single, values.iter().flat_map(|x| x.to_le_bytes()).collect()]
+    };
+    let expected: Vec<f64> = values.iter().map(|x| x * 0.25).collect();
+    for order in ORDERS {
+        for (bytes, from) in encode(&values).iter().zip(["f32", "f64"]) {
+            for to in ["f32", "f64"] {
+                let kernel = format!("widen_{from}_{to}");
+                let (elements, bad, largest) = device_widen(bytes, 1000, &kernel, 0.25, 5, order);
+                assert_eq!((elements, bad, largest), (expected.clone(), u64::MAX, 700.25), "{kernel}");
+            }
+        }
+    }
+    (values[333], values[777]) = (f64::NAN, f64::NEG_INFINITY);
+    for order in ORDERS {
+        for (bytes, kernel) in encode(&values).iter().zip(["widen_f32_f64", "widen_f64_f32"]) {
+            let (_, bad, largest) = device_widen(bytes, 1000, kernel, 1.0, 5, order);
+            assert_eq!((bad, largest), (338, 700.25), "{kernel}, {order:?}");
+        }
+    }
+}
