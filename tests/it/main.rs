@@ -9,6 +9,7 @@ mod interrupt;
 mod kernels;
 mod malformed;
 mod matrices;
+mod nvrtc;
 mod properties;
 mod reference;
 mod support;
