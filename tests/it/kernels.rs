@@ -190,6 +190,31 @@ fn fits_depend_neither_on_the_order_of_threads_nor_on_the_batch() {
     }
 }
 
+#[test]
+fn of_equal_distances_the_first_wins() {
+    if !emulated() {
+        return;
+    }
+    for n in [40_usize, 64, 100] {
+        for first in [3, 31, 32, 38] {
+            let offsets = [0, n as u64];
+            let plans = [[2, n as u32 - 1, 0, 0_u32]];
+            let alphas: Vec<f64> = (0..n).map(|i| 2.0 + i as f64).collect();
+            let distances: Vec<f64> = (0..n).map(|i| if i >= first { 0.25 } else { 0.5 }).collect();
+            for order in ORDERS {
+                let mut fits = [DeviceFit::default()];
+                let (offsets, plans) = (offsets.as_ptr(), plans.as_ptr());
+                let (alphas, distances) = (alphas.as_ptr(), distances.as_ptr());
+                let results = fits.as_mut_ptr();
+                run!("fit_select", [1, 1, 1], 32, 32 * 12, order, offsets, plans, alphas, distances, results);
+                let expected =
+                    DeviceFit { alpha: 2.0 + first as f64, ks_distance: 0.25, start: first as u32, status: 0 };
+                assert_eq!(fits[0], expected, "{n}, {order:?}");
+            }
+        }
+    }
+}
+
 // ---- sturm.cu
 
 /// A symmetric tridiagonal matrix: diagonal and subdiagonal.
