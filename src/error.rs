@@ -1,5 +1,6 @@
 //! What can go wrong for the user, as a sentence: which file, which tensor, why, and what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -87,15 +88,28 @@ impl Error {
     }
 }
 
+/// `text` for a terminal: control characters and those that change the direction of writing are escaped. Names come from
+/// files that nobody vouches for.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(harmful) {
+        return text.into();
+    }
+    let escape = |c: char| if harmful(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect::<String>().into()
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(f, "{}: ", file.display())?;
+            write!(f, "{}: ", printable(&file.to_string_lossy()))?;
         }
         if let Some(tensor) = &self.tensor {
-            write!(f, "tensor `{tensor}`: ")?;
+            write!(f, "tensor `{}`: ", printable(tensor))?;
         }
-        f.write_str(&self.cause)
+        f.write_str(&printable(&self.cause))
     }
 }
 

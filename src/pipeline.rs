@@ -51,7 +51,7 @@ pub trait Observer: Sync {
         let _ = (matrix, outcome);
     }
 
-    /// Asked before each batch: true ends the run.
+    /// Asked before each batch and at the end: true ends the run.
     fn cancelled(&self) -> bool {
         false
     }
@@ -177,11 +177,19 @@ pub fn analyze(
     let work = || work().inspect_err(|_| stop.store(true, Ordering::Relaxed));
 
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(work)).collect();
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work);
+        let threads = (0..lanes).map(spawn).collect::<std::io::Result<Vec<_>>>();
+        let threads = threads.map_err(|error| {
+            stop.store(true, Ordering::Relaxed);
+            Error::device(format!("a thread cannot be started: {error}")).hint("use fewer --threads")
+        })?;
         let results =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         results.collect::<Vec<_>>().into_iter().collect::<Result<()>>()
     })?;
+    if observer.cancelled() {
+        return Err(Error::interrupted());
+    }
     let outcomes = outcomes.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     let unanswered = || Err(Failure::Solver("the device gave no answer".into()));
     Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect())

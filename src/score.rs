@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::FloatType;
 use crate::device::{Failure, Method};
-use crate::fit::{NoFit, Rule};
+use crate::fit::{Fit, NoFit, Rule};
 use crate::matrices::WeightMatrix;
 use crate::pipeline::Outcome;
 use crate::spectrum::Spectrum;
+
+/// Bound on the error of alpha above which a row says so: what published codes agree to.
+const ALPHA_ERROR: f64 = 1e-3;
 
 /// Whether a matrix has an alpha.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +51,7 @@ pub struct MatrixScore {
     pub tail: Option<usize>,
     /// Number of eigenvalues.
     pub eigenvalues: usize,
-    /// The smallest eigenvalue.
+    /// The smallest eigenvalue; `None` where it is zero within rounding.
     pub lambda_min: Option<f64>,
     /// The largest eigenvalue.
     pub lambda_max: Option<f64>,
@@ -88,38 +91,54 @@ impl MatrixScore {
             xmin: fit.map(|fit| fit.xmin),
             tail: fit.map(|fit| fit.tail),
             eigenvalues: matrix.eigenvalues(),
-            lambda_min: spectrum.map(Spectrum::smallest),
+            lambda_min: spectrum.filter(|spectrum| spectrum.relative_error(0) < 1.0).map(Spectrum::smallest),
             lambda_max: spectrum.map(Spectrum::largest),
             trace: spectrum.map(Spectrum::trace),
             precision: analysis.map_or(method.precision.to_string(), |analysis| analysis.precision.to_owned()),
             status: if fit.is_some() { Status::Ok } else { Status::Failed },
             reason,
-            note: fit.and(spectrum).and_then(|spectrum| accuracy_note(spectrum, method.rule)),
+            note: fit.zip(spectrum).and_then(|(fit, spectrum)| accuracy_note(fit, spectrum, method)),
         }
     }
 }
 
-/// Says so where the smallest eigenvalue is not known well enough to fix the bins of the peak rule.
-fn accuracy_note(spectrum: &Spectrum, rule: Rule) -> Option<String> {
-    let error = spectrum.relative_error(0);
-    (rule == Rule::Peak && error > Rule::PEAK_TOLERANCE).then(|| {
-        format!("the smallest eigenvalue is known only to {error:.0e}, too coarse to fix the bins of the peak rule")
-    })
+/// Says so where rounding limits an alpha: where its bound is wide, where the peak rule's bins are not fixed, or where
+/// single precision hid candidates from the ks rule.
+fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<String> {
+    let error = fit.alpha_error(spectrum);
+    let smallest = spectrum.relative_error(0);
+    let hidden = spectrum.first_known();
+    if error > ALPHA_ERROR {
+        Some(format!("rounding leaves alpha uncertain by up to {error:.0e}"))
+    } else if method.rule == Rule::Peak && smallest > Rule::PEAK_TOLERANCE {
+        Some(format!(
+            "the smallest eigenvalue is known only to {smallest:.0e}, too coarse to fix the bins of the peak rule"
+        ))
+    } else if method.rule == Rule::Ks && hidden > 0 {
+        Some(format!("{hidden} of {} eigenvalues are lost in rounding and were not tried as xmin", spectrum.len()))
+    } else {
+        None
+    }
 }
 
 /// A hint for a matrix without an alpha.
 pub fn hint(outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Ok(analysis) => match analysis.fit.as_ref().err()? {
-            NoFit::RankDeficient { .. } if analysis.precision == "f32" => {
+            NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.starts_with("f32") => {
                 Some("--precision f64 resolves smaller eigenvalues")
             }
+            NoFit::Unresolved => Some("try another --rule: it is nearly singular"),
             NoFit::TooFew(_) => Some("leave it out with --exclude"),
             NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("--rule median or ks may still fit its tail"),
             NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
             NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
         },
         Err(failure) => Some(match failure {
+            Failure::TooFewEigenvalues(_) => "leave it out with --exclude",
+            Failure::NotMapped(_) => {
+                "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
+            }
             Failure::Unreadable(_) => "score it again when nothing writes to the file",
             Failure::NonFinite { cast: crate::checkpoint::Cast::None, .. } => {
                 "the weights are damaged, or training diverged"

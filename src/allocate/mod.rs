@@ -87,7 +87,7 @@ impl Budget {
             return Ok(());
         }
         let (min, max) = self.bounds();
-        if min > max {
+        if self.max_experts.is_some() && min > max {
             let cause = format!("the minimum of {min} experts per layer is above the maximum of {max}");
             return Err(Error::usage(cause).hint("swap --min-experts and --max-experts"));
         }

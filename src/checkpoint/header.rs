@@ -5,13 +5,14 @@
 //! little-endian header length, JSON, data without holes); the errors say which tensor breaks them.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io::Read;
 
-use serde::Deserialize;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use super::dtype::Dtype;
-use super::json::Pairs;
 
 /// Longest header that is read, the limit of the reference implementation.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -59,11 +60,76 @@ impl HeaderError {
     }
 }
 
+/// Most dimensions of a tensor.
+const MAX_DIMENSIONS: usize = 64;
+
 #[derive(Deserialize)]
 struct Entry {
     dtype: String,
+    #[serde(deserialize_with = "shape")]
     shape: Vec<u64>,
     data_offsets: (u64, u64),
+}
+
+/// A list of dimensions that ends before it can fill the memory.
+fn shape<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    struct Dimensions;
+
+    impl<'de> Visitor<'de> for Dimensions {
+        type Value = Vec<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX_DIMENSIONS} dimensions")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u64>, A::Error> {
+            let mut dimensions = Vec::new();
+            while let Some(dimension) = list.next_element()? {
+                if dimensions.len() == MAX_DIMENSIONS {
+                    return Err(A::Error::invalid_length(MAX_DIMENSIONS + 1, &self));
+                }
+                dimensions.push(dimension);
+            }
+            Ok(dimensions)
+        }
+    }
+
+    deserializer.deserialize_seq(Dimensions)
+}
+
+/// The entries of a header in file order; where one is malformed, `failed` is its name.
+struct Entries<'a> {
+    failed: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Entries<'_> {
+    type Value = Vec<(String, Option<Entry>)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Entries<'_> {
+    type Value = Vec<(String, Option<Entry>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let entry = if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                None
+            } else {
+                Some(map.next_value().inspect_err(|_| *self.failed = Some(name.clone()))?)
+            };
+            entries.push((name, entry));
+        }
+        Ok(entries)
+    }
 }
 
 /// Reads and validates the header of a file of `file_bytes` bytes from its start.
@@ -91,26 +157,36 @@ pub(super) fn read(file: &mut impl Read, file_bytes: u64) -> Result<Header, Head
 
 /// Validates the JSON of a header in front of `data_bytes` bytes of data.
 fn parse(json: &[u8], data_bytes: u64) -> Result<Vec<TensorInfo>, HeaderError> {
-    let Pairs(pairs) = serde_json::from_slice::<Pairs<serde_json::Value>>(json)
-        .map_err(|error| HeaderError::file(format!("its header is not a JSON object: {error}"), HINT_FORMAT))?;
+    let entries = entries(json)?;
     let data_start = 8 + json.len() as u64;
     let mut names = HashSet::new();
     let mut tensors = Vec::new();
-    for (name, value) in pairs {
+    for (name, entry) in entries {
         if !names.insert(name.clone()) {
             return Err(HeaderError::tensor(&name, "stands twice in the header"));
         }
-        if name != "__metadata__" {
-            tensors.push(tensor(name, value, data_start, data_bytes)?);
+        if let Some(entry) = entry {
+            tensors.push(tensor(name, entry, data_start, data_bytes)?);
         }
     }
     check_covers(&tensors, data_start, data_bytes)?;
     Ok(tensors)
 }
 
-fn tensor(name: String, value: serde_json::Value, data_start: u64, data_bytes: u64) -> Result<TensorInfo, HeaderError> {
-    let Entry { dtype, shape, data_offsets: (begin, end) } = serde_json::from_value(value)
-        .map_err(|error| HeaderError::tensor(&name, format!("its header entry is malformed: {error}")))?;
+/// Parses the JSON, and nothing else.
+fn entries(json: &[u8]) -> Result<Vec<(String, Option<Entry>)>, HeaderError> {
+    let mut failed = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let entries = Entries { failed: &mut failed }.deserialize(&mut deserializer);
+    let entries = entries.and_then(|entries| deserializer.end().map(|()| entries));
+    entries.map_err(|error| match failed {
+        Some(name) => HeaderError::tensor(&name, format!("its header entry is malformed: {error}")),
+        None => HeaderError::file(format!("its header is not a JSON object: {error}"), HINT_FORMAT),
+    })
+}
+
+fn tensor(name: String, entry: Entry, data_start: u64, data_bytes: u64) -> Result<TensorInfo, HeaderError> {
+    let Entry { dtype, shape, data_offsets: (begin, end) } = entry;
     let dtype = Dtype::from_name(&dtype);
     if begin > end {
         return Err(HeaderError::tensor(&name, format!("its data ends ({end}) before it begins ({begin})")));

@@ -31,7 +31,7 @@ pub(super) fn locate(path: &Path) -> Result<Located> {
     })?;
     if metadata.is_dir() {
         let index = path.join(INDEX_NAME);
-        return if index.exists() { from_index(&index) } else { from_folder(path) };
+        return if index.is_symlink() || index.exists() { from_index(&index) } else { from_folder(path) };
     }
     if path.to_string_lossy().ends_with(".safetensors.index.json") {
         return from_index(path);

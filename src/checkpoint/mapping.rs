@@ -111,23 +111,19 @@ impl Drop for Mapping {
 #[cfg(unix)]
 mod guard {
     use std::ptr::{self, null_mut};
-    use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
-    use std::sync::{Mutex, Once};
+    use std::sync::Once;
+    use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 
-    /// A watched address range. Regions are leaked and used again, so that the handler can always walk the list.
+    /// A watched address range. Regions are leaked, 40 bytes a mapping, and never used again: the handler may look at any
+    /// of them at any time, and must never see half of one and half of another.
     #[derive(Debug)]
     pub struct Region {
-        start: AtomicUsize,
-        /// 0 while the region is free.
-        length: AtomicUsize,
+        start: usize,
+        length: usize,
+        watched: AtomicBool,
         torn: AtomicBool,
-        next: *const Region,
+        next: AtomicPtr<Region>,
     }
-
-    // SAFETY: `next` is written once, before the region is published, and points to a leaked region.
-    unsafe impl Sync for Region {}
-    // SAFETY: as for `Sync`; nothing in a region belongs to a thread.
-    unsafe impl Send for Region {}
 
     impl Region {
         pub fn is_torn(&self) -> bool {
@@ -135,7 +131,11 @@ mod guard {
         }
 
         pub fn release(&self) {
-            self.length.store(0, SeqCst);
+            self.watched.store(false, SeqCst);
+        }
+
+        fn holds(&self, address: usize) -> bool {
+            self.watched.load(SeqCst) && (self.start..self.start.saturating_add(self.length)).contains(&address)
         }
     }
 
@@ -147,7 +147,7 @@ mod guard {
         std::iter::from_fn(move || {
             // SAFETY: null or a leaked, fully initialised region.
             let region = unsafe { next.as_ref()? };
-            next = region.next;
+            next = region.next.load(SeqCst);
             Some(region)
         })
     }
@@ -155,22 +155,17 @@ mod guard {
     /// Watches `length` mapped bytes from address `start`, until the region is released.
     pub fn watch(start: usize, length: usize) -> &'static Region {
         static INSTALLED: Once = Once::new();
-        static WRITERS: Mutex<()> = Mutex::new(());
         INSTALLED.call_once(install);
-        let _writer = WRITERS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(free) = regions().find(|region| region.length.load(SeqCst) == 0) {
-            free.torn.store(false, SeqCst);
-            free.start.store(start, SeqCst);
-            free.length.store(length, SeqCst);
-            return free;
-        }
         let region = Box::leak(Box::new(Region {
-            start: start.into(),
-            length: length.into(),
+            start,
+            length,
+            watched: true.into(),
             torn: false.into(),
-            next: REGIONS.load(SeqCst),
+            next: AtomicPtr::new(REGIONS.load(SeqCst)),
         }));
-        REGIONS.store(region, SeqCst);
+        while let Err(first) = REGIONS.compare_exchange(region.next.load(SeqCst), region, SeqCst, SeqCst) {
+            region.next.store(first, SeqCst);
+        }
         region
     }
 
@@ -192,10 +187,10 @@ mod guard {
     extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
         // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler.
         let address = unsafe { (*info).si_addr() } as usize;
-        for region in regions() {
-            let (start, length) = (region.start.load(SeqCst), region.length.load(SeqCst));
-            if (start..start.saturating_add(length)).contains(&address) && cover(address, start + length) {
-                region.torn.store(true, SeqCst);
+        if let Some(region) = regions().find(|region| region.holds(address)) {
+            // Marked before the zeros can be read: whoever verifies after reading them sees the mark.
+            region.torn.store(true, SeqCst);
+            if cover(address, region.start + region.length) {
                 return;
             }
         }

@@ -50,6 +50,7 @@ pub struct Tensor<'a> {
 pub struct Checkpoint {
     path: PathBuf,
     shards: Vec<Shard>,
+    index: Option<PathBuf>,
     /// The names of the index, if there is one.
     listed: Option<HashSet<String>>,
 }
@@ -67,6 +68,7 @@ impl Checkpoint {
         let checkpoint = Checkpoint {
             path: path.to_owned(),
             shards,
+            index: located.index.as_ref().map(|index| index.path.clone()),
             listed: located.index.as_ref().map(|index| index.shard_of.keys().cloned().collect()),
         };
         match &located.index {
@@ -79,6 +81,11 @@ impl Checkpoint {
     /// The path the checkpoint was opened with.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The paths of everything that was read: the index, if there is one, and the shards.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.index.as_deref().into_iter().chain(self.shards.iter().map(|shard| shard.path.as_path()))
     }
 
     /// The files, in the order of their names.
@@ -164,7 +171,12 @@ impl Checkpoint {
 impl Shard {
     fn open(path: &Path) -> Result<Shard> {
         let failed = |error: std::io::Error| {
-            Error::input(path, format!("cannot be opened: {error}")).hint("is the file complete, and may you read it?")
+            let hint = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => "may you read it?",
+                std::io::ErrorKind::NotFound => "a link may point to a file that is gone",
+                _ => "every file stays open: if there are too many, raise the limit with `ulimit -n`",
+            };
+            Error::input(path, format!("cannot be opened: {error}")).hint(hint)
         };
         // Asked before it is opened: to open a pipe is to wait for its writer.
         if !std::fs::metadata(path).map_err(failed)?.is_file() {

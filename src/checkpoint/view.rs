@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::dtype::FloatType;
 
+/// Elements that [`MatrixView::scan`] decodes at once.
+const SCAN_ELEMENTS: usize = 1 << 14;
+
 /// A precision to which weights are rounded before anything is computed.
 ///
 /// AlphaLoRA's script rounds to fp16; `--cast fp16` reproduces that. It moves alpha by about 1e-5.
@@ -103,14 +106,17 @@ impl<'a> MatrixView<'a> {
 
     /// Looks at every element once.
     pub fn scan(&self) -> Scan {
-        let mut line = vec![0.0_f64; self.cols];
+        let mut segment = vec![0.0_f64; self.cols.min(SCAN_ELEMENTS)];
         let mut largest = 0.0_f64;
         for row in 0..self.rows {
-            self.read_segment(row, 0..self.cols, 1.0, &mut line);
-            if let Some(col) = line.iter().position(|value| !value.is_finite()) {
-                return Scan::NonFinite { row, col };
+            for start in (0..self.cols).step_by(SCAN_ELEMENTS) {
+                let segment = &mut segment[..SCAN_ELEMENTS.min(self.cols - start)];
+                self.read_segment(row, start..start + segment.len(), 1.0, segment);
+                if let Some(index) = segment.iter().position(|value| !value.is_finite()) {
+                    return Scan::NonFinite { row, col: start + index };
+                }
+                largest = segment.iter().fold(largest, |largest, value| largest.max(value.abs()));
             }
-            largest = line.iter().fold(largest, |largest, value| largest.max(value.abs()));
         }
         Scan::Finite(largest)
     }
@@ -159,10 +165,21 @@ impl<'a> MatrixView<'a> {
     ) {
         match self.cast {
             Cast::None => convert(bytes, out, |b| T::from_f64(read(b) * scale)),
-            Cast::Fp16 => convert(bytes, out, |b| T::from_f64(f16::from_f64(read(b)).to_f64() * scale)),
-            Cast::Bf16 => convert(bytes, out, |b| T::from_f64(bf16::from_f64(read(b)).to_f64() * scale)),
+            Cast::Fp16 => convert(bytes, out, |b| T::from_f64(f16::from_f32(to_odd_f32(read(b))).to_f64() * scale)),
+            Cast::Bf16 => convert(bytes, out, |b| T::from_f64(bf16::from_f32(to_odd_f32(read(b))).to_f64() * scale)),
         }
     }
+}
+
+/// `value` as a single that rounds to the same half as `value` itself: exact where it can be, else with the last bit set
+/// (rounding to odd, Boldo and Melquiond, IEEE Trans. Comput. 57, 2008).
+fn to_odd_f32(value: f64) -> f32 {
+    let nearest = value as f32;
+    if f64::from(nearest) == value || value.is_nan() {
+        return nearest;
+    }
+    let away = f64::from(nearest).abs() > value.abs();
+    f32::from_bits((nearest.to_bits() - u32::from(away)) | 1)
 }
 
 fn convert<T, const N: usize>(bytes: &[u8], out: &mut [T], element: impl Fn([u8; N]) -> T) {
@@ -204,6 +221,43 @@ mod tests {
             MatrixView::new(&bytes[1..], dtype, Cast::None, 2, 2).read_tall_rows(0..2, 1.0, &mut out);
             assert_eq!(out, values, "{dtype}");
         }
+    }
+
+    #[test]
+    fn casts_round_to_the_nearest_and_ties_to_even() {
+        let cast = |value: f64, dtype: FloatType, cast: Cast| {
+            let bytes = match dtype {
+                FloatType::F32 => (value as f32).to_le_bytes().to_vec(),
+                _ => value.to_le_bytes().to_vec(),
+            };
+            let mut out = [0.0_f64];
+            MatrixView::new(&bytes, dtype, cast, 1, 1).read_tall_rows(0..1, 1.0, &mut out);
+            out[0]
+        };
+        let p = |exponent: i32| 2.0_f64.powi(exponent);
+        for sign in [1.0, -1.0] {
+            // bf16 has 8 bits, fp16 has 11: ties, just above, just below, and the tie of the odd neighbour.
+            for (kind, ulp) in [(Cast::Bf16, p(-7)), (Cast::Fp16, p(-10))] {
+                for (value, rounded) in [
+                    (1.0 + ulp / 2.0, 1.0),
+                    (1.0 + ulp / 2.0 + p(-23), 1.0 + ulp),
+                    (1.0 + ulp / 2.0 - p(-23), 1.0),
+                    (1.0 + 1.5 * ulp, 1.0 + 2.0 * ulp),
+                ] {
+                    assert_eq!(cast(sign * value, FloatType::F32, kind), sign * rounded, "{kind} {value}");
+                    assert_eq!(cast(sign * value, FloatType::F64, kind), sign * rounded, "{kind} {value}");
+                }
+                // Beyond the precision of f32.
+                for (value, rounded) in [(1.0 + ulp / 2.0 + p(-50), 1.0 + ulp), (1.0 + ulp / 2.0 - p(-50), 1.0)] {
+                    assert_eq!(cast(sign * value, FloatType::F64, kind), sign * rounded, "{kind} {value}");
+                }
+            }
+        }
+        assert_eq!(cast(65519.999, FloatType::F64, Cast::Fp16), 65504.0);
+        assert_eq!(cast(65520.0, FloatType::F64, Cast::Fp16), f64::INFINITY);
+        assert_eq!(cast(1e300, FloatType::F64, Cast::Bf16), f64::INFINITY);
+        assert_eq!(cast(p(-25) + p(-60), FloatType::F64, Cast::Fp16), p(-24));
+        assert_eq!(cast(p(-25), FloatType::F64, Cast::Fp16), 0.0);
     }
 
     #[test]

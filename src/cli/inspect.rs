@@ -13,6 +13,7 @@ use super::printer::Printer;
 pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let checkpoint = Checkpoint::open(&args.path)?;
+    output.spare(checkpoint.files())?;
     let catalog = Catalog::new(&checkpoint, &args.selection.selection());
     let inspection = Inspection::new(&checkpoint, catalog, &args.method.method(), args.threads.count());
     let document = match args.by {

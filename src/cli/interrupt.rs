@@ -46,7 +46,10 @@ fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
 #[allow(clippy::exit)] // a second signal means: now
 fn exit_now() {
     for path in temporary().iter() {
-        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        // Under another name first, so that whoever is still writing into a folder cannot put anything back.
+        let doomed = path.with_extension("removed");
+        let doomed = if std::fs::rename(path, &doomed).is_ok() { doomed } else { path.clone() };
+        let _ = if doomed.is_dir() { std::fs::remove_dir_all(doomed) } else { std::fs::remove_file(doomed) };
     }
     std::process::exit(Kind::Interrupted.exit_code().into());
 }

@@ -37,6 +37,17 @@ impl Output {
         Ok(Output { format, file: args.output })
     }
 
+    /// Refuses to overwrite what is read.
+    pub fn spare<'a>(&self, mut inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let target = target(file);
+        if inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == target)) {
+            let error = Error::usage("belongs to the checkpoint and would be overwritten").file(file);
+            return Err(error.hint("give --output another name"));
+        }
+        Ok(())
+    }
+
     /// Writes `document`. If the file cannot be written any more, the results go to stdout: they may be hours of work.
     pub fn write<J: Serialize>(&self, document: &Document<J>, printer: &Printer) -> Result<()> {
         let unwritable = |error: io::Error| Error::usage(format!("the results cannot be written: {error}"));
@@ -71,9 +82,15 @@ fn cannot_write(file: &Path, error: &io::Error) -> Error {
         .hint("does its folder exist, and may you write there?")
 }
 
-/// The real file behind `file`: a link is followed, not replaced.
+/// The real file behind `file`: a link is followed, not replaced, even if it points to nothing yet.
 fn target(file: &Path) -> PathBuf {
-    fs::canonicalize(file).unwrap_or_else(|_| file.to_owned())
+    if let Ok(real) = fs::canonicalize(file) {
+        return real;
+    }
+    match (fs::read_link(file), file.parent()) {
+        (Ok(link), Some(folder)) => folder.join(link),
+        _ => file.to_owned(),
+    }
 }
 
 /// Pipes and devices (`/dev/stdout`) cannot be replaced; they are written to.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
-use htsr::error::Error;
+use htsr::error::{Error, printable};
 
 use super::args::Verbosity;
 
@@ -66,21 +66,21 @@ impl Printer {
     /// What is good to know.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.line(text);
+            self.line(&printable(text));
         }
     }
 
     /// What only `--verbose` asks for.
     pub fn detail(&self, text: &str) {
         if self.verbose {
-            self.line(text);
+            self.line(&printable(text));
         }
     }
 
     fn message(&self, style: Style, label: &str, text: &str, hint: Option<&str>) {
-        self.line(&format!("{style}{label}:{style:#} {text}"));
+        self.line(&format!("{style}{label}:{style:#} {}", printable(text)));
         if let Some(hint) = hint {
-            self.line(&format!("\n{HINT}hint:{HINT:#} {hint}\n"));
+            self.line(&format!("\n{HINT}hint:{HINT:#} {}\n", printable(hint)));
         }
     }
 

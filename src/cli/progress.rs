@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use htsr::error::printable;
 use htsr::matrices::WeightMatrix;
 use htsr::pipeline::{Observer, Outcome};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -63,7 +64,7 @@ impl Observer for Progress<'_> {
     }
 
     fn started(&self, matrix: &WeightMatrix) {
-        self.bar.set_message(matrix.name().to_owned());
+        self.bar.set_message(printable(matrix.name()).into_owned());
     }
 
     fn finished(&self, matrix: &WeightMatrix, outcome: &Outcome) {

@@ -20,9 +20,11 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         budget: args.budget.budget(160),
     };
     let checkpoint = Checkpoint::open(&args.path)?;
+    output.spare(checkpoint.files())?;
     let Scored { report, problems } = score(&checkpoint, &request, args.threads.count(), printer)?;
-    output.write(&args.by.of(&report), printer)?;
-    Ok(tell(&report, &problems, printer))
+    let written = output.write(&args.by.of(&report), printer);
+    let ending = tell(&report, &problems, printer);
+    written.map(|()| ending)
 }
 
 /// Scores `checkpoint` with progress on stderr.
@@ -54,7 +56,10 @@ pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
     let noted: Vec<_> = noted.collect();
     if let Some((matrix, note)) = noted.first() {
         let others = if noted.len() > 1 { format!(" (and {} more)", noted.len() - 1) } else { String::new() };
-        let hint = "--precision f64 resolves it, unless it is nearly zero; --rule median and ks do not depend on it";
+        let hint = match matrix.precision.starts_with("f32") {
+            true => "--precision f64 resolves smaller eigenvalues",
+            false => "the matrix is nearly singular: compare with another --rule",
+        };
         printer.warning(&format!("tensor `{}`{others}: {note}", matrix.tensor), Some(hint));
     }
     if problems.is_empty() { Ending::Complete } else { Ending::Partial }

@@ -62,8 +62,12 @@ pub struct Analysis {
 /// Why a matrix has no spectrum. The other matrices are not concerned.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
+    /// The file cannot be mapped into memory.
+    NotMapped(String),
     /// The file could not be read, or changed while it was read.
     Unreadable(String),
+    /// There are fewer than [`MIN_EIGENVALUES`](crate::fit::MIN_EIGENVALUES), which the shape alone shows.
+    TooFewEigenvalues(usize),
     /// An element is NaN or infinite.
     NonFinite {
         /// Its row.
@@ -89,7 +93,8 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Unreadable(cause) => f.write_str(cause),
+            Failure::NotMapped(cause) | Failure::Unreadable(cause) => f.write_str(cause),
+            Failure::TooFewEigenvalues(count) => NoFit::TooFew(*count).fmt(f),
             Failure::NonFinite { row, col, cast: Cast::None } => {
                 write!(f, "contains NaN or infinity (first at row {row}, column {col})")
             }

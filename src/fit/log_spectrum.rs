@@ -15,6 +15,9 @@ pub(super) struct LogSpectrum<'a> {
 }
 
 impl<'a> LogSpectrum<'a> {
+    /// Relative error of an eigenvalue above which rounding may be what hides alpha.
+    const HIDDEN: f64 = 1e-3;
+
     pub fn new(spectrum: &'a Spectrum) -> Self {
         let ln: Vec<f64> = spectrum.values().iter().map(|x| x.ln()).collect();
         let mut suffix = ln.clone();
@@ -83,6 +86,12 @@ impl<'a> LogSpectrum<'a> {
             xmin: self.spectrum.values()[i],
             tail: self.len() - i,
         })
+    }
+
+    /// Why none of `starts` has an alpha.
+    pub fn nothing(&self, mut starts: impl Iterator<Item = usize>) -> NoFit {
+        let hidden = starts.any(|i| self.spectrum.relative_error(i) > Self::HIDDEN);
+        if hidden { NoFit::Unresolved } else { NoFit::NoTail }
     }
 
     pub fn rank_deficient(&self, rule: Rule) -> NoFit {

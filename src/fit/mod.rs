@@ -86,6 +86,8 @@ pub enum NoFit {
     },
     /// All eigenvalues in question are equal within rounding, or no start gives alpha > 1.
     NoTail,
+    /// Rounding hides the eigenvalues in question: a higher precision may resolve them.
+    Unresolved,
 }
 
 impl fmt::Display for NoFit {
@@ -101,8 +103,22 @@ impl fmt::Display for NoFit {
                     "rank-deficient (numerical rank {rank} of {of}): an eigenvalue that the {rule} rule needs is zero within rounding"
                 )
             }
+            NoFit::Unresolved => f.write_str("unresolved: rounding hides the eigenvalues in question"),
             NoFit::NoTail => f.write_str("no power-law tail: the eigenvalues in question are equal within rounding"),
         }
+    }
+}
+
+impl Fit {
+    /// Bound on the absolute error of alpha, for this tail, that is due to the errors of the eigenvalues.
+    ///
+    /// With relative errors r_j, the mean of ln(x_j / x_i) is off by at most D = mean(-ln(1 - r_j)) - ln(1 - r_i), and alpha
+    /// by (alpha - 1)^2 D / (1 - (alpha - 1) D); infinite where that has no bound.
+    pub fn alpha_error(&self, spectrum: &Spectrum) -> f64 {
+        let shift = |index: usize| -(-spectrum.relative_error(index).min(1.0)).ln_1p();
+        let mean = (self.start..spectrum.len()).map(shift).sum::<f64>() / self.tail as f64;
+        let scaled = (self.alpha - 1.0) * (mean + shift(self.start));
+        if scaled < 1.0 { (self.alpha - 1.0) * scaled / (1.0 - scaled) } else { f64::INFINITY }
     }
 }
 
@@ -215,6 +231,26 @@ mod tests {
         values[63] = 1e9;
         for rule in RULES {
             assert!(fit(&spectrum(&values), rule).unwrap().alpha > 1.0);
+        }
+    }
+
+    #[test]
+    fn the_error_bound_holds_for_every_perturbation_within_it() {
+        let values = lognormal(200, 1.0, 23);
+        let exact = spectrum(&values);
+        let found = fit(&exact, Rule::Median).unwrap();
+        // In f32: eta is 4 sqrt(200) 2^-23 x_max.
+        let coarse = Spectrum::from_gram(values.clone(), values.iter().sum(), f32::EPSILON.into()).unwrap();
+        let bound = found.alpha_error(&coarse);
+        assert!(bound > 1e-6 && bound < 0.1, "{bound}");
+        assert!(found.alpha_error(&exact) < 1e-10);
+        let eta = coarse.relative_error(199) * values[199];
+        for direction in [[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0], [-1.0, -1.0]] {
+            let mut moved = values.clone();
+            moved[found.start] += direction[0] * eta;
+            moved[found.start + 1..].iter_mut().for_each(|x| *x += direction[1] * eta);
+            let (alpha, _) = by_definition(&moved, found.start);
+            assert!((alpha - found.alpha).abs() <= bound, "{alpha} {} {bound}", found.alpha);
         }
     }
 

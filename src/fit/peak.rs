@@ -17,8 +17,9 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     }
     let peak = histogram_peak(x).ok_or(NoFit::NoTail)?;
     let (low, high) = ((0.95 * peak).log10(), 1.5 * peak);
-    let candidates = logs.starts().filter(|&i| low <= x[i] && x[i] <= high);
-    logs.best(candidates).ok_or(NoFit::NoTail)
+    let window = (0..x.len() - 1).filter(|&i| low <= x[i] && x[i] <= high);
+    let known = logs.starts().start;
+    logs.best(window.clone().filter(|&i| i >= known)).ok_or_else(|| logs.nothing(window))
 }
 
 /// The left edge of the first fullest bin; `None` if all values are equal.

@@ -7,6 +7,9 @@ mod families;
 mod selection;
 mod skip;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use selection::{Layers, Selection};
@@ -86,15 +89,13 @@ pub struct Skipped {
 
 /// Counts skipped tensors by reason, the most frequent first: `49 bias, 12 normalization`.
 pub fn summarize(skipped: &[Skipped]) -> String {
-    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for Skipped { reason, .. } in skipped {
-        match reasons.iter_mut().find(|(known, _)| known == reason) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((reason, 1)),
-        }
+        *counts.entry(reason).or_default() += 1;
     }
-    reasons.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|&(_, count)| Reverse(count));
+    counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
 }
 
 /// All tensors of a checkpoint, sorted out.
@@ -121,8 +122,10 @@ impl Catalog {
                 Err(reason) => catalog.skipped.push(Skipped { tensor: tensor.info.name.clone(), reason }),
             }
         }
-        catalog.matrices.sort_by_cached_key(|m| (natural(&m.stack), m.layer, natural(m.name())));
-        catalog.skipped.sort_by_cached_key(|skipped| natural(&skipped.tensor));
+        let key =
+            |m: &WeightMatrix| (natural(&m.stack), m.stack.clone(), m.layer, natural(m.name()), m.tensor.name.clone());
+        catalog.matrices.sort_by_cached_key(key);
+        catalog.skipped.sort_by_cached_key(|skipped| (natural(&skipped.tensor), skipped.tensor.clone()));
         catalog
     }
 }
@@ -155,14 +158,16 @@ fn classify(tensor: &TensorInfo, shard: usize) -> Result<WeightMatrix, String> {
     Ok(WeightMatrix { tensor: tensor.clone(), shard, stack, layer, role, dtype, rows, cols })
 }
 
-/// A sort key under which `layer.10` follows `layer.9`.
-fn natural(name: &str) -> Vec<(String, u64)> {
+/// A sort key under which `layer.10` follows `layer.9`: words, each with the length and digits of the number behind it.
+/// Different names may have the same key (`1` and `01`).
+fn natural(name: &str) -> Vec<(String, usize, String)> {
     let mut key = Vec::new();
     let mut rest = name;
     while !rest.is_empty() {
         let text = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let digits = rest[text..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - text);
-        key.push((rest[..text].to_owned(), rest[text..text + digits].parse().unwrap_or(0)));
+        let number = rest[text..text + digits].trim_start_matches('0');
+        key.push((rest[..text].to_owned(), number.len(), number.to_owned()));
         rest = &rest[text + digits..];
     }
     key

@@ -1,5 +1,7 @@
 //! What a checkpoint holds, from its headers alone.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::{Cell, Document, Input, SCHEMA, Table};
@@ -93,16 +95,16 @@ impl Inspection {
 
     /// One row per stack, role, shape and type.
     pub fn by_role(&self) -> Document<'_, Inspection> {
+        let mut places = HashMap::new();
         let mut groups: Vec<(&InspectedMatrix, Vec<u32>, usize)> = Vec::new();
         for matrix in &self.matrices {
-            let key = |m: &InspectedMatrix| (m.stack.clone(), m.role.clone(), m.rows, m.cols, m.dtype);
-            match groups.iter_mut().find(|(first, ..)| key(first) == key(matrix)) {
-                Some((_, layers, count)) => {
-                    layers.push(matrix.layer);
-                    *count += 1;
-                }
-                None => groups.push((matrix, vec![matrix.layer], 1)),
-            }
+            let key = (&matrix.stack, &matrix.role, matrix.rows, matrix.cols, matrix.dtype);
+            let place = *places.entry(key).or_insert_with(|| {
+                groups.push((matrix, Vec::new(), 0));
+                groups.len() - 1
+            });
+            groups[place].1.push(matrix.layer);
+            groups[place].2 += 1;
         }
         let rows = groups.into_iter().map(|(matrix, layers, count)| {
             vec![

@@ -1,6 +1,7 @@
 //! A Markdown table.
 
 use super::Table;
+use crate::error::printable;
 
 pub(super) fn render(table: &Table, footer: &[(&'static str, String)]) -> String {
     let (names, rows) = table.for_people();
@@ -16,7 +17,7 @@ pub(super) fn render(table: &Table, footer: &[(&'static str, String)]) -> String
     text += "\n";
     rows.into_iter().for_each(|row| text += &line(row));
     for (label, content) in footer {
-        text += &format!("\n{label}: `{content}`\n");
+        text += &format!("\n{label}: `{}`\n", printable(content));
     }
     text
 }

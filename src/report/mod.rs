@@ -17,7 +17,7 @@ pub use inspection::Inspection;
 pub use provenance::{Input, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};
 
-use crate::error::Result;
+use crate::error::{Result, printable};
 
 /// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -75,7 +75,7 @@ impl Cell {
     /// The value for people.
     fn shown(&self) -> String {
         match self {
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) => printable(text).into_owned(),
             Cell::Whole(number) => number.to_string(),
             Cell::Real(number, digits) => significant(*number, *digits),
             Cell::Missing => "-".into(),

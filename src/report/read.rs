@@ -114,7 +114,7 @@ fn check_layers(path: &Path, report: &Report) -> Result<()> {
         }
         match &score.alpha {
             None => {
-                let hint = "score it again with another --rule, or leave the layer out with --layers";
+                let hint = "score again with another --rule, or leave the layer out with `score --layers`";
                 return Err(refused(format!("{name} has no alpha")).hint(hint));
             }
             Some(alpha) if !(alpha.is_finite() && *alpha > 0.0) => {

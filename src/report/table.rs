@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 
 use super::Table;
+use crate::error::printable;
 
 pub(super) fn render(table: &Table, footer: &[(&'static str, String)]) -> String {
     let (names, rows) = table.for_people();
@@ -15,7 +16,7 @@ pub(super) fn render(table: &Table, footer: &[(&'static str, String)]) -> String
         aligned(std::iter::once(names.iter().map(|name| (*name).to_owned()).collect()).chain(rows), &alignment);
     if !footer.is_empty() {
         text.push('\n');
-        let lines = footer.iter().map(|(label, line)| vec![(*label).to_owned(), line.clone()]);
+        let lines = footer.iter().map(|(label, line)| vec![(*label).to_owned(), printable(line).into_owned()]);
         text += &aligned(lines, &[CellAlignment::Left; 2]);
     }
     text

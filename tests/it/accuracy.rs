@@ -103,13 +103,50 @@ fn scaling_by_powers_of_two_changes_nothing_but_the_scale() {
 }
 
 #[test]
-fn blocks_of_rows_and_stacked_triangles_agree_with_one_block() {
-    // 11 times as long as wide: five triangles are stacked in turn for the smallest singular value.
-    let singular_values: Vec<f64> = (0..96).map(|i| 10.0_f64.powf(i as f64 / 95.0 * 6.0 - 6.0)).collect();
-    for (rows, cols) in [(96 * 11 + 5, 96), (96, 96 * 11 + 5)] {
+fn stacked_triangles_agree_with_one_block() {
+    // 64 columns: 16448 rows are factorised at once, so that 40,000 take three steps.
+    let mut singular_values: Vec<f64> = (0..64).map(|k| (1.0 - (k as f64 + 0.5) / 64.0).powf(-0.25)).collect();
+    singular_values[0] = 1e-6;
+    for (rows, cols) in [(40_000, 64), (64, 40_000), (64, 64)] {
         let matrix = matrix_with_singular_values(rows, cols, &singular_values, 8);
         let analysis = analyze(rows, cols, &matrix, Rule::Peak, Precision::F64);
         assert_eq!(analysis.precision, "f64+qr");
-        assert!((analysis.spectrum.smallest() / 1e-12 - 1.0).abs() < 1e-7);
+        assert!((analysis.spectrum.smallest() / 1e-12 - 1.0).abs() < 1e-7, "{:e}", analysis.spectrum.smallest());
     }
+}
+
+/// A spike that raises the noise of the Gram matrix to just below the bulk: every eigenvalue of the tail is affected, not
+/// only the smallest.
+#[test]
+fn a_bulk_just_above_the_noise_is_resolved() {
+    for spike in [1e5, 1e6, 4e7] {
+        let mut singular_values: Vec<f64> = (0..200).map(|k| (1.0 - (k as f64 + 0.5) / 200.0).powf(-0.25)).collect();
+        singular_values[199] = spike;
+        let squares: f64 = singular_values.iter().map(|s| s * s).sum();
+        let exact = Spectrum::from_singular_values(&singular_values, squares, f64::EPSILON).unwrap();
+        let matrix = matrix_with_singular_values(300, 200, &singular_values, 2);
+        for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+            let expected = fit(&exact, rule).unwrap();
+            let analysis = analyze(300, 200, &matrix, rule, Precision::F64);
+            let got = analysis.fit.unwrap();
+            assert!((got.alpha / expected.alpha - 1.0).abs() < 1e-6, "{spike:e} {rule} {}", analysis.precision);
+        }
+    }
+}
+
+#[test]
+fn the_ks_rule_tries_every_start_however_small() {
+    // Log-uniform over 20 decades of eigenvalues: the best start lies far below the noise of a Gram matrix.
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut singular_values: Vec<f64> = (0..150).map(|_| 10.0_f64.powf(-10.0 * rng.f64())).collect();
+    singular_values.sort_by(f64::total_cmp);
+    let squares: f64 = singular_values.iter().map(|s| s * s).sum();
+    let exact = Spectrum::from_singular_values(&singular_values, squares, f64::EPSILON).unwrap();
+    let expected = fit(&exact, Rule::Ks).unwrap();
+    let matrix = matrix_with_singular_values(220, 150, &singular_values, 2);
+    let analysis = analyze(220, 150, &matrix, Rule::Ks, Precision::F64);
+    assert_eq!(analysis.precision, "f64 svd");
+    let got = analysis.fit.unwrap();
+    assert_eq!(got.start, expected.start);
+    assert!((got.alpha / expected.alpha - 1.0).abs() < 1e-6, "{got:?} {expected:?}");
 }

@@ -138,6 +138,10 @@ fn budgets_that_cannot_be_met() {
             vec!["--rounding", "largest-remainder", "--min-experts", "5", "--max-experts", "4"],
             vec!["the minimum of 5", "hint: "],
         ),
+        (
+            vec!["--rounding", "largest-remainder", "--min-experts", "20", "--experts", "10"],
+            vec!["10 experts are too few for 10 layers with at least 20 each"],
+        ),
         (vec!["--beta", "1e6"], vec!["out of range", "hint: use a smaller --beta"]),
     ] {
         let mut arguments = vec!["allocate", path.to_str().unwrap()];

@@ -205,6 +205,43 @@ fn help_names_every_option_and_exit_code() {
     htsr::<&str>([]).fails(2, &["Usage:"]);
 }
 
+#[test]
+fn the_demo_prints_the_same_bytes_every_time() {
+    let run = || htsr(["demo", "--layers", "2", "--hidden", "64", "--format", "json"]).succeeds().stdout.clone();
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn an_input_is_never_overwritten() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let before = fs::read(&path).unwrap();
+    for command in ["score", "inspect"] {
+        let run = htsr([command, path.to_str().unwrap(), "--format", "json", "-o", path.to_str().unwrap()]);
+        run.fails(2, &["model.safetensors: belongs to the checkpoint and would be overwritten", "hint: "]);
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn names_cannot_command_the_terminal() {
+    let folder = folder();
+    let name = "model.layers.0.\u{1b}]0;title\u{7}\u{202e}x.weight".to_owned();
+    let zeros = ("model.layers.1.\u{1b}[2J.weight".to_owned(), Tensor::zeros(safetensors::Dtype::F32, &[9, 9]));
+    let path = save(folder.path(), "model.safetensors", [(name.clone(), Tensor::random(16, 16, 1)), zeros]);
+    for options in [vec!["--by", "matrix"], vec!["--by", "matrix", "--format", "md"], vec!["-v"]] {
+        let mut arguments = vec!["score", path.to_str().unwrap()];
+        arguments.extend(options);
+        let run = htsr(arguments);
+        run.fails(4, &["tensor `model.layers.1.\\u{1b}[2J.weight`: all elements are zero"]);
+        for text in [&run.stdout, &run.stderr] {
+            assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+        }
+    }
+    let json = htsr(["score", path.to_str().unwrap(), "--format", "json"]).json();
+    assert_eq!(json["matrices"][0]["tensor"], name);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn results_that_do_not_fit_on_the_disk_go_to_stdout() {

@@ -71,7 +71,7 @@ fn a_70b_checkpoint_from_its_headers() {
     assert_eq!(json["layers"], 80);
     let gram = 8192_u64 * 8192 * 8;
     let memory = json["peak_memory_bytes"].as_u64().unwrap();
-    assert!((gram..4 * gram).contains(&memory), "{memory}");
+    assert!((gram..5 * gram).contains(&memory), "{memory}");
     assert_eq!(json["matrices"][0]["shard"], "model-00001-of-00016.safetensors");
 }
 

@@ -4,8 +4,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{command, folder};
+use htsr::checkpoint::Checkpoint;
+use htsr::device::cpu::Cpu;
+use htsr::error::Kind;
+use htsr::matrices::WeightMatrix;
+use htsr::pipeline::{self, Observer, Outcome, Request};
+
+use crate::support::{Tensor, command, folder, projection, save};
 
 fn interrupted_by(signal: &str) {
     let folder = folder();
@@ -27,6 +34,32 @@ fn interrupted_by(signal: &str) {
     assert!(rest.iter().any(|line| line == "error: interrupted; nothing was written"), "{rest:?}");
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Interrupted once the first matrix is done.
+#[derive(Default)]
+struct StopsAfterOne(AtomicBool);
+
+impl Observer for StopsAfterOne {
+    fn finished(&self, _: &WeightMatrix, _: &Outcome) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A signal counts even if no other matrix is left to begin with.
+#[test]
+fn in_the_last_matrix() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 1))]);
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let request = Request::default();
+    let device = Cpu::new(request.method, Some(2));
+    let error = pipeline::score(&checkpoint, &request, &device, &StopsAfterOne::default()).unwrap_err();
+    assert_eq!(error.kind, Kind::Interrupted);
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn agrees(host: &Result<Fit, NoFit>, device: &DeviceFit) -> bool {
     match host {
         Err(NoFit::TooFew(_)) => device.status == 1,
         Err(NoFit::RankDeficient { .. }) => device.status == 2,
-        Err(NoFit::NoTail) => device.status == 3,
+        Err(NoFit::NoTail | NoFit::Unresolved) => device.status == 3,
         Ok(fit) => {
             device.status == 0
                 && device.start as usize == fit.start

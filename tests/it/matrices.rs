@@ -67,6 +67,20 @@ fn experts_share_a_role_and_routers_are_none() {
 }
 
 #[test]
+fn stacks_that_differ_in_leading_zeros_only_stay_apart() {
+    let (layers, _) = inspect(&[
+        "m.1.layers.0.fa.weight",
+        "m.01.layers.0.fa.weight",
+        "m.1.layers.0.fb.weight",
+        "m.01.layers.0.fb.weight",
+    ]);
+    assert_eq!(
+        layers.iter().map(|(stack, _, roles)| (stack.as_str(), roles.len())).collect::<Vec<_>>(),
+        [("m.01", 2), ("m.1", 2)]
+    );
+}
+
+#[test]
 fn a_model_nobody_knows() {
     let (layers, skipped) =
         inspect(&["net.blocks.3.mixer.in_map.weight", "net.stem.weight", "net.blocks.3.mixer.norm.weight"]);

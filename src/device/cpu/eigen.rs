@@ -5,9 +5,9 @@ use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::evd::tridiag;
 use faer::linalg::svd::{ComputeSvdVectors, SvdError, svd, svd_scratch};
 use faer::traits::RealField;
-use faer::{Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatMut, Par};
 
-use super::sturm;
+use super::{qr, sturm};
 use crate::device::Failure;
 
 /// All eigenvalues of a symmetric matrix, ascending, given its lower half, which is destroyed.
@@ -33,19 +33,28 @@ where
     Ok(sturm::eigenvalues(&diagonal, &subdiagonal))
 }
 
-/// All singular values of an upper triangular matrix, descending; what lies below its diagonal is ignored.
+/// All singular values of an upper triangular matrix, descending; what lies below its diagonal is ignored, and lost.
 ///
 /// The absolute error of each is a few epsilon times the largest, so that small ones are known far better than as square
 /// roots of eigenvalues of a Gram matrix.
-pub(super) fn singular_values(triangle: MatRef<'_, f64>) -> Result<Vec<f64>, Failure> {
+pub(super) fn singular_values(mut triangle: MatMut<'_, f64>) -> Result<Vec<f64>, Failure> {
     let n = triangle.ncols();
-    let no = ComputeSvdVectors::No;
-    let mut scratch = buffer(svd_scratch::<f64>(n, n, no, no, Par::Seq, Default::default()))?;
-    let upper = Mat::from_fn(n, n, |i, j| if i <= j { triangle[(i, j)] } else { 0.0 });
+    let mut scratch = buffer(singular_values_scratch(n))?;
+    qr::clear_below_diagonal(triangle.as_mut());
     let mut values = Diag::<f64>::zeros(n);
-    svd(upper.as_ref(), values.as_mut(), None, None, Par::Seq, MemStack::new(&mut scratch), Default::default())
+    svd(triangle.as_ref(), values.as_mut(), None, None, Par::Seq, MemStack::new(&mut scratch), Default::default())
         .map_err(|SvdError::NoConvergence| Failure::Solver("the QR iteration did not converge".into()))?;
     Ok(values.column_vector().iter().copied().collect())
+}
+
+/// Bytes that [`singular_values`] allocates for an n x n triangle.
+pub(super) fn singular_values_bytes(n: usize) -> u64 {
+    singular_values_scratch(n).size_bytes() as u64
+}
+
+fn singular_values_scratch(n: usize) -> StackReq {
+    let no = ComputeSvdVectors::No;
+    svd_scratch::<f64>(n, n, no, no, Par::Seq, Default::default())
 }
 
 fn buffer(request: StackReq) -> Result<MemBuffer, Failure> {

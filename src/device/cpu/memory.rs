@@ -1,5 +1,6 @@
 //! The memory of a lane: planned before the run, and asked for without aborting the process.
 
+use super::eigen::singular_values_bytes;
 use crate::device::{Failure, Method, Precision};
 use crate::fit::Rule;
 
@@ -49,21 +50,27 @@ pub(super) fn stride(n: usize) -> usize {
     16 * if lines.is_multiple_of(16) { lines + 1 } else { lines }
 }
 
-/// Bytes that a lane needs at most for a matrix of the given shape: for planning, not a limit.
+/// Rows of the buffer in which [`triangle`](super::qr::triangle) stacks the triangle so far on the next rows of W.
+pub(super) fn stacked_rows(long: usize, short: usize) -> usize {
+    long.min(short + short.max(BLOCK_BYTES / size_of::<f64>() / short))
+}
+
+/// Bytes that a lane allocates at most for a matrix of the given shape. (The pages of W that are mapped meanwhile belong to
+/// the system, which takes them back when it likes.)
 ///
-/// The Gram matrix in the precision of the computation, and in f64 the rows of a QR factorisation where the rule may need
-/// one, each with a block of decoded rows and the coefficients of the solver.
+/// The Gram matrix in the precision of the computation, or, where the rule may need it, the rows of a QR factorisation in f64
+/// and then what the singular values of its triangle take; with each a block of decoded rows and the coefficients of the
+/// solvers. Most matrices need much less than the singular values do.
 pub fn lane_bytes(rows: usize, cols: usize, method: &Method) -> u64 {
-    let (long, short) = (rows.max(cols), rows.min(cols));
-    let workspace = |height: usize, size: usize| {
-        let block = BLOCK_BYTES.max(size * short);
-        // 256: the largest block of reflectors that faer keeps beside a matrix.
-        (stride(height) as u64 + 256) * (short * size) as u64 + block as u64
-    };
-    let qr = workspace(long.min(2 * short), 8);
+    let (long, short) = (rows.max(cols) as u64, rows.min(cols) as u64);
+    let block = |size: u64| (BLOCK_BYTES as u64).max(size * short).min(size * long * short);
+    // 256: the largest block of reflectors that faer keeps beside a matrix.
+    let gram = |size: u64| (stride(short as usize) as u64 + 256) * short * size + block(size);
+    let stacked = stride(stacked_rows(long as usize, short as usize)) as u64;
+    let refined = stacked * short * 8 + singular_values_bytes(short as usize).max(256 * short * 8) + block(8);
     match (method.precision, method.rule) {
-        (Precision::F64, _) => qr,
-        (Precision::F32, Rule::Peak) => workspace(short, 4) + qr,
-        (Precision::F32, _) => workspace(short, 4),
+        (Precision::F64, _) => refined,
+        (Precision::F32, Rule::Peak) => gram(4) + refined,
+        (Precision::F32, _) => gram(4),
     }
 }

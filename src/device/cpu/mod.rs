@@ -11,12 +11,12 @@ mod memory;
 mod qr;
 mod sturm;
 
+use faer::MatMut;
 use faer::traits::RealField;
-use faer::{MatMut, MatRef};
 
 use super::{Analysis, Device, Failure, Lane, Method, Precision};
 use crate::checkpoint::{Checkpoint, Element, MatrixView, Scan};
-use crate::fit::{Rule, fit};
+use crate::fit::{MIN_EIGENVALUES, NoFit, Rule, fit};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::{Inconsistent, Spectrum};
 
@@ -24,8 +24,8 @@ use memory::Buffer;
 pub use memory::lane_bytes;
 pub use sturm::eigenvalues as tridiagonal_eigenvalues;
 
-/// Relative error of xmin above which a fit is redone from singular values.
-const XMIN_TOLERANCE: f64 = 1e-7;
+/// Relative error of alpha, by its bound, above which a fit in f64 is redone from singular values.
+const ALPHA_TOLERANCE: f64 = 1e-8;
 
 /// The CPU as a device.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Lane for CpuLane<'_> {
 
 impl CpuLane<'_> {
     fn analyze_one(&mut self, matrix: &WeightMatrix) -> Result<Analysis, Failure> {
-        let view = matrix.view(self.checkpoint, self.method.cast).map_err(Failure::Unreadable)?;
+        let view = matrix.view(self.checkpoint, self.method.cast).map_err(Failure::NotMapped)?;
         let analysis = self.analyze_view(&view);
         self.checkpoint.release(matrix.shard, &matrix.tensor);
         // A file that changed meanwhile explains every failure and spoils every success.
@@ -153,6 +153,9 @@ impl CpuLane<'_> {
     }
 
     fn analyze_view(&mut self, view: &MatrixView) -> Result<Analysis, Failure> {
+        if view.short() < MIN_EIGENVALUES {
+            return Err(Failure::TooFewEigenvalues(view.short()));
+        }
         let exponent = match view.scan() {
             Scan::NonFinite { row, col } => return Err(Failure::NonFinite { row, col, cast: self.method.cast }),
             Scan::Finite(0.0) => return Err(Failure::AllZero),
@@ -182,23 +185,15 @@ impl CpuLane<'_> {
         exponent: i32,
         spectrum: Spectrum,
     ) -> Result<(Spectrum, &'static str), Failure> {
-        let rule = self.method.rule;
         let needs_smallest = self.needs_smallest(&spectrum);
-        let needs_others = match rule {
-            Rule::Peak => spectrum.first_known() > 1,
-            Rule::Median | Rule::Ks => match fit(&spectrum, rule) {
-                Ok(fit) => spectrum.relative_error(fit.start) > XMIN_TOLERANCE,
-                Err(_) => spectrum.first_known() > 0,
-            },
-        };
-        if !(needs_smallest || needs_others) {
+        if !needs_smallest && !needs_all(self.method.rule, &spectrum) {
             return Ok((spectrum, "f64"));
         }
-        let r = self.double.triangle(view, exponent)?;
-        if needs_smallest && let Some(singular_value) = lanczos::smallest_singular_value(r) {
+        let r = qr::triangle(view, power_of_two(-exponent), &mut self.double.square, &mut self.double.block)?;
+        if needs_smallest && let Some(singular_value) = lanczos::smallest_singular_value(r.as_ref()) {
             let refined = spectrum.clone().with_smallest(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
-            // If even the smallest singular value is zero within rounding, the others do not matter to the peak rule.
-            if !needs_others || refined.relative_error(0) >= 1.0 {
+            // If even the smallest singular value is zero within rounding, no other matters to the peak rule.
+            if refined.relative_error(0) >= 1.0 || !needs_all(self.method.rule, &refined) {
                 return Ok((refined, "f64+qr"));
             }
         }
@@ -217,8 +212,8 @@ impl CpuLane<'_> {
         if !self.needs_smallest(&spectrum) {
             return Ok((spectrum, "f32"));
         }
-        let r = self.double.triangle(view, exponent)?;
-        let smallest = match lanczos::smallest_singular_value(r) {
+        let r = qr::triangle(view, power_of_two(-exponent), &mut self.double.square, &mut self.double.block)?;
+        let smallest = match lanczos::smallest_singular_value(r.as_ref()) {
             Some(smallest) => smallest,
             None => eigen::singular_values(r)?.into_iter().fold(f64::INFINITY, f64::min),
         };
@@ -228,6 +223,24 @@ impl CpuLane<'_> {
     fn needs_smallest(&self, spectrum: &Spectrum) -> bool {
         self.method.rule == Rule::Peak && spectrum.relative_error(0) > Rule::PEAK_TOLERANCE
     }
+}
+
+/// Whether the rule needs more than the smallest eigenvalue better than a Gram matrix in f64 gives it.
+fn needs_all(rule: Rule, spectrum: &Spectrum) -> bool {
+    // Starts that rounding hides cannot be candidates, and the best may be among them. Only the ks rule looks that far
+    // down, and the peak rule at no more than the smallest.
+    let hidden = match rule {
+        Rule::Peak => spectrum.first_known() > 1 && spectrum.relative_error(0) < 1.0,
+        Rule::Median => false,
+        Rule::Ks => spectrum.first_known() > 0,
+    };
+    hidden
+        || match fit(spectrum, rule) {
+            Ok(fit) => fit.alpha_error(spectrum) > ALPHA_TOLERANCE * fit.alpha,
+            Err(NoFit::Unresolved) => true,
+            Err(NoFit::RankDeficient { .. }) => rule != Rule::Peak,
+            Err(_) => false,
+        }
 }
 
 /// The e for which 2^-e `largest` lies in [1, 2), within the range in which 2^e and 2^-e are normal numbers.
@@ -261,12 +274,5 @@ impl<T: RealField + Element> Workspace<T> {
         let trace = (0..n).map(|i| f64::from(gram[(i, i)])).sum();
         let values = eigen::eigenvalues(gram)?;
         Ok(Spectrum::from_gram(values, trace, epsilon)?)
-    }
-}
-
-impl Workspace<f64> {
-    /// The triangle R of the QR factorisation of 2^-exponent W.
-    fn triangle(&mut self, view: &MatrixView, exponent: i32) -> Result<MatRef<'_, f64>, Failure> {
-        qr::triangle(view, power_of_two(-exponent), &mut self.square, &mut self.block)
     }
 }

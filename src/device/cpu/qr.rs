@@ -5,25 +5,25 @@
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
-use faer::prelude::IntoConst;
-use faer::{Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatMut, Par};
 
-use super::memory::{BLOCK_BYTES, Buffer, stride};
+use super::memory::{BLOCK_BYTES, Buffer, stacked_rows, stride};
 use crate::checkpoint::MatrixView;
 use crate::device::Failure;
 
 /// R, in the upper triangle of the returned short x short matrix; below it lies what the factorisation left there.
 ///
 /// A tall W is taken in blocks: the triangle of the rows so far is stacked on the next rows and factorised again (a
-/// sequential TSQR, Demmel et al., SIAM J. Sci. Comput. 34, 2012). `stacked` holds min(long, 2 short) rows.
+/// sequential TSQR, Demmel et al., SIAM J. Sci. Comput. 34, 2012). Every such step adds a rounding error, so blocks are as
+/// high as memory allows: see [`stacked_rows`].
 pub(super) fn triangle<'a>(
     view: &MatrixView,
     scale: f64,
     stacked: &'a mut Buffer<f64>,
     block: &mut Buffer<f64>,
-) -> Result<MatRef<'a, f64>, Failure> {
+) -> Result<MatMut<'a, f64>, Failure> {
     let (long, n) = (view.long(), view.short());
-    let capacity = long.min(2 * n);
+    let capacity = stacked_rows(long, n);
     let stride = stride(capacity);
     let slice = stacked.get(stride as u64 * n as u64)?;
     let mut matrix = MatMut::from_column_major_slice_with_stride_mut(slice, capacity, n, stride);
@@ -41,10 +41,11 @@ pub(super) fn triangle<'a>(
         done += count;
         filled = n;
     }
-    Ok(matrix.into_const().subrows(0, n))
+    Ok(matrix.subrows_mut(0, n))
 }
 
-fn clear_below_diagonal(mut matrix: MatMut<'_, f64>) {
+/// Makes zeros of what lies below the diagonal.
+pub(super) fn clear_below_diagonal(mut matrix: MatMut<'_, f64>) {
     let n = matrix.ncols();
     for j in 0..n {
         matrix.as_mut().col_mut(j).subrows_mut(j + 1, n - j - 1).fill(0.0);

@@ -6,7 +6,7 @@
 //! they cluster. QR iterations lose about sqrt(n) times as much. Eigenvalues do not depend on each other, which makes this
 //! O(n^2) stage vectors all through.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Eigenvalues that are bisected side by side, to fill vector registers and hide the latency of divisions.
 const LANES: usize = 32;
@@ -35,7 +35,7 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64]) -> Vec<f64> {
     let arch = Arch::new();
     let mut values = vec![0.0; n];
     for (group, values) in values.chunks_mut(LANES).enumerate() {
-        let found = arch.dispatch(|| matrix.bisect(group * LANES, low, high));
+        let found = arch.dispatch(Group { matrix: &matrix, first: group * LANES, low, high });
         values.copy_from_slice(&found[..values.len()]);
     }
     values
@@ -58,6 +58,24 @@ struct Tridiagonal<'a> {
     /// Squares of the subdiagonal, behind a zero.
     squares: &'a [f64],
     smallest_pivot: f64,
+}
+
+/// The bisection of the eigenvalues number `first`, `first` + 1 ..., all of which lie in the same interval, compiled once for
+/// each instruction set.
+struct Group<'a> {
+    matrix: &'a Tridiagonal<'a>,
+    first: usize,
+    low: f64,
+    high: f64,
+}
+
+impl WithSimd for Group<'_> {
+    type Output = [f64; LANES];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> [f64; LANES] {
+        self.matrix.bisect(self.first, self.low, self.high)
+    }
 }
 
 impl Tridiagonal<'_> {
