@@ -44,6 +44,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
             let temporary = tempfile::Builder::new().prefix("htsr-demo-").tempdir();
             let temporary = temporary.map_err(|error| cannot_create(&std::env::temp_dir(), &error))?;
             let _cleanup = interrupt::remove_on_exit(temporary.path());
+            let temporary = temporary; // removed before it is forgotten
             generate_and_score(&model, temporary.path(), &request, threads, printer)?
         }
     };

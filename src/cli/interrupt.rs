@@ -49,7 +49,15 @@ fn exit_now() {
         // Under another name first, so that whoever is still writing into a folder cannot put anything back.
         let doomed = path.with_extension("removed");
         let doomed = if std::fs::rename(path, &doomed).is_ok() { doomed } else { path.clone() };
-        let _ = if doomed.is_dir() { std::fs::remove_dir_all(doomed) } else { std::fs::remove_file(doomed) };
+        // Somebody else may be removing it too; a few rounds settle that.
+        for _ in 0..100 {
+            let removed =
+                if doomed.is_dir() { std::fs::remove_dir_all(&doomed) } else { std::fs::remove_file(&doomed) };
+            if removed.is_ok() || !doomed.exists() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
     std::process::exit(Kind::Interrupted.exit_code().into());
 }

@@ -128,8 +128,9 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     if is_special(&target)? {
         return fs::OpenOptions::new().write(true).open(&target)?.write_all(text.as_bytes());
     }
-    let mut temporary = temporary_beside(&target)?;
+    let temporary = temporary_beside(&target)?;
     let _cleanup = interrupt::remove_on_exit(temporary.path());
+    let mut temporary = temporary; // removed before it is forgotten
     temporary.write_all(text.as_bytes())?;
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
