@@ -88,11 +88,13 @@ impl Error {
     }
 }
 
-/// `text` for a terminal: control characters and those that change the direction of writing are escaped. Names come from
+/// `text` for a terminal: control characters and invisible ones, as those that turn the direction of writing, are escaped. Names come from
 /// files that nobody vouches for.
 pub fn printable(text: &str) -> Cow<'_, str> {
     let harmful = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        let invisible =
+            ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{2069}', '\u{e0000}'..='\u{e007f}'];
+        c.is_control() || matches!(c, '\u{61c}' | '\u{feff}') || invisible.iter().any(|range| range.contains(&c))
     };
     if !text.contains(harmful) {
         return text.into();

@@ -102,20 +102,20 @@ impl MatrixScore {
     }
 }
 
-/// Says so where rounding limits an alpha: where its bound is wide, where the peak rule's bins are not fixed, or where
-/// single precision hid candidates from the ks rule.
+/// Says so where rounding limits an alpha: where it hid candidates from the ks rule, where alpha's bound is wide, or where
+/// the peak rule's bins are not fixed.
 fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<String> {
     let error = fit.alpha_error(spectrum);
     let smallest = spectrum.relative_error(0);
     let hidden = spectrum.first_known();
-    if error > ALPHA_ERROR {
-        Some(format!("rounding leaves alpha uncertain by up to {error:.0e}"))
+    if method.rule == Rule::Ks && hidden > 0 {
+        Some(format!("{hidden} of {} eigenvalues are zero within rounding and were not tried as xmin", spectrum.len()))
+    } else if error > ALPHA_ERROR {
+        Some(format!("rounding leaves alpha, for this tail, uncertain by up to {error:.0e}"))
     } else if method.rule == Rule::Peak && smallest > Rule::PEAK_TOLERANCE {
         Some(format!(
             "the smallest eigenvalue is known only to {smallest:.0e}, too coarse to fix the bins of the peak rule"
         ))
-    } else if method.rule == Rule::Ks && hidden > 0 {
-        Some(format!("{hidden} of {} eigenvalues are lost in rounding and were not tried as xmin", spectrum.len()))
     } else {
         None
     }

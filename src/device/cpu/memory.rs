@@ -50,6 +50,9 @@ pub(super) fn stride(n: usize) -> usize {
     16 * if lines.is_multiple_of(16) { lines + 1 } else { lines }
 }
 
+/// What matrix products allocate for packing, as seen.
+const PACKING_BYTES: u64 = 5 << 20;
+
 /// Rows of the buffer in which [`triangle`](super::qr::triangle) stacks the triangle so far on the next rows of W.
 pub(super) fn stacked_rows(long: usize, short: usize) -> usize {
     long.min(short + short.max(BLOCK_BYTES / size_of::<f64>() / short))
@@ -68,9 +71,10 @@ pub fn lane_bytes(rows: usize, cols: usize, method: &Method) -> u64 {
     let gram = |size: u64| (stride(short as usize) as u64 + 256) * short * size + block(size);
     let stacked = stride(stacked_rows(long as usize, short as usize)) as u64;
     let refined = stacked * short * 8 + singular_values_bytes(short as usize).max(256 * short * 8) + block(8);
-    match (method.precision, method.rule) {
-        (Precision::F64, _) => refined,
-        (Precision::F32, Rule::Peak) => gram(4) + refined,
-        (Precision::F32, _) => gram(4),
-    }
+    PACKING_BYTES
+        + match (method.precision, method.rule) {
+            (Precision::F64, _) => refined,
+            (Precision::F32, Rule::Peak) => gram(4) + refined,
+            (Precision::F32, _) => gram(4),
+        }
 }
