@@ -69,7 +69,7 @@ impl Error {
 
     /// The user stopped the run.
     pub fn interrupted() -> Self {
-        Self::new(Kind::Interrupted, "interrupted; nothing was written")
+        Self::new(Kind::Interrupted, "interrupted; no results were written")
     }
 
     /// Names the file concerned.

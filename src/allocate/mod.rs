@@ -127,7 +127,8 @@ impl Budget {
             return Err(Error::usage("there are no layers to allocate experts to"));
         }
         if let Some(bad) = alphas.iter().find(|alpha| !(alpha.is_finite() && **alpha > 0.0)) {
-            return Err(Error::usage(format!("a layer's alpha is {bad}, not a positive number")));
+            let cause = format!("a layer's alpha is {bad}, not a positive number");
+            return Err(Error::usage(cause).hint("score the layer again, or leave it out"));
         }
         let experts = match self.rounding {
             Rounding::Reference => reference::round(alphas, self.beta, self.experts)?,

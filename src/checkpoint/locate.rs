@@ -40,7 +40,8 @@ pub(super) fn locate(path: &Path) -> Result<Located> {
 }
 
 fn from_folder(folder: &Path) -> Result<Located> {
-    let unreadable = |error: std::io::Error| Error::input(folder, format!("cannot be listed: {error}"));
+    let unreadable =
+        |error: std::io::Error| Error::input(folder, format!("cannot be listed: {error}")).hint("may you read it?");
     let mut files = Vec::new();
     let mut others = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {

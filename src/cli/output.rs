@@ -50,7 +50,10 @@ impl Output {
 
     /// Writes `document`. If the file cannot be written any more, the results go to stdout: they may be hours of work.
     pub fn write<J: Serialize>(&self, document: &Document<J>, printer: &Printer) -> Result<()> {
-        let unwritable = |error: io::Error| Error::usage(format!("the results cannot be written: {error}"));
+        let unwritable = |error: io::Error| {
+            let error = Error::usage(format!("the results cannot be written: {error}"));
+            error.hint("is there space where they go? --output FILE writes them elsewhere")
+        };
         let text = document.render(self.format).map_err(unwritable)?;
         let Some(file) = &self.file else {
             return printer.results(&text).map_err(unwritable);
