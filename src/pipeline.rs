@@ -5,14 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::allocate::Budget;
 use crate::checkpoint::Checkpoint;
-use crate::device::{Analysis, Device, Failure, Method};
+use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::report::{Input, Options, Provenance, Report};
 use crate::score::{self, LayerScore, MatrixScore};
-
-/// The spectrum and fit of a matrix, or why there are none.
-pub type Outcome = Result<Analysis, Failure>;
 
 /// What is asked of a checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +154,7 @@ pub fn analyze(
     let stop = AtomicBool::new(false);
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; matrices.len()]);
     let work = || -> Result<()> {
-        let mut lane = device.lane(checkpoint)?;
+        let Some(mut lane) = device.lane(checkpoint, matrices)? else { return Ok(()) };
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
@@ -167,7 +164,7 @@ pub fn analyze(
             }
             let members: Vec<&WeightMatrix> = batch.iter().map(|&index| &matrices[index]).collect();
             members.iter().for_each(|matrix| observer.started(matrix));
-            for (&index, outcome) in batch.iter().zip(lane.analyze(&members)) {
+            for (&index, outcome) in batch.iter().zip(lane.analyze(&members)?) {
                 observer.finished(&matrices[index], &outcome);
                 lock(&outcomes)[index] = Some(outcome);
             }
@@ -204,11 +201,7 @@ fn batches(matrices: &[WeightMatrix], device: &dyn Device) -> Vec<Vec<usize>> {
         cost(b).total_cmp(&cost(a)).then(shape(b).cmp(&shape(a))).then(a.cmp(&b))
     });
     let runs = order.chunk_by(|&a, &b| shape(a) == shape(b));
-    let limit = |run: &[usize]| {
-        let (rows, cols) = shape(run[0]);
-        device.batch_size(rows, cols).max(1)
-    };
-    runs.flat_map(|run| run.chunks(limit(run)).map(<[usize]>::to_vec)).collect()
+    runs.flat_map(|run| run.chunks(device.batch_size(&matrices[run[0]]).max(1)).map(<[usize]>::to_vec)).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

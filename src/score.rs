@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::FloatType;
-use crate::device::{Failure, Method};
+use crate::device::{Failure, Method, Outcome};
 use crate::fit::{Fit, NoFit, Rule};
 use crate::matrices::WeightMatrix;
-use crate::pipeline::Outcome;
 use crate::spectrum::Spectrum;
 
 /// Bound on the error of alpha above which a row says so: what published codes agree to.

@@ -4,21 +4,20 @@
 //! not return them exactly. The peak rule hangs on the smallest of them, so a spectrum carries a bound on the error of
 //! each of its values, and a rule can tell a small eigenvalue from rounding noise.
 
-/// What limits the accuracy of the eigenvalues of a spectrum.
+/// What is known of the eigenvalues of a spectrum. Most solvers leave one of `eta` and `delta` at zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Accuracy {
-    /// All have the absolute error `eta` (eigenvalues of a Gram matrix).
-    Absolute { eta: f64 },
-    /// All *singular values* have the absolute error `delta` (they were computed from W itself).
-    SingularValues { delta: f64 },
+pub struct Accuracy {
+    /// Absolute error of all eigenvalues (of a Gram matrix).
+    pub eta: f64,
+    /// Absolute error of all *singular values* (computed from W itself).
+    pub delta: f64,
+    /// Relative error of the smallest eigenvalue, where it was computed separately.
+    pub smallest: Option<f64>,
 }
 
 impl Accuracy {
     fn relative(self, x: f64) -> f64 {
-        match self {
-            Accuracy::Absolute { eta } => eta / x,
-            Accuracy::SingularValues { delta } => 2.0 * delta / x.sqrt(),
-        }
+        self.eta / x + 2.0 * self.delta / x.sqrt()
     }
 }
 
@@ -28,8 +27,6 @@ pub struct Spectrum {
     values: Vec<f64>,
     trace: f64,
     accuracy: Accuracy,
-    /// The relative error of the smallest value, where it was computed separately.
-    smallest: Option<f64>,
 }
 
 /// The eigenvalues do not belong to the matrix: the solver failed.
@@ -72,7 +69,7 @@ impl Spectrum {
         values.iter_mut().for_each(|x| *x = x.max(0.0));
         values.sort_by(f64::total_cmp);
         let eta = growth(values.len()) * epsilon * values[values.len() - 1];
-        Ok(Spectrum { values, trace, accuracy: Accuracy::Absolute { eta }, smallest: None })
+        Ok(Spectrum { values, trace, accuracy: Accuracy { eta, delta: 0.0, smallest: None } })
     }
 
     /// Squares of singular values that a solver with unit roundoff `epsilon` computed from the matrix itself.
@@ -88,7 +85,7 @@ impl Spectrum {
         let squares = singular_values.iter().map(|s| s * s).collect();
         let spectrum = Self::from_gram(squares, trace, epsilon)?;
         let delta = growth(spectrum.len()) * epsilon * spectrum.largest().sqrt();
-        Ok(Spectrum { accuracy: Accuracy::SingularValues { delta }, ..spectrum })
+        Ok(Spectrum { accuracy: Accuracy { eta: 0.0, delta, smallest: None }, ..spectrum })
     }
 
     /// Replaces the smallest eigenvalue by the square of `singular_value`, which a solver with unit roundoff `epsilon`
@@ -99,7 +96,7 @@ impl Spectrum {
         // Whatever the noise has put below the smallest eigenvalue is at least as large as that.
         self.values.iter_mut().for_each(|x| *x = x.max(smallest));
         self.values[0] = smallest;
-        self.smallest = Some(2.0 * delta / singular_value + iteration);
+        self.accuracy.smallest = Some(2.0 * delta / singular_value + iteration);
         self
     }
 
@@ -108,10 +105,8 @@ impl Spectrum {
         let factor = 4.0_f64.powi(exponent);
         self.values.iter_mut().for_each(|x| *x *= factor);
         self.trace *= factor;
-        self.accuracy = match self.accuracy {
-            Accuracy::Absolute { eta } => Accuracy::Absolute { eta: eta * factor },
-            Accuracy::SingularValues { delta } => Accuracy::SingularValues { delta: delta * factor.sqrt() },
-        };
+        self.accuracy.eta *= factor;
+        self.accuracy.delta *= factor.sqrt();
         self
     }
 
@@ -141,9 +136,14 @@ impl Spectrum {
         self.trace
     }
 
+    /// What is known of the eigenvalues.
+    pub fn accuracy(&self) -> Accuracy {
+        self.accuracy
+    }
+
     /// Bound on the relative error of the eigenvalue with the given index; infinite for a zero.
     pub fn relative_error(&self, index: usize) -> f64 {
-        match self.smallest {
+        match self.accuracy.smallest {
             Some(error) if index == 0 => error,
             _ if self.values[index] == 0.0 => f64::INFINITY,
             _ => self.accuracy.relative(self.values[index]),

@@ -5,6 +5,8 @@
 //! having several; that is all the [pipeline](crate::pipeline) knows of hardware.
 
 pub mod cpu;
+mod lanczos;
+mod refine;
 
 use std::fmt;
 
@@ -14,7 +16,7 @@ use crate::checkpoint::{Cast, Checkpoint};
 use crate::error::Result;
 use crate::fit::{Fit, NoFit, Rule};
 use crate::matrices::WeightMatrix;
-use crate::spectrum::Spectrum;
+use crate::spectrum::{Inconsistent, Spectrum};
 
 /// The arithmetic in which the Gram matrix is formed and its eigenvalues are computed. Fits are always in f64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -109,30 +111,44 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<Inconsistent> for Failure {
+    fn from(Inconsistent { sum, trace }: Inconsistent) -> Failure {
+        Failure::Solver(format!("the eigenvalues add up to {sum:e}, the squared elements to {trace:e}"))
+    }
+}
+
+/// The spectrum and fit of a matrix, or why there are none.
+pub type Outcome = Result<Analysis, Failure>;
+
 /// Hardware that computes spectra.
 pub trait Device: Sync {
     /// What it is, for the provenance: two runs on the same device give the same bytes.
     fn name(&self) -> String;
 
     /// The eigensolver, for the provenance.
-    fn solver(&self) -> &'static str;
+    fn solver(&self) -> String;
 
     /// How many lanes can work on these matrices at once, for the memory there is; at least 1.
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize;
 
-    /// How many matrices of this shape a lane takes at once; at least 1.
-    fn batch_size(&self, rows: usize, cols: usize) -> usize;
+    /// How many matrices of the shape of this one a lane takes at once; at least 1.
+    fn batch_size(&self, matrix: &WeightMatrix) -> usize;
 
-    /// Sets up a lane, on the thread that will use it.
+    /// Sets up a lane for any of these matrices, on the thread that will use it. `None` if there is no room for one more
+    /// beside those that exist.
     ///
     /// # Errors
     ///
-    /// [`Kind::Device`](crate::error::Kind::Device) if the device fails.
-    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint) -> Result<Box<dyn Lane + 'a>>;
+    /// [`Kind::Device`](crate::error::Kind::Device) if the device fails, or there is not even room for one lane.
+    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint, matrices: &[WeightMatrix]) -> Result<Option<Box<dyn Lane + 'a>>>;
 }
 
 /// One worker of a device.
 pub trait Lane {
     /// Analyses matrices of one shape, and answers in the same order.
-    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Vec<Result<Analysis, Failure>>;
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Device`](crate::error::Kind::Device) if the device itself fails, and with it the run.
+    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>>;
 }

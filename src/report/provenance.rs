@@ -75,7 +75,7 @@ impl Provenance {
     pub fn of_scores(device: &dyn Device, method: &Method, options: Options, input: Input) -> Provenance {
         Provenance {
             device: Some(device.name()),
-            solver: Some(device.solver().to_owned()),
+            solver: Some(device.solver()),
             precision: Some(method.precision),
             rule: Some(method.rule),
             ..Provenance::of_alphas(options, input)

@@ -17,7 +17,8 @@ fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Prec
     let checkpoint = Checkpoint::open(&path).unwrap();
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let device = Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1));
-    device.lane(&checkpoint).unwrap().analyze(&[&catalog.matrices[0]]).pop().unwrap().unwrap()
+    let mut lane = device.lane(&checkpoint, &catalog.matrices).unwrap().unwrap();
+    lane.analyze(&[&catalog.matrices[0]]).unwrap().pop().unwrap().unwrap()
 }
 
 /// Singular values, ascending, of a kind that is hard in its own way.

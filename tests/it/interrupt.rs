@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use htsr::checkpoint::Checkpoint;
+use htsr::device::Outcome;
 use htsr::device::cpu::Cpu;
 use htsr::error::Kind;
 use htsr::matrices::WeightMatrix;
-use htsr::pipeline::{self, Observer, Outcome, Request};
+use htsr::pipeline::{self, Observer, Request};
 
 use crate::support::{Tensor, command, folder, projection, save};
 

@@ -6,26 +6,25 @@
 
 mod eigen;
 mod gram;
-mod lanczos;
 mod memory;
 mod qr;
 mod sturm;
 
-use faer::MatMut;
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::traits::RealField;
+use faer::{ColMut, MatMut, Par};
 
-use super::{Analysis, Device, Failure, Lane, Method, Precision};
+use super::refine::{self, Triangle};
+use super::{Analysis, Device, Failure, Lane, Method, Outcome, Precision};
 use crate::checkpoint::{Checkpoint, Element, MatrixView, Scan};
-use crate::fit::{MIN_EIGENVALUES, NoFit, Rule, fit};
+use crate::error::Result;
+use crate::fit::{MIN_EIGENVALUES, fit};
 use crate::matrices::WeightMatrix;
-use crate::spectrum::{Inconsistent, Spectrum};
+use crate::spectrum::Spectrum;
 
 use memory::Buffer;
 pub use memory::lane_bytes;
 pub use sturm::eigenvalues as tridiagonal_eigenvalues;
-
-/// Relative error of alpha, by its bound, above which a fit in f64 is redone from singular values.
-const ALPHA_TOLERANCE: f64 = 1e-8;
 
 /// The CPU as a device.
 #[derive(Debug)]
@@ -46,8 +45,8 @@ impl Device for Cpu {
         format!("cpu ({}{})", std::env::consts::ARCH, simd())
     }
 
-    fn solver(&self) -> &'static str {
-        "faer+sturm"
+    fn solver(&self) -> String {
+        "faer+sturm".into()
     }
 
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
@@ -61,17 +60,21 @@ impl Device for Cpu {
         lanes.min(matrices.len()).max(1)
     }
 
-    fn batch_size(&self, _rows: usize, _cols: usize) -> usize {
+    fn batch_size(&self, _matrix: &WeightMatrix) -> usize {
         1
     }
 
-    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint) -> crate::error::Result<Box<dyn Lane + 'a>> {
-        Ok(Box::new(CpuLane {
+    fn lane<'a>(
+        &'a self,
+        checkpoint: &'a Checkpoint,
+        _matrices: &[WeightMatrix],
+    ) -> Result<Option<Box<dyn Lane + 'a>>> {
+        Ok(Some(Box::new(CpuLane {
             method: self.method,
             checkpoint,
             double: Workspace::default(),
             single: Workspace::default(),
-        }))
+        })))
     }
 }
 
@@ -137,13 +140,13 @@ struct CpuLane<'a> {
 }
 
 impl Lane for CpuLane<'_> {
-    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Vec<Result<Analysis, Failure>> {
-        batch.iter().map(|matrix| self.analyze_one(matrix)).collect()
+    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
+        Ok(batch.iter().map(|matrix| self.analyze_one(matrix)).collect())
     }
 }
 
 impl CpuLane<'_> {
-    fn analyze_one(&mut self, matrix: &WeightMatrix) -> Result<Analysis, Failure> {
+    fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
         let view = matrix.view(self.checkpoint, self.method.cast).map_err(Failure::NotMapped)?;
         let analysis = self.analyze_view(&view);
         self.checkpoint.release(matrix.shard, &matrix.tensor);
@@ -152,7 +155,7 @@ impl CpuLane<'_> {
         analysis
     }
 
-    fn analyze_view(&mut self, view: &MatrixView) -> Result<Analysis, Failure> {
+    fn analyze_view(&mut self, view: &MatrixView) -> Outcome {
         if view.short() < MIN_EIGENVALUES {
             return Err(Failure::TooFewEigenvalues(view.short()));
         }
@@ -161,14 +164,15 @@ impl CpuLane<'_> {
             Scan::Finite(0.0) => return Err(Failure::AllZero),
             Scan::Finite(largest) => binary_exponent(largest),
         };
+        let scale = power_of_two(-exponent);
         let (spectrum, precision) = match self.method.precision {
             Precision::F32 => {
-                let spectrum = self.single.gram_spectrum(view, exponent, f32::EPSILON.into())?;
-                self.refine_f32(view, exponent, spectrum)?
+                let spectrum = self.single.gram_spectrum(view, scale, f32::EPSILON.into())?;
+                refine::in_f32(self.method.rule, spectrum, || self.double.triangle(view, scale))?
             }
             Precision::F64 => {
-                let spectrum = self.double.gram_spectrum(view, exponent, f64::EPSILON)?;
-                self.refine_f64(view, exponent, spectrum)?
+                let spectrum = self.double.gram_spectrum(view, scale, f64::EPSILON)?;
+                refine::in_f64(self.method.rule, spectrum, || self.double.triangle(view, scale))?
             }
         };
         let spectrum = spectrum.scaled(exponent);
@@ -177,70 +181,6 @@ impl CpuLane<'_> {
         }
         Ok(Analysis { fit: fit(&spectrum, self.method.rule), spectrum, precision })
     }
-
-    /// Computes again, from W itself, what a Gram matrix in f64 gives too coarsely for the rule.
-    fn refine_f64(
-        &mut self,
-        view: &MatrixView,
-        exponent: i32,
-        spectrum: Spectrum,
-    ) -> Result<(Spectrum, &'static str), Failure> {
-        let needs_smallest = self.needs_smallest(&spectrum);
-        if !needs_smallest && !needs_all(self.method.rule, &spectrum) {
-            return Ok((spectrum, "f64"));
-        }
-        let r = qr::triangle(view, power_of_two(-exponent), &mut self.double.square, &mut self.double.block)?;
-        if needs_smallest && let Some(singular_value) = lanczos::smallest_singular_value(r.as_ref()) {
-            let refined = spectrum.clone().with_smallest(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
-            // If even the smallest singular value is zero within rounding, no other matters to the peak rule.
-            if refined.relative_error(0) >= 1.0 || !needs_all(self.method.rule, &refined) {
-                return Ok((refined, "f64+qr"));
-            }
-        }
-        let singular_values = eigen::singular_values(r)?;
-        Ok((Spectrum::from_singular_values(&singular_values, spectrum.trace(), f64::EPSILON)?, "f64 svd"))
-    }
-
-    /// Gives the peak rule the smallest eigenvalue that f32 loses. With that one alone, it gave alpha to 8e-6 on 210
-    /// matrices of a real model, and was wrong by up to 5 on 45 of them without it.
-    fn refine_f32(
-        &mut self,
-        view: &MatrixView,
-        exponent: i32,
-        spectrum: Spectrum,
-    ) -> Result<(Spectrum, &'static str), Failure> {
-        if !self.needs_smallest(&spectrum) {
-            return Ok((spectrum, "f32"));
-        }
-        let r = qr::triangle(view, power_of_two(-exponent), &mut self.double.square, &mut self.double.block)?;
-        let smallest = match lanczos::smallest_singular_value(r.as_ref()) {
-            Some(smallest) => smallest,
-            None => eigen::singular_values(r)?.into_iter().fold(f64::INFINITY, f64::min),
-        };
-        Ok((spectrum.with_smallest(smallest, f64::EPSILON, lanczos::RELATIVE_ERROR), "f32+qr"))
-    }
-
-    fn needs_smallest(&self, spectrum: &Spectrum) -> bool {
-        self.method.rule == Rule::Peak && spectrum.relative_error(0) > Rule::PEAK_TOLERANCE
-    }
-}
-
-/// Whether the rule needs more than the smallest eigenvalue better than a Gram matrix in f64 gives it.
-fn needs_all(rule: Rule, spectrum: &Spectrum) -> bool {
-    // Starts that rounding hides cannot be candidates, and the best may be among them. Only the ks rule looks that far
-    // down, and the peak rule at no more than the smallest.
-    let hidden = match rule {
-        Rule::Peak => spectrum.first_known() > 1 && spectrum.relative_error(0) < 1.0,
-        Rule::Median => false,
-        Rule::Ks => spectrum.first_known() > 0,
-    };
-    hidden
-        || match fit(spectrum, rule) {
-            Ok(fit) => fit.alpha_error(spectrum) > ALPHA_TOLERANCE * fit.alpha,
-            Err(NoFit::Unresolved) => true,
-            Err(NoFit::RankDeficient { .. }) => rule != Rule::Peak,
-            Err(_) => false,
-        }
 }
 
 /// The e for which 2^-e `largest` lies in [1, 2), within the range in which 2^e and 2^-e are normal numbers.
@@ -254,15 +194,31 @@ fn power_of_two(exponent: i32) -> f64 {
     2.0_f64.powi(exponent)
 }
 
-impl From<Inconsistent> for Failure {
-    fn from(Inconsistent { sum, trace }: Inconsistent) -> Failure {
-        Failure::Solver(format!("the eigenvalues add up to {sum:e}, the squared elements to {trace:e}"))
+/// An upper triangle; what lies below its diagonal is ignored.
+struct CpuTriangle<'a>(MatMut<'a, f64>);
+
+impl Triangle for CpuTriangle<'_> {
+    type Error = Failure;
+
+    fn order(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Failure> {
+        let mut x = ColMut::from_slice_mut(x).as_mat_mut();
+        solve_lower_triangular_in_place(self.0.as_ref().transpose(), x.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(self.0.as_ref(), x, Par::Seq);
+        Ok(())
+    }
+
+    fn singular_values(self) -> Result<Vec<f64>, Failure> {
+        eigen::singular_values(self.0)
     }
 }
 
 impl<T: RealField + Element> Workspace<T> {
-    /// The spectrum of 2^-exponent W from its Gram matrix.
-    fn gram_spectrum(&mut self, view: &MatrixView, exponent: i32, epsilon: f64) -> Result<Spectrum, Failure>
+    /// The spectrum of `scale` W from its Gram matrix.
+    fn gram_spectrum(&mut self, view: &MatrixView, scale: f64, epsilon: f64) -> Result<Spectrum, Failure>
     where
         f64: From<T>,
     {
@@ -270,9 +226,16 @@ impl<T: RealField + Element> Workspace<T> {
         let stride = memory::stride(n);
         let square = self.square.get(stride as u64 * n as u64)?;
         let mut gram = MatMut::from_column_major_slice_with_stride_mut(square, n, n, stride);
-        gram::lower(view, power_of_two(-exponent), gram.as_mut(), &mut self.block)?;
+        gram::lower(view, scale, gram.as_mut(), &mut self.block)?;
         let trace = (0..n).map(|i| f64::from(gram[(i, i)])).sum();
         let values = eigen::eigenvalues(gram)?;
         Ok(Spectrum::from_gram(values, trace, epsilon)?)
+    }
+}
+
+impl Workspace<f64> {
+    /// The triangle R of `scale` W = QR.
+    fn triangle(&mut self, view: &MatrixView, scale: f64) -> Result<CpuTriangle<'_>, Failure> {
+        Ok(CpuTriangle(qr::triangle(view, scale, &mut self.square, &mut self.block)?))
     }
 }

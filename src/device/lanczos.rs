@@ -1,11 +1,10 @@
 //! The smallest singular value of a triangle, by the Lanczos method on its inverse.
 //!
 //! The largest eigenvalue of (R^T R)^-1 is 1 / sigma_min^2, and it is the one that Lanczos finds first (Golub and Van Loan,
-//! section 10.1). A step is two triangular solves, O(n^2). Each solve is backward stable, so sigma_min comes out within a
-//! few epsilon of sigma_max.
+//! section 10.1). A step is two triangular solves, O(n^2), which the caller makes wherever the triangle lies. Each solve is
+//! backward stable, so sigma_min comes out within a few epsilon of sigma_max.
 
-use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
-use faer::{Col, Mat, MatRef, Par, Side};
+use faer::{Col, Mat, Side};
 
 /// Steps after which the caller should compute all singular values instead.
 const MAX_STEPS: usize = 300;
@@ -16,12 +15,17 @@ const CONVERGED: f64 = 1e-10;
 pub(super) const RELATIVE_ERROR: f64 = 1e-8;
 const CHECK_EVERY: usize = 6;
 
-/// The smallest singular value of the upper triangle of `r`; 0 if it is singular; `None` without convergence.
-pub(super) fn smallest_singular_value(r: MatRef<'_, f64>) -> Option<f64> {
-    let n = r.ncols();
-    if (0..n).any(|i| r[(i, i)] == 0.0) {
-        return Some(0.0);
-    }
+/// The smallest singular value of an n x n triangle R; 0 if it is singular; `None` without convergence.
+///
+/// `apply_inverse_gram` replaces a vector x by (R^T R)^-1 x, which may not be finite if R is singular.
+///
+/// # Errors
+///
+/// What `apply_inverse_gram` fails with.
+pub(super) fn smallest_singular_value<E>(
+    n: usize,
+    mut apply_inverse_gram: impl FnMut(&mut [f64]) -> Result<(), E>,
+) -> Result<Option<f64>, E> {
     // Any vector that is not orthogonal to the wanted one will do; a random one is not. The seed makes it the same one.
     let mut rng = fastrand::Rng::with_seed(n as u64);
     let mut vector = Col::from_fn(n, |_| rng.f64() - 0.5);
@@ -31,7 +35,8 @@ pub(super) fn smallest_singular_value(r: MatRef<'_, f64>) -> Option<f64> {
     let mut previous = f64::NAN;
     loop {
         let newest = &basis[basis.len() - 1];
-        let mut next = apply_inverse_gram(r, newest);
+        let mut next = newest.clone();
+        apply_inverse_gram(next.try_as_col_major_mut().expect("owned columns are contiguous").as_slice_mut())?;
         diagonal.push(newest.transpose() * &next);
         // Twice is enough to stay orthogonal to working precision (Giraud et al., Numer. Math. 101, 2005).
         for _ in 0..2 {
@@ -44,33 +49,25 @@ pub(super) fn smallest_singular_value(r: MatRef<'_, f64>) -> Option<f64> {
         let steps = basis.len();
         let last = steps == n || norm <= f64::EPSILON * diagonal[steps - 1].abs();
         if last || steps % CHECK_EVERY == 0 {
-            let largest = largest_eigenvalue(&diagonal, &subdiagonal)?;
+            let Some(largest) = largest_eigenvalue(&diagonal, &subdiagonal) else { return Ok(None) };
             if !largest.is_finite() {
-                return Some(0.0);
+                return Ok(Some(0.0));
             }
             if last || (largest - previous).abs() <= CONVERGED * largest {
-                return Some(largest.recip().sqrt());
+                return Ok(Some(largest.recip().sqrt()));
             }
             previous = largest;
         }
         if !norm.is_finite() {
-            return Some(0.0);
+            return Ok(Some(0.0));
         }
         if steps == MAX_STEPS {
-            return None;
+            return Ok(None);
         }
         next /= faer::Scale(norm);
         subdiagonal.push(norm);
         basis.push(next);
     }
-}
-
-/// (R^T R)^-1 x.
-fn apply_inverse_gram(r: MatRef<'_, f64>, x: &Col<f64>) -> Col<f64> {
-    let mut y = x.clone();
-    solve_lower_triangular_in_place(r.transpose(), y.as_mat_mut(), Par::Seq);
-    solve_upper_triangular_in_place(r, y.as_mat_mut(), Par::Seq);
-    y
 }
 
 fn largest_eigenvalue(diagonal: &[f64], subdiagonal: &[f64]) -> Option<f64> {
