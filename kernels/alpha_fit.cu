@@ -27,17 +27,18 @@ struct Fit {
     unsigned status;
 };
 
-// What is known of a spectrum: all values to the absolute error eta, the smallest to the relative error `smallest`, unless
-// that is negative.
+// What is known of a spectrum: all values to the absolute error eta, their roots (the singular values) to delta, the smallest
+// to the relative error `smallest`, unless that is negative.
 struct Accuracy {
     double eta;
+    double delta;
     double smallest;
 
     __device__ double relative(unsigned index, double value) const {
         if (index == 0 && smallest >= 0.0) {
             return smallest;
         }
-        return value > 0.0 ? eta / value : infinity();
+        return value > 0.0 ? eta / value + 2.0 * delta / sqrt(value) : infinity();
     }
 };
 

@@ -1,76 +1,99 @@
 // Weights as they lie in the file to the precision of the computation, and a look at every element.
 //
-// The bytes of a tensor need no alignment, so elements are put together from bytes. The largest absolute value and the
-// first element that is NaN or infinite come out of the same pass.
+// A block of weights stands in memory as `majors` runs of `minors` consecutive elements: rows of W, or pieces of rows. The
+// rounding that the user asked for, the largest absolute value, and the first element that is NaN or infinite come out of
+// the same pass.
 #include "common.cuh"
 
-// What a pass found; the host sets it to {~0, 0} beforehand. Both members only ever grow towards the result by integer
+// What a pass found; the host sets it to {~0, 0} beforehand. Both members only ever move towards the result by integer
 // atomics, whose order does not matter.
 struct Scan {
-    // Index of the first element that is not finite.
+    // Index, in its tensor, of the first element that is not finite.
     unsigned long long first_bad;
     // Bits of the largest finite absolute value, as a double: non-negative doubles are ordered like their bits.
     unsigned long long largest;
 };
 
-__device__ inline double from_bf16(unsigned bits) { return double(__uint_as_float(bits << 16)); }
+// Where the elements of a block lie in their tensor: run r begins at element first + r * pitch.
+struct Place {
+    unsigned long long first;
+    unsigned long long pitch;
+};
 
-__device__ inline double from_f16(unsigned bits) {
-    const unsigned exponent = (bits >> 10) & 0x1f, mantissa = bits & 0x3ff;
-    const double sign = bits & 0x8000 ? -1.0 : 1.0;
-    if (exponent == 0) {
-        return sign * double(mantissa) * 5.9604644775390625e-08; // 2^-24
-    }
-    if (exponent == 31) {
-        return mantissa ? __longlong_as_double(0x7ff8000000000000ll) : sign * infinity();
-    }
-    return double(__uint_as_float((bits & 0x8000) << 16 | (exponent + 112) << 23 | mantissa << 13));
-}
+enum Cast : unsigned { NONE = 0, FP16 = 1, BF16 = 2 };
 
 struct Bf16 {
-    static constexpr unsigned BYTES = 2;
-    __device__ static double read(const unsigned char *b) { return from_bf16(b[0] | b[1] << 8); }
+    unsigned short bits;
+    __device__ double value() const { return double(__uint_as_float(unsigned(bits) << 16)); }
 };
 
 struct F16 {
-    static constexpr unsigned BYTES = 2;
-    __device__ static double read(const unsigned char *b) { return from_f16(b[0] | b[1] << 8); }
+    unsigned short bits;
+    __device__ double value() const {
+        const unsigned exponent = (bits >> 10) & 0x1f, mantissa = bits & 0x3ff;
+        const double sign = bits & 0x8000 ? -1.0 : 1.0;
+        if (exponent == 0) {
+            return sign * double(mantissa) * 5.9604644775390625e-08; // 2^-24
+        }
+        if (exponent == 31) {
+            return mantissa ? __longlong_as_double(0x7ff8000000000000ll) : sign * infinity();
+        }
+        return double(__uint_as_float((bits & 0x8000u) << 16 | (exponent + 112) << 23 | mantissa << 13));
+    }
 };
 
 struct F32 {
-    static constexpr unsigned BYTES = 4;
-    __device__ static double read(const unsigned char *b) {
-        return double(__uint_as_float(b[0] | b[1] << 8 | b[2] << 16 | unsigned(b[3]) << 24));
-    }
+    float bits;
+    __device__ double value() const { return double(bits); }
 };
 
 struct F64 {
-    static constexpr unsigned BYTES = 8;
-    __device__ static double read(const unsigned char *b) {
-        unsigned long long bits = 0;
-        for (int k = 7; k >= 0; k--) {
-            bits = bits << 8 | b[k];
-        }
-        return __longlong_as_double((long long)bits);
-    }
+    double bits;
+    __device__ double value() const { return bits; }
 };
 
-// target[i] = element i of source times scale, for `count` elements, the first of which is element `first` of its tensor.
-// Any grid; no shared memory.
-template <typename Source, typename Target>
-__device__ void widen(const unsigned char *source, unsigned long long first, unsigned long long count, double scale,
-                      Target *target, Scan *scan) {
+// The nearest number with so many binary digits, ties to even; subnormal below 2^lowest, infinite above `largest`.
+__device__ inline double round_to(double value, int digits, int lowest, double largest) {
+    if (!(fabs(value) < infinity())) {
+        return value;
+    }
+    const int exponent = int(__double_as_longlong(value) >> 52 & 0x7ff) - 1023;
+    const int last = (exponent > lowest ? exponent : lowest) - digits + 1;
+    const double unit = __longlong_as_double((long long)(last + 1023) << 52);
+    // Scaling by a power of two is exact, so that this rounds once.
+    const double rounded = rint(value / unit) * unit;
+    return fabs(rounded) <= largest ? rounded : copysign(infinity(), value);
+}
+
+__device__ inline double apply(unsigned cast, double value) {
+    if (cast == FP16) {
+        return round_to(value, 11, -14, 65504.0);
+    }
+    if (cast == BF16) {
+        return round_to(value, 8, -126, 3.3895313892515355e38);
+    }
+    return value;
+}
+
+// Calls use(major, minor, value) for every element, and enters what it sees into `scan`. Any grid; no shared memory.
+template <typename Source, typename Use>
+__device__ void look(const Source *source, unsigned long long majors, unsigned long long minors, Place place, unsigned cast,
+                     Scan *scan, Use use) {
     unsigned long long bad = ~0ull;
     double largest = 0.0;
-    const unsigned long long step = (unsigned long long)gridDim.x * blockDim.x;
-    for (unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
-        const double value = Source::read(source + i * Source::BYTES);
-        target[i] = Target(value * scale);
-        const double size = fabs(value);
-        if (!(size < infinity())) {
-            bad = bad < first + i ? bad : first + i;
-        } else if (size > largest) {
-            largest = size;
+    for (unsigned long long major = blockIdx.y; major < majors; major += gridDim.y) {
+        const unsigned long long step = (unsigned long long)gridDim.x * blockDim.x;
+        for (unsigned long long minor = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; minor < minors;
+             minor += step) {
+            const double value = apply(cast, source[major * minors + minor].value());
+            use(major, minor, value);
+            const double size = fabs(value);
+            if (!(size < infinity())) {
+                const unsigned long long index = place.first + major * place.pitch + minor;
+                bad = bad < index ? bad : index;
+            } else if (size > largest) {
+                largest = size;
+            }
         }
     }
     largest = warp_max(largest);
@@ -82,10 +105,24 @@ __device__ void widen(const unsigned char *source, unsigned long long first, uns
     }
 }
 
+// target[major * major_stride + minor * minor_stride] = scale times the element, rounded once.
 #define WIDEN(name, Source, Target)                                                                                         \
-    extern "C" __global__ void name(const unsigned char *source, unsigned long long first, unsigned long long count,        \
-                                    double scale, Target *target, Scan *scan) {                                             \
-        widen<Source>(source, first, count, scale, target, scan);                                                           \
+    extern "C" __global__ void name(const Source *source, unsigned long long majors, unsigned long long minors,             \
+                                    unsigned long long first, unsigned long long pitch, unsigned cast, double scale,        \
+                                    Target *target, unsigned long long major_stride, unsigned long long minor_stride,       \
+                                    Scan *scan) {                                                                           \
+        look(source, majors, minors, Place{first, pitch}, cast, scan,                                                       \
+             [=](unsigned long long major, unsigned long long minor, double value) {                                        \
+                 target[major * major_stride + minor * minor_stride] = Target(value * scale);                               \
+             });                                                                                                            \
+    }
+
+// Only the look, for weights that are multiplied as they are.
+#define SCAN(name, Source)                                                                                                  \
+    extern "C" __global__ void name(const Source *source, unsigned long long majors, unsigned long long minors,             \
+                                    unsigned long long first, unsigned long long pitch, Scan *scan) {                       \
+        look(source, majors, minors, Place{first, pitch}, NONE, scan,                                                       \
+             [](unsigned long long, unsigned long long, double) {});                                                        \
     }
 
 WIDEN(widen_bf16_f32, Bf16, float)
@@ -96,3 +133,5 @@ WIDEN(widen_f32_f32, F32, float)
 WIDEN(widen_f32_f64, F32, double)
 WIDEN(widen_f64_f32, F64, float)
 WIDEN(widen_f64_f64, F64, double)
+SCAN(scan_bf16, Bf16)
+SCAN(scan_f16, F16)

@@ -5,9 +5,10 @@ use std::ffi::c_void;
 use std::io::Write;
 
 use half::{bf16, f16};
+use htsr::checkpoint::{Cast, FloatType, MatrixView};
 use htsr::device::cpu::tridiagonal_eigenvalues;
 use htsr::fit::{Fit, NoFit, Rule, fit};
-use htsr::spectrum::Spectrum;
+use htsr::spectrum::{Accuracy, Spectrum};
 use kernel_emulator::{AVAILABLE, Launch, Order, launch};
 
 const ORDERS: [Order; 4] = [Order::Forward, Order::Reverse, Order::Shuffled(1), Order::Shuffled(2)];
@@ -71,8 +72,11 @@ struct DeviceFit {
 fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Vec<DeviceFit> {
     let offsets = offsets(batch.iter().map(Spectrum::len));
     let values: Vec<f64> = batch.iter().flat_map(|spectrum| spectrum.values().iter().copied()).collect();
-    let last = |spectrum: &Spectrum| spectrum.relative_error(spectrum.len() - 1) * spectrum.largest();
-    let accuracies: Vec<[f64; 2]> = batch.iter().map(|spectrum| [last(spectrum), -1.0]).collect();
+    let accuracy = |spectrum: &Spectrum| {
+        let Accuracy { eta, delta, smallest } = spectrum.accuracy();
+        [eta, delta, smallest.unwrap_or(-1.0)]
+    };
+    let accuracies: Vec<[f64; 3]> = batch.iter().map(accuracy).collect();
     let total = values.len();
     let (mut logs, mut suffix) = (vec![f64::NAN; total], vec![f64::NAN; total]);
     let (mut alphas, mut distances) = (vec![f64::NAN; total], vec![f64::NAN; total]);
@@ -138,7 +142,15 @@ fn unfriendly() -> Vec<Spectrum> {
         deficient[..zeros].fill(0.0);
         batch.push(deficient);
     }
-    batch.into_iter().map(spectrum).collect()
+    let singular_values: Vec<f64> = lognormal(80, 3.0, 1.0);
+    let squares = singular_values.iter().map(|s| s * s).sum();
+    let mut batch: Vec<Spectrum> = batch.into_iter().map(spectrum).collect();
+    batch.push(Spectrum::from_singular_values(&singular_values, squares, f64::EPSILON).unwrap());
+    batch.push(spectrum(lognormal(50, 1.0, 1.0)).with_smallest(0.0, f64::EPSILON, 1e-8));
+    let mut noise = lognormal(60, 1.0, 1.0);
+    noise[..5].fill(0.0);
+    batch.push(spectrum(noise).with_smallest(1e-6, f64::EPSILON, 1e-8));
+    batch
 }
 
 fn agrees(host: &Result<Fit, NoFit>, device: &DeviceFit) -> bool {
@@ -284,23 +296,69 @@ fn bisection_gives_the_bits_of_the_host() {
 
 // ---- widen.cu
 
-/// Widens bytes on the emulated device; returns the elements, the first that is not finite, and the largest size.
-fn device_widen(
-    source: &[u8],
-    count: usize,
-    kernel: &str,
-    scale: f64,
+/// How a block of elements lies in its tensor, and where its elements go.
+#[derive(Clone, Copy)]
+struct Block {
+    majors: u64,
+    minors: u64,
     first: u64,
-    order: Order,
-) -> (Vec<f64>, u64, f64) {
+    pitch: u64,
+    cast: u32,
+    scale: f64,
+    strides: [u64; 2],
+}
+
+/// `count` elements in one run.
+fn run_of(count: usize) -> Block {
+    let count = count as u64;
+    Block { majors: 1, minors: count, first: 0, pitch: count, cast: 0, scale: 1.0, strides: [count, 1] }
+}
+
+/// Widens bytes on the emulated device; returns the elements, the first that is not finite, and the largest size.
+fn device_widen(source: &[u8], block: Block, kernel: &str, order: Order) -> (Vec<f64>, u64, f64) {
+    let Block { majors, minors, first, pitch, cast, scale, strides: [major_stride, minor_stride] } = block;
+    // Kernels may count on aligned elements.
+    let mut aligned = vec![0_u64; source.len().div_ceil(8)];
+    aligned.iter_mut().zip(source.chunks(8)).for_each(|(to, from)| {
+        let mut bytes = [0; 8];
+        bytes[..from.len()].copy_from_slice(from);
+        *to = u64::from_le_bytes(bytes);
+    });
+    let count = ((majors - 1) * major_stride + (minors - 1) * minor_stride + 1) as usize;
     let mut scan = [u64::MAX, 0];
     let (mut single, mut double) = (vec![f32::NAN; count], vec![f64::NAN; count]);
     let to_single = kernel.ends_with("f32");
     let target: *mut c_void = if to_single { single.as_mut_ptr().cast() } else { double.as_mut_ptr().cast() };
-    let (bytes, count, result) = (source.as_ptr(), count as u64, scan.as_mut_ptr());
-    run!(kernel, [2, 1, 1], 64, 0, order, bytes, first, count, scale, target, result);
+    let (bytes, result) = (aligned.as_ptr(), scan.as_mut_ptr());
+    if kernel.starts_with("scan") {
+        run!(kernel, [2, 3, 1], 64, 0, order, bytes, majors, minors, first, pitch, result);
+    } else {
+        let grid = [2, 3, 1];
+        run!(
+            kernel,
+            grid,
+            64,
+            0,
+            order,
+            bytes,
+            majors,
+            minors,
+            first,
+            pitch,
+            cast,
+            scale,
+            target,
+            major_stride,
+            minor_stride,
+            result
+        );
+    }
     let elements = if to_single { single.into_iter().map(f64::from).collect() } else { double };
     (elements, scan[0], f64::from_bits(scan[1]))
+}
+
+fn same(got: f64, expected: f64) -> bool {
+    got == expected || (got.is_nan() && expected.is_nan())
 }
 
 #[test]
@@ -308,14 +366,39 @@ fn every_half_precision_number_is_widened_exactly() {
     if !emulated() {
         return;
     }
-    // One byte in front: nothing is aligned.
-    let bytes: Vec<u8> = [0].into_iter().chain((0..=u16::MAX).flat_map(u16::to_le_bytes)).collect();
-    let (halves, ..) = device_widen(&bytes[1..], 1 << 16, "widen_f16_f64", 1.0, 0, Order::Forward);
-    let (brains, ..) = device_widen(&bytes[1..], 1 << 16, "widen_bf16_f32", 1.0, 0, Order::Forward);
+    let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+    let (halves, ..) = device_widen(&bytes, run_of(1 << 16), "widen_f16_f64", Order::Forward);
+    let (brains, ..) = device_widen(&bytes, run_of(1 << 16), "widen_bf16_f32", Order::Forward);
     for bits in 0..=u16::MAX {
-        let same = |got: f64, expected: f64| got == expected || (got.is_nan() && expected.is_nan());
         assert!(same(halves[bits as usize], f16::from_bits(bits).to_f64()), "f16 {bits:#x}");
         assert!(same(brains[bits as usize], bf16::from_bits(bits).to_f64()), "bf16 {bits:#x}");
+    }
+}
+
+#[test]
+fn casts_are_those_of_the_host() {
+    if !emulated() {
+        return;
+    }
+    let mut rng = fastrand::Rng::with_seed(6);
+    let special = [0.0, -0.0, f64::NAN, f64::INFINITY, 65504.0, 65519.999, 65520.0, 3.4e38, 3.39e38, 1e300, 5e-324];
+    let mut values: Vec<f64> = special.to_vec();
+    // All magnitudes, and for each format ties and their neighbours.
+    values.extend((0..20_000).map(|_| f64::from_bits(rng.u64(..))));
+    for _ in 0..5_000 {
+        let (digits, exponent) = if rng.bool() { (10, rng.i32(-26..17)) } else { (7, rng.i32(-136..129)) };
+        let tie = (f64::from(rng.u32(0..1 << digits)) + 0.5) * 2.0_f64.powi(exponent - digits);
+        values.extend([tie, -tie, tie * (1.0 + f64::EPSILON), tie * (1.0 - f64::EPSILON / 2.0)]);
+    }
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    for (code, cast) in [(1, Cast::Fp16), (2, Cast::Bf16)] {
+        let mut host = vec![0.0_f64; values.len()];
+        MatrixView::new(&bytes, FloatType::F64, cast, 1, values.len()).read_tall_rows(0..values.len(), 1.0, &mut host);
+        let block = Block { cast: code, ..run_of(values.len()) };
+        let (device, ..) = device_widen(&bytes, block, "widen_f64_f64", Order::Forward);
+        for ((value, host), device) in values.iter().zip(&host).zip(&device) {
+            assert!(same(*device, *host), "{cast} of {value:e}: {device:e} instead of {host:e}");
+        }
     }
 }
 
@@ -329,21 +412,105 @@ fn widening_scales_and_finds_what_is_not_finite() {
         let single = values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect();
         [single, values.iter().flat_map(|x| x.to_le_bytes()).collect()]
     };
-    let expected: Vec<f64> = values.iter().map(|x| x * 0.25).collect();
+    // 25 runs of 40 elements out of rows of 100, from element 5 on, and transposed on the way.
+    let block = Block { majors: 25, minors: 40, first: 5, pitch: 100, cast: 0, scale: 0.25, strides: [1, 25] };
+    let expected: Vec<f64> = (0..1000).map(|at| values[at % 25 * 40 + at / 25] * 0.25).collect();
     for order in ORDERS {
         for (bytes, from) in encode(&values).iter().zip(["f32", "f64"]) {
             for to in ["f32", "f64"] {
                 let kernel = format!("widen_{from}_{to}");
-                let (elements, bad, largest) = device_widen(bytes, 1000, &kernel, 0.25, 5, order);
-                assert_eq!((elements, bad, largest), (expected.clone(), u64::MAX, 700.25), "{kernel}");
+                let result = device_widen(bytes, block, &kernel, order);
+                assert_eq!(result, (expected.clone(), u64::MAX, 700.25), "{kernel}");
             }
         }
     }
     (values[333], values[777]) = (f64::NAN, f64::NEG_INFINITY);
     for order in ORDERS {
         for (bytes, kernel) in encode(&values).iter().zip(["widen_f32_f64", "widen_f64_f32"]) {
-            let (_, bad, largest) = device_widen(bytes, 1000, kernel, 1.0, 5, order);
-            assert_eq!((bad, largest), (338, 700.25), "{kernel}, {order:?}");
+            let (_, bad, largest) = device_widen(bytes, block, kernel, order);
+            assert_eq!((bad, largest), (5 + 333 / 40 * 100 + 333 % 40, 700.25), "{kernel}, {order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_look_changes_nothing_and_finds_the_same() {
+    if !emulated() {
+        return;
+    }
+    let mut values: Vec<f32> = (0..600).map(|i| i as f32 - 300.5).collect();
+    values[599] = f32::INFINITY;
+    values[411] = f32::NAN;
+    let block = Block { majors: 20, minors: 30, first: 7, pitch: 50, ..run_of(1) };
+    let bad = 7 + 411 / 30 * 50 + 411 % 30;
+    let halves: Vec<u8> = values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+    let brains: Vec<u8> = values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();
+    let largest =
+        |of: &dyn Fn(f32) -> f64| values.iter().map(|&x| of(x).abs()).filter(|x| x.is_finite()).fold(0.0, f64::max);
+    for order in ORDERS {
+        let (_, first, size) = device_widen(&halves, block, "scan_f16", order);
+        assert_eq!((first, size), (bad, largest(&|x| f16::from_f32(x).to_f64())));
+        let (_, first, size) = device_widen(&brains, block, "scan_bf16", order);
+        assert_eq!((first, size), (bad, largest(&|x| bf16::from_f32(x).to_f64())));
+    }
+}
+
+// ---- gram.cu
+
+#[test]
+fn trace_and_squares_of_a_batch_do_not_depend_on_the_order_of_threads() {
+    if !emulated() {
+        return;
+    }
+    for n in [1_usize, 2, 31, 32, 65] {
+        let matrices: Vec<f64> = crate::support::random(3 * n * n, n as u64);
+        let single: Vec<f32> = matrices.iter().map(|&x| x as f32).collect();
+        let (blocks, order_of) = (4_u32, n as u32);
+        for order in ORDERS {
+            let mut sums = vec![[f64::NAN; 2]; 12];
+            let (source, result) = (matrices.as_ptr(), sums.as_mut_ptr());
+            run!("gram_sums_f64", [blocks, 3, 1], 64, 64 * 16, order, source, order_of, result);
+            let mut single_sums = vec![[f64::NAN; 2]; 12];
+            let (source, result) = (single.as_ptr(), single_sums.as_mut_ptr());
+            run!("gram_sums_f32", [blocks, 3, 1], 64, 64 * 16, order, source, order_of, result);
+            for (index, matrix) in matrices.chunks(n * n).enumerate() {
+                let expected =
+                    [(0..n).map(|i| matrix[i * n + i]).sum::<f64>(), matrix.iter().map(|x| x * x).sum::<f64>()];
+                for (sums, tolerance) in [(&sums, 1e-14), (&single_sums, 1e-6)] {
+                    for (member, expected) in expected.iter().enumerate() {
+                        let got: f64 = sums[index * 4..][..4].iter().map(|part| part[member]).sum();
+                        assert!((got - expected).abs() <= tolerance * (n as f64), "{n}: {got} {expected}");
+                    }
+                }
+            }
+            if order != Order::Forward {
+                continue;
+            }
+            let forward = sums.clone();
+            for other in ORDERS {
+                let mut sums = vec![[f64::NAN; 2]; 12];
+                let (source, result) = (matrices.as_ptr(), sums.as_mut_ptr());
+                run!("gram_sums_f64", [blocks, 3, 1], 64, 64 * 16, other, source, order_of, result);
+                assert_eq!(sums, forward);
+            }
+        }
+    }
+}
+
+#[test]
+fn below_the_diagonal_all_becomes_zero() {
+    if !emulated() {
+        return;
+    }
+    for (n, stride) in [(1_usize, 1_usize), (5, 8), (33, 40)] {
+        let mut matrix = vec![1.0_f64; n * stride];
+        let (target, order_of, stride_of) = (matrix.as_mut_ptr(), n as u32, stride as u64);
+        run!("clear_below_diagonal", [3, 1, 1], 32, 0, Order::Shuffled(5), target, order_of, stride_of);
+        for column in 0..n {
+            for row in 0..stride {
+                let expected = if row > column && row < n { 0.0 } else { 1.0 };
+                assert_eq!(matrix[column * stride + row], expected);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use libloading::{Library, Symbol};
 
 /// A100, RTX 30, RTX 40, H100 and H200, B200, RTX 50.
 const ARCHITECTURES: [&str; 6] = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"];
-const KERNELS: [&str; 3] = ["alpha_fit.cu", "sturm.cu", "widen.cu"];
+const KERNELS: [&str; 4] = ["alpha_fit.cu", "gram.cu", "sturm.cu", "widen.cu"];
 
 type Create = unsafe extern "C" fn(
     *mut *mut c_void,

@@ -3,6 +3,7 @@
 #include "launch.h"
 
 #include "alpha_fit.cu"
+#include "gram.cu"
 #include "sturm.cu"
 #include "widen.cu"
 
@@ -32,6 +33,9 @@ extern "C" int emulate_kernel(const char *name, const unsigned grid[3], const un
     KERNEL(fit_prepare)
     KERNEL(fit_distances)
     KERNEL(fit_select)
+    KERNEL(gram_sums_f32)
+    KERNEL(gram_sums_f64)
+    KERNEL(clear_below_diagonal)
     KERNEL(sturm_bounds_f32)
     KERNEL(sturm_bounds_f64)
     KERNEL(sturm_bisect_f32)
@@ -44,6 +48,8 @@ extern "C" int emulate_kernel(const char *name, const unsigned grid[3], const un
     KERNEL(widen_f32_f64)
     KERNEL(widen_f64_f32)
     KERNEL(widen_f64_f64)
+    KERNEL(scan_bf16)
+    KERNEL(scan_f16)
     if (!run) {
         return int(emulation::Outcome::UnknownKernel);
     }

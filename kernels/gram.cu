@@ -1,0 +1,50 @@
+// Around the Gram matrix, n x n, column-major and full: the sums by which its eigenvalues are checked, and the triangle of a
+// QR factorisation.
+#include "common.cuh"
+
+// The trace and the sum of squares of a part of a matrix: the eigenvalues have the same sum, and the same sum of squares.
+struct Sums {
+    double trace;
+    double squares;
+};
+
+// Block x of matrix y takes the columns x, x + gridDim.x ... and writes sums[y * gridDim.x + x]. The order of the additions
+// is fixed. Any power of two of threads; shared memory: 2 doubles per thread.
+template <typename T> __device__ void gram_sums(const T *matrices, unsigned n, Sums *sums) {
+    const T *matrix = matrices + (unsigned long long)blockIdx.y * n * n;
+    double trace = 0.0, squares = 0.0;
+    for (unsigned column = blockIdx.x; column < n; column += gridDim.x) {
+        for (unsigned row = threadIdx.x; row < n; row += blockDim.x) {
+            const double value = double(matrix[(unsigned long long)column * n + row]);
+            squares += value * value;
+            trace += row == column ? value : 0.0;
+        }
+    }
+    double *traces = shared_memory<double>();
+    double *all_squares = traces + blockDim.x;
+    traces[threadIdx.x] = trace;
+    all_squares[threadIdx.x] = squares;
+    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) {
+            traces[threadIdx.x] += traces[threadIdx.x + half];
+            all_squares[threadIdx.x] += all_squares[threadIdx.x + half];
+        }
+    }
+    if (threadIdx.x == 0) {
+        sums[blockIdx.y * gridDim.x + blockIdx.x] = {traces[0], all_squares[0]};
+    }
+}
+
+extern "C" __global__ void gram_sums_f32(const float *matrices, unsigned n, Sums *sums) { gram_sums(matrices, n, sums); }
+
+extern "C" __global__ void gram_sums_f64(const double *matrices, unsigned n, Sums *sums) { gram_sums(matrices, n, sums); }
+
+// Makes zeros of what a QR factorisation left below the diagonal of the n x n triangle. Any grid; no shared memory.
+extern "C" __global__ void clear_below_diagonal(double *matrix, unsigned n, unsigned long long stride) {
+    for (unsigned column = blockIdx.x; column < n; column += gridDim.x) {
+        for (unsigned row = column + 1 + threadIdx.x; row < n; row += blockDim.x) {
+            matrix[column * stride + row] = 0.0;
+        }
+    }
+}
