@@ -32,10 +32,12 @@ pub struct Spectrum {
 /// The eigenvalues do not belong to the matrix: the solver failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inconsistent {
-    /// Sum of the eigenvalues.
+    /// What was added up.
+    pub of: &'static str,
+    /// Their sum.
     pub sum: f64,
-    /// Sum of the squared elements of W, which it should equal.
-    pub trace: f64,
+    /// What it should be, by the elements of the matrix.
+    pub expected: f64,
 }
 
 /// The error of a backward stable solver in units of epsilon x_max, for N eigenvalues: 4 sqrt(N).
@@ -64,7 +66,7 @@ impl Spectrum {
         // The last term is for the sums over the long side, of any length; a lost eigenvalue misses by far more.
         let tolerance = (4.0 * growth(values.len()) * epsilon + 1e-12) * trace;
         if !sum.is_finite() || (sum - trace).abs() > tolerance {
-            return Err(Inconsistent { sum, trace });
+            return Err(Inconsistent { of: "eigenvalues", sum, expected: trace });
         }
         values.iter_mut().for_each(|x| *x = x.max(0.0));
         values.sort_by(f64::total_cmp);
@@ -90,14 +92,40 @@ impl Spectrum {
 
     /// Replaces the smallest eigenvalue by the square of `singular_value`, which a solver with unit roundoff `epsilon`
     /// computed from the matrix itself, by an iteration that leaves the square with the relative error `iteration`.
-    pub fn with_smallest(mut self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
+    pub fn with_smallest(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
         let delta = growth(self.len()) * epsilon * self.largest().sqrt();
+        self.with(singular_value * singular_value, 2.0 * delta / singular_value + iteration)
+    }
+
+    /// The same, if it was computed from a Gram matrix that was formed and factorised with unit roundoff `epsilon`.
+    pub fn with_smallest_of_gram(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
+        let eta = growth(self.len()) * epsilon * self.largest();
         let smallest = singular_value * singular_value;
+        self.with(smallest, eta / smallest + iteration)
+    }
+
+    fn with(mut self, smallest: f64, relative_error: f64) -> Self {
         // Whatever the noise has put below the smallest eigenvalue is at least as large as that.
         self.values.iter_mut().for_each(|x| *x = x.max(smallest));
         self.values[0] = smallest;
-        self.accuracy.smallest = Some(2.0 * delta / singular_value + iteration);
+        self.accuracy.smallest = Some(relative_error);
         self
+    }
+
+    /// Confirms that the eigenvalues have the sum of squares that the Gram matrix has (its squared Frobenius norm), as far as
+    /// a solver with unit roundoff `epsilon` keeps it: a wrong eigenvalue can hide in a sum, but hardly in both.
+    ///
+    /// # Errors
+    ///
+    /// [`Inconsistent`] if they have not.
+    pub fn check_squares(&self, squares: f64, epsilon: f64) -> Result<(), Inconsistent> {
+        let sum = self.values.iter().map(|x| x * x).sum::<f64>();
+        let tolerance = (4.0 * growth(self.len()) * epsilon + 1e-12) * squares;
+        if (sum - squares).abs() <= tolerance {
+            Ok(())
+        } else {
+            Err(Inconsistent { sum, expected: squares, of: "squares of the eigenvalues" })
+        }
     }
 
     /// The same spectrum for W times 2^exponent.

@@ -104,6 +104,43 @@ impl<'a> MatrixView<'a> {
         self.rows.min(self.cols)
     }
 
+    /// Element type in the file.
+    pub fn dtype(&self) -> FloatType {
+        self.dtype
+    }
+
+    /// The rounding that elements go through when they are read.
+    pub fn cast(&self) -> Cast {
+        self.cast
+    }
+
+    /// The inner dimension: the distance of W's rows in elements.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// True if W is its own tall form.
+    pub fn is_tall(&self) -> bool {
+        self.rows >= self.cols
+    }
+
+    /// Copies the rows `range` of the tall form A as they are: row after row if W is tall, else column after column.
+    ///
+    /// # Panics
+    ///
+    /// If `out` has not the size of the block or the range reaches beyond `long`.
+    pub fn copy_tall_rows(&self, range: Range<usize>, out: &mut [u8]) {
+        let size = self.dtype.bytes();
+        assert_eq!(out.len(), range.len() * self.short() * size);
+        if self.is_tall() {
+            out.copy_from_slice(&self.bytes[range.start * self.cols * size..][..out.len()]);
+        } else {
+            for (row, run) in out.chunks_exact_mut(range.len() * size).enumerate() {
+                run.copy_from_slice(&self.bytes[(row * self.cols + range.start) * size..][..run.len()]);
+            }
+        }
+    }
+
     /// Looks at every element once.
     pub fn scan(&self) -> Scan {
         let mut segment = vec![0.0_f64; self.cols.min(SCAN_ELEMENTS)];
@@ -131,7 +168,7 @@ impl<'a> MatrixView<'a> {
     pub fn read_tall_rows<'b, T: Element>(&self, range: Range<usize>, scale: f64, out: &'b mut [T]) -> MatRef<'b, T> {
         let (count, short) = (range.len(), self.short());
         let out = &mut out[..count * short];
-        if self.rows >= self.cols {
+        if self.is_tall() {
             for (row, line) in range.zip(out.chunks_exact_mut(short)) {
                 self.read_segment(row, 0..short, scale, line);
             }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use htsr::allocate::{Budget, Rounding};
 use htsr::checkpoint::Cast;
-use htsr::device::{Method, Precision};
+use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
 use htsr::fit::Rule;
 use htsr::matrices::{Layers, Selection};
 use htsr::report::{Document, Format, Report};
 use regex::Regex;
+
+use super::printer::Printer;
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 2 usage, 3 input unreadable or unsupported, 4 partial result (what failed \
     is named on stderr), 5 device error, 130 interrupted.";
@@ -38,6 +40,8 @@ pub enum Command {
     Allocate(AllocateArgs),
     /// Generate a small checkpoint with known exponents, score it, and compare
     Demo(DemoArgs),
+    /// Say whether a GPU can be used: what was looked for, what was found, what to install
+    Doctor(DoctorArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,7 +65,7 @@ pub struct ScoreArgs {
     #[command(flatten)]
     pub budget: BudgetArgs,
     #[command(flatten)]
-    pub threads: ThreadArgs,
+    pub device: DeviceArgs,
     /// One row of the table per layer, or per matrix (JSON always has both)
     #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
     pub by: ScoreRow,
@@ -115,7 +119,16 @@ pub struct DemoArgs {
     #[command(flatten)]
     pub budget: BudgetArgs,
     #[command(flatten)]
-    pub threads: ThreadArgs,
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Fail (exit code 5) unless this device can be used: auto, cpu, cuda, cuda:N or cuda:all
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub device: Choice,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -218,8 +231,8 @@ impl BudgetArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ThreadArgs {
-    /// Matrices that are scored at once, each on one core; changes speed and memory, never results [default: all
-    /// cores, as far as memory allows]
+    /// Matrices that are scored at once, each on one core, or on a GPU in one lane; changes speed and memory, never
+    /// results [default: all cores, or 4 lanes of each GPU, as far as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 }
@@ -227,6 +240,30 @@ pub struct ThreadArgs {
 impl ThreadArgs {
     pub fn count(&self) -> Option<usize> {
         self.threads.map(usize::from)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Device")]
+pub struct DeviceArgs {
+    /// auto, cpu, cuda, cuda:N or cuda:all; auto takes the first NVIDIA GPU if it can be used
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env_values = true)]
+    pub device: Choice,
+    /// How a GPU finds eigenvalues
+    #[arg(long, value_enum, default_value_t)]
+    pub solver: SolverChoice,
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+impl DeviceArgs {
+    /// Opens the device.
+    pub fn open(&self, method: Method, printer: &Printer) -> htsr::error::Result<Box<dyn Device>> {
+        let Opened { device, note } = device::open(self.device, method, self.solver, self.threads.count())?;
+        if let Some(note) = note {
+            printer.warning(&note, Some("`htsr doctor` says what was looked for; --device cpu asks for the CPU"));
+        }
+        Ok(device)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use htsr::checkpoint::Checkpoint;
+use htsr::device::Device;
 use htsr::error::{Error, Result};
 use htsr::matrices::Selection;
 use htsr::pipeline::{Request, Scored};
@@ -34,18 +35,18 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         method: args.method.method(),
         budget: args.budget.budget(args.layers * 5),
     };
-    let threads = args.threads.count();
+    let device = args.device.open(request.method, printer)?;
     let Scored { mut report, problems } = match &args.keep {
         Some(folder) => {
             fs::create_dir(folder).map_err(|error| cannot_create(folder, &error))?;
-            generate_and_score(&model, folder, &request, threads, printer)?
+            generate_and_score(&model, folder, &request, &*device, printer)?
         }
         None => {
             let temporary = tempfile::Builder::new().prefix("htsr-demo-").tempdir();
             let temporary = temporary.map_err(|error| cannot_create(&std::env::temp_dir(), &error))?;
             let _cleanup = interrupt::remove_on_exit(temporary.path());
             let temporary = temporary; // removed before it is forgotten
-            generate_and_score(&model, temporary.path(), &request, threads, printer)?
+            generate_and_score(&model, temporary.path(), &request, &*device, printer)?
         }
     };
     if args.keep.is_none() {
@@ -63,7 +64,7 @@ fn generate_and_score(
     model: &Model,
     folder: &Path,
     request: &Request,
-    threads: Option<usize>,
+    device: &dyn Device,
     printer: &Printer,
 ) -> Result<Scored> {
     let Model { layers, hidden } = model;
@@ -73,7 +74,7 @@ fn generate_and_score(
     if interrupt::requested() {
         return Err(Error::interrupted());
     }
-    score::score(&Checkpoint::open(folder)?, request, threads, printer)
+    score::score(&Checkpoint::open(folder)?, request, device, printer)
 }
 
 fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {

@@ -3,6 +3,7 @@
 mod allocate;
 mod args;
 mod demo;
+mod doctor;
 mod inspect;
 mod interrupt;
 mod output;
@@ -47,5 +48,6 @@ fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Allocate(args) => allocate::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
+        Command::Doctor(args) => doctor::run(args, printer),
     }
 }

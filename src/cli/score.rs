@@ -1,7 +1,7 @@
 //! `htsr score`: a checkpoint to a table.
 
 use htsr::checkpoint::Checkpoint;
-use htsr::device::cpu::Cpu;
+use htsr::device::Device;
 use htsr::error::{Error, Result};
 use htsr::pipeline::{self, Request, Scored};
 use htsr::report::Report;
@@ -21,23 +21,23 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     };
     let checkpoint = Checkpoint::open(&args.path)?;
     output.spare(checkpoint.files())?;
-    let Scored { report, problems } = score(&checkpoint, &request, args.threads.count(), printer)?;
+    let device = args.device.open(request.method, printer)?;
+    let Scored { report, problems } = score(&checkpoint, &request, &*device, printer)?;
     let written = output.write(&args.by.of(&report), printer);
     let ending = tell(&report, &problems, printer);
     written.map(|()| ending)
 }
 
 /// Scores `checkpoint` with progress on stderr.
-pub fn score(checkpoint: &Checkpoint, request: &Request, threads: Option<usize>, printer: &Printer) -> Result<Scored> {
-    let device = Cpu::new(request.method, threads);
+pub fn score(checkpoint: &Checkpoint, request: &Request, device: &dyn Device, printer: &Printer) -> Result<Scored> {
     let progress = Progress::new(printer);
-    let scored = pipeline::score(checkpoint, request, &device, &progress)?;
+    let scored = pipeline::score(checkpoint, request, device, &progress)?;
     let (seconds, lanes) = (progress.elapsed().as_secs_f64(), progress.lanes());
     drop(progress);
     let matrices = count(scored.report.matrices.len(), "matrix", "matrices");
     let layers = count(scored.report.layers.len(), "layer", "layers");
-    let threads = count(lanes, "thread", "threads");
-    printer.note(&format!("{matrices} in {layers} scored in {seconds:.2} s ({threads})"));
+    let lanes = count(lanes, "lane", "lanes");
+    printer.note(&format!("{matrices} in {layers} scored in {seconds:.2} s ({lanes} on {})", device.name()));
     for skipped in &scored.report.skipped {
         printer.detail(&format!("skipped {}: {}", skipped.tensor, skipped.reason));
     }

@@ -4,13 +4,18 @@
 //! turns batches of matrices of one shape into spectra and fits. Lanes never talk to each other. Concurrency comes from
 //! having several; that is all the [pipeline](crate::pipeline) knows of hardware.
 
+mod choice;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod lanczos;
 mod refine;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use choice::{Choice, Gpus, Opened, SolverChoice, open};
 
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::error::Result;
@@ -22,16 +27,19 @@ use crate::spectrum::{Inconsistent, Spectrum};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Double precision.
+    /// Whatever is fastest and still gives alpha to 1e-3, by its error bound, of what f64 gives.
     #[default]
+    Auto,
+    /// Double precision.
     F64,
-    /// Single precision. For the peak rule the smallest eigenvalue is still computed in f64, from a QR factorisation.
+    /// Single precision. For the peak rule the smallest eigenvalue is still computed in f64.
     F32,
 }
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Precision::Auto => "auto",
             Precision::F64 => "f64",
             Precision::F32 => "f32",
         })
@@ -56,8 +64,8 @@ pub struct Analysis {
     pub spectrum: Spectrum,
     /// The power law, or why there is none.
     pub fit: Result<Fit, NoFit>,
-    /// The arithmetic that produced the spectrum, as a word for the reader: `f64` or `f32` (the
-    /// Gram matrix), `+qr` (its smallest eigenvalue from a QR of W in f64), `f64 svd` (all from such a QR).
+    /// The arithmetic that produced the spectrum, as a word for the reader: `f64` or `f32` (the Gram matrix), `+qr` (its
+    /// smallest eigenvalue from a QR of W in f64), `+chol` (from a Gram matrix in f64), `f64 svd` (all from such a QR).
     pub precision: &'static str,
 }
 
@@ -112,8 +120,8 @@ impl fmt::Display for Failure {
 }
 
 impl From<Inconsistent> for Failure {
-    fn from(Inconsistent { sum, trace }: Inconsistent) -> Failure {
-        Failure::Solver(format!("the eigenvalues add up to {sum:e}, the squared elements to {trace:e}"))
+    fn from(Inconsistent { of, sum, expected }: Inconsistent) -> Failure {
+        Failure::Solver(format!("the {of} add up to {sum:e} instead of {expected:e}"))
     }
 }
 
@@ -151,4 +159,15 @@ pub trait Lane {
     ///
     /// [`Kind::Device`](crate::error::Kind::Device) if the device itself fails, and with it the run.
     fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>>;
+}
+
+/// The e for which 2^-e `largest` lies in [1, 2), within the range in which 2^e and 2^-e are normal numbers.
+///
+/// Scaling by a power of two is exact, and keeps squares of tiny and huge weights in range.
+fn binary_exponent(largest: f64) -> i32 {
+    (largest.log2().floor() as i32).clamp(-1000, 1000)
+}
+
+fn power_of_two(exponent: i32) -> f64 {
+    2.0_f64.powi(exponent)
 }

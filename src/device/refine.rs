@@ -8,24 +8,56 @@ use crate::spectrum::Spectrum;
 /// Relative error of alpha, by its bound, above which a fit in f64 is redone from singular values.
 const ALPHA_TOLERANCE: f64 = 1e-8;
 
-/// The triangle R of W = QR, in f64, where it lies.
+/// The factorisations of a matrix W in f64, made where it is fastest.
 ///
-/// R^T R = W^T W, so R has the singular values of W, each within a few epsilon of the largest, while the eigenvalues of the
-/// Gram matrix, their squares, are lost below epsilon of the largest.
-pub(super) trait Triangle {
+/// Both give a triangle T with T^T T or T T^T equal to W^T W. That of a QR factorisation has the singular values of W, each
+/// within a few epsilon of the largest; that of a Gram matrix, which is cheaper, loses their squares below epsilon of the
+/// largest.
+pub(super) trait Factors {
     /// What the device fails with: a [`Failure`] of this matrix, or something graver.
+    type Error: From<Failure>;
+    /// A triangle from a Gram matrix.
+    type Cholesky<'t>: InverseGram<Error = Self::Error>
+    where
+        Self: 't;
+    /// A triangle from W itself.
+    type Triangle<'t>: Triangle<Error = Self::Error>
+    where
+        Self: 't;
+
+    /// Factorises the Gram matrix. `None` if it is not positive definite, or this device has no use for it.
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
+    fn cholesky(&mut self) -> Result<Option<Self::Cholesky<'_>>, Self::Error>;
+
+    /// Factorises W.
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
+    fn qr(&mut self) -> Result<Self::Triangle<'_>, Self::Error>;
+}
+
+/// Something that can be solved for.
+pub(super) trait InverseGram {
+    /// As of [`Factors`].
     type Error;
 
     /// Number of rows and columns.
     fn order(&self) -> usize;
 
-    /// Replaces x by (R^T R)^-1 x, which is not finite if R is singular.
+    /// Replaces x by (W^T W)^-1 x, which is not finite if W is singular.
     ///
     /// # Errors
     ///
     /// If the device fails.
     fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Self::Error>;
+}
 
+/// The triangle R of W = QR.
+pub(super) trait Triangle: InverseGram {
     /// All singular values, in any order. R is lost.
     ///
     /// # Errors
@@ -37,19 +69,16 @@ pub(super) trait Triangle {
 /// Computes again, from W itself, what a Gram matrix in f64 gives too coarsely for the rule.
 ///
 /// Returns the better spectrum, and the arithmetic as a word for the reader.
-pub(super) fn in_f64<T: Triangle>(
+pub(super) fn in_f64<F: Factors>(
     rule: Rule,
     spectrum: Spectrum,
-    factorise: impl FnOnce() -> Result<T, T::Error>,
-) -> Result<(Spectrum, &'static str), T::Error>
-where
-    T::Error: From<Failure>,
-{
+    factors: &mut F,
+) -> Result<(Spectrum, &'static str), F::Error> {
     let needs_smallest = needs_smallest(rule, &spectrum);
     if !needs_smallest && !needs_all(rule, &spectrum) {
         return Ok((spectrum, "f64"));
     }
-    let mut triangle = factorise()?;
+    let mut triangle = factors.qr()?;
     if needs_smallest && let Some(singular_value) = smallest_singular_value(&mut triangle)? {
         let refined = spectrum.clone().with_smallest(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
         // If even the smallest singular value is zero within rounding, no other matters to the peak rule.
@@ -66,15 +95,23 @@ where
 /// a real model, and was wrong by up to 5 on 45 of them without it.
 ///
 /// Returns the better spectrum, and the arithmetic as a word for the reader.
-pub(super) fn in_f32<T: Triangle>(
+pub(super) fn in_f32<F: Factors>(
     rule: Rule,
     spectrum: Spectrum,
-    factorise: impl FnOnce() -> Result<T, T::Error>,
-) -> Result<(Spectrum, &'static str), T::Error> {
+    factors: &mut F,
+) -> Result<(Spectrum, &'static str), F::Error> {
     if !needs_smallest(rule, &spectrum) {
         return Ok((spectrum, "f32"));
     }
-    let mut triangle = factorise()?;
+    if let Some(mut triangle) = factors.cholesky()?
+        && let Some(smallest) = smallest_singular_value(&mut triangle)?
+    {
+        let refined = spectrum.clone().with_smallest_of_gram(smallest, f64::EPSILON, lanczos::RELATIVE_ERROR);
+        if !self::needs_smallest(rule, &refined) {
+            return Ok((refined, "f32+chol"));
+        }
+    }
+    let mut triangle = factors.qr()?;
     let smallest = match smallest_singular_value(&mut triangle)? {
         Some(smallest) => smallest,
         None => triangle.singular_values()?.into_iter().fold(f64::INFINITY, f64::min),
@@ -87,7 +124,7 @@ pub(super) fn needs_smallest(rule: Rule, spectrum: &Spectrum) -> bool {
     rule == Rule::Peak && spectrum.relative_error(0) > Rule::PEAK_TOLERANCE
 }
 
-fn smallest_singular_value<T: Triangle>(triangle: &mut T) -> Result<Option<f64>, T::Error> {
+fn smallest_singular_value<T: InverseGram>(triangle: &mut T) -> Result<Option<f64>, T::Error> {
     lanczos::smallest_singular_value(triangle.order(), |x| triangle.apply_inverse_gram(x))
 }
 

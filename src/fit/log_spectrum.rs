@@ -31,13 +31,23 @@ impl<'a> LogSpectrum<'a> {
         self.ln.len()
     }
 
+    /// ln x, ascending; minus infinity for zeros.
+    pub fn ln(&self) -> &[f64] {
+        &self.ln
+    }
+
+    /// Sums of ln x_j over j >= i.
+    pub fn suffix(&self) -> &[f64] {
+        &self.suffix
+    }
+
     /// The starts that can have an alpha: from the first eigenvalue above the noise to the last but one.
     pub fn starts(&self) -> std::ops::Range<usize> {
         self.first..self.len() - 1
     }
 
     /// alpha of the tail from `i`, or `None` where it is not > 1 or hidden by rounding.
-    fn alpha(&self, i: usize) -> Option<f64> {
+    pub fn alpha(&self, i: usize) -> Option<f64> {
         let n = (self.len() - i) as f64;
         let mean_excess = (self.suffix[i] - n * self.ln[i]) / n;
         // The mean of ln(x_j / x_i) is known no better than x_i is; this also refuses zero and NaN.
@@ -46,7 +56,7 @@ impl<'a> LogSpectrum<'a> {
     }
 
     /// D of the tail from `i`, or anything larger than `limit` if D is larger than that.
-    fn ks_distance(&self, i: usize, alpha: f64, limit: f64) -> f64 {
+    pub fn ks_distance(&self, i: usize, alpha: f64, limit: f64) -> f64 {
         let n = (self.len() - i) as f64;
         let mut distance = 0.0_f64;
         for (j, ln) in self.ln[i..].iter().enumerate() {

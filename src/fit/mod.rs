@@ -11,6 +11,7 @@
 //! with only the left limit of the empirical CDF, as all published HT-SR codes have it. A rule picks i: see [`Rule`].
 //! Everything is in f64; this module is also the oracle for every other implementation of the fit.
 
+mod certainty;
 mod ks;
 mod log_spectrum;
 mod median;
@@ -21,6 +22,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::spectrum::Spectrum;
+pub use certainty::is_certain;
 use log_spectrum::LogSpectrum;
 
 /// Fewest eigenvalues to which a power law is fitted.

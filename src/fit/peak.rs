@@ -6,7 +6,9 @@
 //!
 //! The histogram starts at the smallest eigenvalue. An error there moves every bin edge and can make alpha jump.
 
+use super::certainty::Window;
 use super::{Fit, LogSpectrum, NoFit, Rule};
+use crate::spectrum::Spectrum;
 
 const BINS: usize = 100;
 
@@ -16,7 +18,7 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
         return Err(logs.rank_deficient(Rule::Peak));
     }
     let peak = histogram_peak(x).ok_or(NoFit::NoTail)?;
-    let (low, high) = ((0.95 * peak).log10(), 1.5 * peak);
+    let (low, high) = window_edges(peak);
     let window = (0..x.len() - 1).filter(|&i| low <= x[i] && x[i] <= high);
     let known = logs.starts().start;
     logs.best(window.clone().filter(|&i| i >= known)).ok_or_else(|| logs.nothing(window))
@@ -38,6 +40,56 @@ fn histogram_peak(x: &[f64]) -> Option<f64> {
     let fullest = counts.iter().max()?;
     let bin = counts.iter().position(|count| count == fullest)?;
     Some(10.0_f64.powf(min + width * bin as f64 / BINS as f64))
+}
+
+/// The smallest and the largest candidate, for a peak.
+fn window_edges(peak: f64) -> (f64, f64) {
+    ((0.95 * peak).log10(), 1.5 * peak)
+}
+
+/// The candidates under any, and those under every histogram that the error bounds allow; `None` if they allow too much to
+/// say.
+pub(super) fn possible_windows(spectrum: &Spectrum) -> Option<(Window, Window)> {
+    let (x, last) = (spectrum.values(), spectrum.len() - 1);
+    // Of log10 x.
+    let error = |i: usize| spectrum.relative_error(i).min(1e9) / std::f64::consts::LN_10 * 1.1;
+    let log10: Vec<f64> = x.iter().map(|x| x.log10()).collect();
+    let width = log10[last] - log10[0];
+    let edge_error = error(0).max(error(last));
+    if edge_error > 1e-2 * width || !width.is_finite() {
+        return None;
+    }
+    let (mut certain, mut possible) = ([0_usize; BINS], [0_usize; BINS]);
+    let reach = 2.0 * edge_error / width * BINS as f64 + 1e-9;
+    let bin = |x: f64, reach: f64| {
+        let position = (x.log10() - log10[0]) / width * BINS as f64 + reach;
+        (position.max(0.0) as usize).min(BINS - 1)
+    };
+    let absolute = |i: usize| spectrum.relative_error(i) * x[i];
+    for i in 0..x.len() {
+        // No value is smaller than the smallest, and that one is the edge of the first bin by definition.
+        let (low, high) =
+            if i == 0 { (0, 0) } else { (bin((x[i] - absolute(i)).max(x[0]), -reach), bin(x[i] + absolute(i), reach)) };
+        if low == high {
+            certain[low] += 1;
+        }
+        (low..=high).for_each(|bin| possible[bin] += 1);
+    }
+    let fullest = certain.iter().max()?;
+    let (mut union, mut common) = (Window { begin: last, end: 0 }, Window { begin: 0, end: last });
+    for bin in (0..BINS).filter(|&bin| possible[bin] >= *fullest) {
+        let peak = 10.0_f64.powf(log10[0] + width * bin as f64 / BINS as f64);
+        let (low, high) = window_edges(peak);
+        let (low_error, high_error) = (edge_error, 3.0 * edge_error * high);
+        let count = |inside: &dyn Fn(usize) -> bool| (0..last).filter(|&i| inside(i)).count();
+        let begin =
+            [count(&|i| x[i] + absolute(i) < low - low_error), count(&|i| x[i] - absolute(i) < low + low_error)];
+        let end =
+            [count(&|i| x[i] + absolute(i) <= high - high_error), count(&|i| x[i] - absolute(i) <= high + high_error)];
+        union = Window { begin: union.begin.min(begin[0]), end: union.end.max(end[1]) };
+        common = Window { begin: common.begin.max(begin[1]), end: common.end.min(end[0]) };
+    }
+    Some((union, common))
 }
 
 #[cfg(test)]

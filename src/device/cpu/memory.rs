@@ -73,7 +73,7 @@ pub fn lane_bytes(rows: usize, cols: usize, method: &Method) -> u64 {
     let refined = stacked * short * 8 + singular_values_bytes(short as usize).max(256 * short * 8) + block(8);
     PACKING_BYTES
         + match (method.precision, method.rule) {
-            (Precision::F64, _) => refined,
+            (Precision::F64 | Precision::Auto, _) => refined,
             (Precision::F32, Rule::Peak) => gram(4) + refined,
             (Precision::F32, _) => gram(4),
         }

@@ -14,8 +14,8 @@ use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_uppe
 use faer::traits::RealField;
 use faer::{ColMut, MatMut, Par};
 
-use super::refine::{self, Triangle};
-use super::{Analysis, Device, Failure, Lane, Method, Outcome, Precision};
+use super::refine::{self, Factors, InverseGram, Triangle};
+use super::{Analysis, Device, Failure, Lane, Method, Outcome, Precision, binary_exponent, power_of_two};
 use crate::checkpoint::{Checkpoint, Element, MatrixView, Scan};
 use crate::error::Result;
 use crate::fit::{MIN_EIGENVALUES, fit};
@@ -168,11 +168,19 @@ impl CpuLane<'_> {
         let (spectrum, precision) = match self.method.precision {
             Precision::F32 => {
                 let spectrum = self.single.gram_spectrum(view, scale, f32::EPSILON.into())?;
-                refine::in_f32(self.method.rule, spectrum, || self.double.triangle(view, scale))?
+                refine::in_f32(
+                    self.method.rule,
+                    spectrum,
+                    &mut CpuFactors { view, scale, workspace: &mut self.double },
+                )?
             }
-            Precision::F64 => {
+            Precision::F64 | Precision::Auto => {
                 let spectrum = self.double.gram_spectrum(view, scale, f64::EPSILON)?;
-                refine::in_f64(self.method.rule, spectrum, || self.double.triangle(view, scale))?
+                refine::in_f64(
+                    self.method.rule,
+                    spectrum,
+                    &mut CpuFactors { view, scale, workspace: &mut self.double },
+                )?
             }
         };
         let spectrum = spectrum.scaled(exponent);
@@ -183,21 +191,38 @@ impl CpuLane<'_> {
     }
 }
 
-/// The e for which 2^-e `largest` lies in [1, 2), within the range in which 2^e and 2^-e are normal numbers.
-///
-/// Scaling by a power of two is exact, and keeps squares of tiny and huge weights in range.
-fn binary_exponent(largest: f64) -> i32 {
-    (largest.log2().floor() as i32).clamp(-1000, 1000)
+/// The factorisations of `scale` W.
+struct CpuFactors<'a, 'v> {
+    view: &'a MatrixView<'v>,
+    scale: f64,
+    workspace: &'a mut Workspace<f64>,
 }
 
-fn power_of_two(exponent: i32) -> f64 {
-    2.0_f64.powi(exponent)
+impl Factors for CpuFactors<'_, '_> {
+    type Error = Failure;
+    type Cholesky<'t>
+        = CpuTriangle<'t>
+    where
+        Self: 't;
+    type Triangle<'t>
+        = CpuTriangle<'t>
+    where
+        Self: 't;
+
+    fn cholesky(&mut self) -> Result<Option<CpuTriangle<'_>>, Failure> {
+        Ok(None)
+    }
+
+    fn qr(&mut self) -> Result<CpuTriangle<'_>, Failure> {
+        let Workspace { square, block } = &mut *self.workspace;
+        Ok(CpuTriangle(qr::triangle(self.view, self.scale, square, block)?))
+    }
 }
 
 /// An upper triangle; what lies below its diagonal is ignored.
 struct CpuTriangle<'a>(MatMut<'a, f64>);
 
-impl Triangle for CpuTriangle<'_> {
+impl InverseGram for CpuTriangle<'_> {
     type Error = Failure;
 
     fn order(&self) -> usize {
@@ -210,7 +235,9 @@ impl Triangle for CpuTriangle<'_> {
         solve_upper_triangular_in_place(self.0.as_ref(), x, Par::Seq);
         Ok(())
     }
+}
 
+impl Triangle for CpuTriangle<'_> {
     fn singular_values(self) -> Result<Vec<f64>, Failure> {
         eigen::singular_values(self.0)
     }
@@ -230,12 +257,5 @@ impl<T: RealField + Element> Workspace<T> {
         let trace = (0..n).map(|i| f64::from(gram[(i, i)])).sum();
         let values = eigen::eigenvalues(gram)?;
         Ok(Spectrum::from_gram(values, trace, epsilon)?)
-    }
-}
-
-impl Workspace<f64> {
-    /// The triangle R of `scale` W = QR.
-    fn triangle(&mut self, view: &MatrixView, scale: f64) -> Result<CpuTriangle<'_>, Failure> {
-        Ok(CpuTriangle(qr::triangle(view, scale, &mut self.square, &mut self.block)?))
     }
 }

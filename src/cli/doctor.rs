@@ -1,0 +1,132 @@
+//! `htsr doctor`: which devices can be used, and what is missing for the others.
+
+use htsr::device::cpu::Cpu;
+use htsr::device::{self, Device, Method, SolverChoice};
+use htsr::error::Result;
+use htsr::report::{Cell, Document, Table};
+use serde::Serialize;
+
+use super::Ending;
+use super::args::DoctorArgs;
+use super::output::Output;
+use super::printer::Printer;
+
+/// One thing that was looked for.
+#[derive(Serialize)]
+struct Check {
+    component: String,
+    ok: bool,
+    version: Option<String>,
+    detail: Option<String>,
+    problem: Option<String>,
+    remedy: Option<String>,
+}
+
+/// What was found.
+#[derive(Serialize)]
+struct Diagnosis {
+    version: &'static str,
+    checks: Vec<Check>,
+    /// What `--device auto` would take, and how it would find eigenvalues.
+    device: String,
+    solver: String,
+    /// What `--solver` can be on a GPU.
+    solvers: Vec<&'static str>,
+    /// Where the kernels come from.
+    kernels: &'static str,
+}
+
+pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
+    let output = Output::new(args.output)?;
+    let diagnosis = Diagnosis::new();
+    output.write(&diagnosis.document(), printer)?;
+    // Opening compiles the kernels, too: if this works, scoring will.
+    device::open(args.device, Method::default(), SolverChoice::Auto, None)?;
+    Ok(Ending::Complete)
+}
+
+impl Diagnosis {
+    fn new() -> Diagnosis {
+        let cpu = Cpu::new(Method::default(), None);
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let mut checks = vec![Check {
+            component: "CPU".into(),
+            ok: true,
+            version: None,
+            detail: Some(format!("{}, {cores} core{}", cpu.name(), if cores == 1 { "" } else { "s" })),
+            problem: None,
+            remedy: None,
+        }];
+        let (solvers, kernels) = cuda(&mut checks);
+        let opened = device::open(device::Choice::Auto, Method::default(), SolverChoice::Auto, None);
+        let (device, solver) = match &opened {
+            Ok(opened) => (opened.device.name(), opened.device.solver()),
+            Err(error) => (error.to_string(), String::new()),
+        };
+        Diagnosis { version: env!("CARGO_PKG_VERSION"), checks, device, solver, solvers, kernels }
+    }
+
+    fn document(&self) -> Document<'_, Diagnosis> {
+        let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
+        let rows = self.checks.iter().map(|check| {
+            let status = if check.ok { "ok" } else { "no" };
+            let detail = if check.problem.is_some() { &check.problem } else { &check.detail };
+            vec![Cell::Text(check.component.clone()), Cell::Text(status.into()), text(&check.version), text(detail)]
+        });
+        let names = ["component", "usable", "version", "found"];
+        let table = Table { columns: names.map(|name| (name, true)).to_vec(), rows: rows.collect() };
+        let mut footer = vec![("auto", format!("--device auto takes {}, with {}", self.device, self.solver))];
+        if !self.solvers.is_empty() {
+            footer.push(("solvers", format!("--solver on a GPU: {}", self.solvers.join(", "))));
+        }
+        footer.push(("kernels", self.kernels.into()));
+        let remedies = self.checks.iter().filter_map(|check| check.remedy.clone());
+        footer.extend(remedies.map(|remedy| ("hint", remedy)));
+        Document { table, footer, json: self }
+    }
+}
+
+/// Adds what there is of CUDA; returns what `--solver` can be, and where kernels come from.
+#[cfg(feature = "cuda")]
+fn cuda(checks: &mut Vec<Check>) -> (Vec<&'static str>, &'static str) {
+    let survey = device::cuda::survey();
+    for finding in survey.findings {
+        checks.push(Check {
+            component: finding.component,
+            ok: finding.problem.is_none(),
+            version: finding.version,
+            detail: finding.path.map(|path| path.display().to_string()),
+            problem: finding.problem,
+            remedy: finding.remedy,
+        });
+    }
+    for gpu in survey.gpus {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let (version, detail, problem) = match gpu.about {
+            Ok(about) => (
+                Some(format!("sm_{}", about.capability)),
+                Some(format!(
+                    "{}, {} multiprocessors, {:.1} of {:.1} GiB free",
+                    about.name,
+                    about.processors,
+                    gib(about.free_bytes),
+                    gib(about.total_bytes)
+                )),
+                None,
+            ),
+            Err(problem) => (None, None, Some(problem)),
+        };
+        let component = format!("GPU {}", gpu.ordinal);
+        checks.push(Check { component, ok: problem.is_none(), version, detail, problem, remedy: None });
+    }
+    let kernels = match survey.precompiled {
+        true => "built in; NVRTC compiles them for GPUs that this build does not know",
+        false => "compiled by NVRTC when they are first needed, and kept",
+    };
+    (survey.solvers, kernels)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_checks: &mut Vec<Check>) -> (Vec<&'static str>, &'static str) {
+    (Vec::new(), "none: this htsr was built without its GPU engine (feature `cuda`)")
+}

@@ -1,0 +1,605 @@
+//! A lane: one stream of a GPU, with all that a batch of matrices needs from their bytes to their fits.
+//!
+//! Everything is enqueued in one stream and so happens in order; while one lane waits for a solver, others copy. Buffers are
+//! allocated once, for the largest matrices.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::blas::{Blas, Layout, Product};
+use super::driver::{DeviceMemory, Fault, Stream};
+use super::kernels::{FitBuffers, Runs, SUM_BLOCKS, Strides};
+use super::plan::{self, Engine, Plan};
+use super::solver::{Path, Real, Solver};
+use super::upload::{Block, Ring};
+use super::{Gpu, device_error};
+use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
+use crate::device::refine::{self, Factors, InverseGram, Triangle};
+use crate::device::{Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
+use crate::error::Result;
+use crate::fit::{Fit, MIN_EIGENVALUES, fit};
+use crate::matrices::WeightMatrix;
+use crate::spectrum::{Accuracy, Spectrum};
+
+/// Exponents of the largest weight, in powers of two, with whose squares f32 has no trouble.
+const F32_EXPONENTS: Range<i32> = -40..40;
+/// The same for f64.
+const F64_EXPONENTS: Range<i32> = -400..400;
+/// Error of alpha up to which `--precision auto` trusts f32.
+const AUTO_TOLERANCE: f64 = 1e-3;
+
+/// What can go wrong with a matrix, or with the GPU.
+enum Trouble {
+    Matrix(Failure),
+    Gpu(Fault),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Trouble {
+        Trouble::Matrix(failure)
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Trouble {
+        Trouble::Gpu(fault)
+    }
+}
+
+/// The matrix's own failure as a value, the GPU's as an error.
+fn settle<T>(outcome: Result<T, Trouble>) -> Result<Result<T, Failure>, Fault> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(Trouble::Matrix(failure)) => Ok(Err(failure)),
+        Err(Trouble::Gpu(fault)) => Err(fault),
+    }
+}
+
+/// A matrix of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Job<'v> {
+    view: MatrixView<'v>,
+    /// It is computed as 2^-exponent W.
+    exponent: i32,
+}
+
+/// What a pass over the elements of a matrix found.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// Index of the first element that is not finite.
+    first_bad: Option<u64>,
+    /// The largest absolute value.
+    largest: f64,
+    /// Of the Gram matrix.
+    trace: f64,
+    /// Sum of the squares of its elements.
+    squares: f64,
+}
+
+/// The device interface's lane on a GPU.
+#[derive(Debug)]
+pub(super) struct CudaLane<'a> {
+    engine: Engine,
+    gpu: &'a Gpu,
+    checkpoint: &'a Checkpoint,
+    // Handles first: they are destroyed before the memory that they use, and the stream goes last.
+    solver: Solver,
+    blas: Blas,
+    ring: Ring,
+    raw: DeviceMemory,
+    wide: DeviceMemory,
+    gram: DeviceMemory,
+    stack: DeviceMemory,
+    diagonal: DeviceMemory,
+    subdiagonal: DeviceMemory,
+    scratch: DeviceMemory,
+    intervals: DeviceMemory,
+    scans: DeviceMemory,
+    sums: DeviceMemory,
+    info: DeviceMemory,
+    fits: FitBuffers,
+    stream: Rc<Stream>,
+}
+
+impl Drop for CudaLane<'_> {
+    fn drop(&mut self) {
+        // Nothing may be under way when buffers go.
+        let _ = self.stream.synchronize();
+    }
+}
+
+impl<'a> CudaLane<'a> {
+    /// Allocates a lane on this thread.
+    pub fn new(
+        gpu: &'a Gpu,
+        engine: Engine,
+        checkpoint: &'a Checkpoint,
+        matrices: &[WeightMatrix],
+    ) -> Result<Self, Fault> {
+        let context = &gpu.context;
+        let stream = Rc::new(Stream::new(context)?);
+        let mut solver = Solver::new(&stream, gpu.cusolver)?;
+        let plan = Plan::new(&engine, matrices, &solver)?;
+        solver.reserve(plan.workspace)?;
+        let memory = |bytes: usize| DeviceMemory::new(context, bytes as u64);
+        Ok(CudaLane {
+            engine,
+            gpu,
+            checkpoint,
+            solver,
+            blas: Blas::new(&stream)?,
+            ring: Ring::new(context, plan.raw.max(1))?,
+            raw: memory(plan.raw)?,
+            wide: memory(plan.wide)?,
+            gram: memory(plan.gram)?,
+            stack: memory(plan.stack)?,
+            diagonal: memory(plan.values * 8)?,
+            subdiagonal: memory(plan.values * 8)?,
+            scratch: memory(plan.order * 8)?,
+            intervals: memory(plan.batch * 24)?,
+            scans: memory(plan.batch * 16)?,
+            sums: memory(plan.batch * SUM_BLOCKS as usize * 16)?,
+            info: memory(plan.batch * 4)?,
+            fits: FitBuffers::new(context, plan.batch, plan.values)?,
+            stream,
+        })
+    }
+}
+
+impl Lane for CudaLane<'_> {
+    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
+        let outcomes = self.batch(batch).map_err(|fault| device_error(&fault))?;
+        let verify = |(matrix, outcome): (&&WeightMatrix, Outcome)| {
+            self.checkpoint.release(matrix.shard, &matrix.tensor);
+            // A file that changed meanwhile explains every failure and spoils every success.
+            self.checkpoint.verify(matrix.shard).map_err(Failure::Unreadable)?;
+            outcome
+        };
+        Ok(batch.iter().zip(outcomes).map(verify).collect())
+    }
+}
+
+impl CudaLane<'_> {
+    /// Analyses a batch: in f32 what may be done so, then in f64 what must be.
+    fn batch(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>, Fault> {
+        self.gpu.context.bind()?;
+        let (checkpoint, method) = (self.checkpoint, self.engine.method);
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
+        let mut in_f32: Vec<(usize, Job)> = Vec::new();
+        let mut in_f64: Vec<(usize, Job)> = Vec::new();
+        for (index, matrix) in batch.iter().enumerate() {
+            if matrix.eigenvalues() < MIN_EIGENVALUES {
+                outcomes[index] = Some(Err(Failure::TooFewEigenvalues(matrix.eigenvalues())));
+                continue;
+            }
+            match matrix.view(checkpoint, method.cast) {
+                Err(cause) => outcomes[index] = Some(Err(Failure::NotMapped(cause))),
+                Ok(view) => {
+                    let single = match method.precision {
+                        Precision::F32 => true,
+                        Precision::F64 => false,
+                        Precision::Auto => matrix.dtype != FloatType::F64,
+                    };
+                    let jobs = if single { &mut in_f32 } else { &mut in_f64 };
+                    jobs.push((index, Job { view, exponent: 0 }));
+                }
+            }
+        }
+        for (index, job, outcome) in self.pass(Real::F32, in_f32)? {
+            // A GPU in f32 may fail where f64 does not.
+            let uncertain = match &outcome {
+                Ok(analysis) => !is_certain(analysis, &self.engine),
+                Err(failure) => matches!(failure, Failure::Solver(_) | Failure::OutOfRange),
+            };
+            if method.precision == Precision::Auto && uncertain {
+                in_f64.push((index, job));
+            } else {
+                outcomes[index] = Some(outcome);
+            }
+        }
+        for (index, _, outcome) in self.pass(Real::F64, in_f64)? {
+            outcomes[index] = Some(outcome);
+        }
+        let unanswered = || Err(Failure::Solver("the lane gave no answer".into()));
+        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect())
+    }
+
+    /// Analyses jobs in one arithmetic; those whose elements are too large or too small for it once more, scaled.
+    fn pass<'v>(&mut self, real: Real, jobs: Vec<(usize, Job<'v>)>) -> Result<Vec<(usize, Job<'v>, Outcome)>, Fault> {
+        let mut answers = Vec::new();
+        let mut todo = jobs;
+        while !todo.is_empty() {
+            let jobs: Vec<Job> = todo.iter().map(|&(_, job)| job).collect();
+            let mut again = Vec::new();
+            for ((index, mut job), outcome) in todo.into_iter().zip(self.spectra_and_fits(real, &jobs)?) {
+                match outcome {
+                    Ok(outcome) => answers.push((index, job, outcome)),
+                    Err(exponent) => {
+                        job.exponent = exponent;
+                        again.push((index, job));
+                    }
+                }
+            }
+            todo = again;
+        }
+        Ok(answers)
+    }
+
+    /// The spectrum and fit of each job, or the exponent by which it has to be scaled first.
+    fn spectra_and_fits(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Result<Outcome, i32>>, Fault> {
+        let looks = self.gram_matrices(real, jobs)?;
+        let mut verdicts: Vec<Option<Result<Outcome, i32>>> =
+            jobs.iter().zip(&looks).map(|(job, look)| verdict(real, job, look)).collect();
+        for index in (0..jobs.len()).filter(|&index| verdicts[index].is_some()) {
+            // What is not to be solved may hold infinities, which make cuSOLVER fail for the whole batch.
+            self.erase(real, jobs[index].view.short(), index)?;
+        }
+        let solvable: Vec<bool> = verdicts.iter().map(Option::is_none).collect();
+        let values = self.eigenvalues(real, jobs[0].view.short(), &solvable)?;
+        let mut spectra = Vec::new();
+        for (index, values) in values.into_iter().enumerate() {
+            if verdicts[index].is_some() {
+                continue;
+            }
+            let found = values
+                .map_err(Trouble::from)
+                .and_then(|values| self.spectrum(real, &jobs[index], &looks[index], values));
+            match settle(found)? {
+                Ok((spectrum, precision)) => spectra.push((index, spectrum, precision)),
+                Err(failure) => verdicts[index] = Some(Ok(Err(failure))),
+            }
+        }
+        let fits = self.fit(spectra.iter().map(|(_, spectrum, _)| spectrum).collect())?;
+        for ((index, spectrum, precision), fit) in spectra.into_iter().zip(fits) {
+            verdicts[index] = Some(Ok(Ok(Analysis { spectrum, fit, precision })));
+        }
+        let unanswered = || Ok(Err(Failure::Solver("the lane gave no answer".into())));
+        Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(unanswered)).collect())
+    }
+
+    /// The spectrum of W from the eigenvalues of a Gram matrix, checked, and refined where the rule needs that.
+    fn spectrum(
+        &mut self,
+        real: Real,
+        job: &Job,
+        look: &Look,
+        values: Vec<f64>,
+    ) -> Result<(Spectrum, &'static str), Trouble> {
+        let epsilon = match real {
+            Real::F32 => f32::EPSILON.into(),
+            Real::F64 => f64::EPSILON,
+        };
+        let spectrum = Spectrum::from_gram(values, look.trace, epsilon).map_err(Failure::from)?;
+        spectrum.check_squares(look.squares, epsilon).map_err(Failure::from)?;
+        let rule = self.engine.method.rule;
+        let mut factors = CudaFactors { lane: self, job };
+        let (spectrum, precision) = match real {
+            Real::F32 => refine::in_f32(rule, spectrum, &mut factors)?,
+            Real::F64 => refine::in_f64(rule, spectrum, &mut factors)?,
+        };
+        let spectrum = spectrum.scaled(job.exponent);
+        if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
+            return Err(Failure::OutOfRange.into());
+        }
+        Ok((spectrum, precision))
+    }
+
+    /// The Gram matrices of 2^-exponent W, one after the other in `gram`, and what was seen on the way.
+    fn gram_matrices(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Look>, Fault> {
+        let Some(first) = jobs.first() else { return Ok(Vec::new()) };
+        let n = first.view.short();
+        let (gpu, stream, blas) = (self.gpu, &self.stream, &self.blas);
+        let (raw, wide, gram, scans) = (&self.raw, &self.wide, &self.gram, &self.scans);
+        stream.upload(scans, &vec![[u64::MAX, 0]; jobs.len()])?;
+        let blocks: Vec<Block> = jobs.iter().enumerate().flat_map(|(index, job)| blocks(index, &job.view)).collect();
+        self.ring.feed(stream, &blocks, |block, pinned| {
+            let (view, job) = (block.view, &jobs[block.job]);
+            stream.copy_from_pinned(raw, pinned, block.bytes())?;
+            let (runs, layout) = (runs(view, &block.rows), layout(view));
+            let (count, scan) = (block.rows.len(), (scans, block.job));
+            let (offset, accumulate) = (block.job * n * n * real.bytes(), block.rows.start > 0);
+            if let Some(product) = native_product(real, job) {
+                gpu.kernels.scan(stream, view.dtype(), runs, raw, scan)?;
+                return blas.add_gram(product, layout, [count, n], raw, gram, offset, accumulate);
+            }
+            let strides = Strides { offset: 0, major: runs.minors, minor: 1 };
+            let rounding = (view.cast(), power_of_two(-job.exponent));
+            gpu.kernels.widen(stream, view.dtype(), rounding, runs, raw, real, wide, strides, scan)?;
+            let product = if real == Real::F64 { Product::F64 } else { Product::F32 };
+            blas.add_gram(product, layout, [count, n], wide, gram, offset, accumulate)
+        })?;
+        gpu.kernels.gram_sums(stream, real, n, jobs.len(), gram, &self.sums)?;
+        let scans: Vec<[u64; 2]> = stream.download(scans, jobs.len())?;
+        let sums: Vec<[f64; 2]> = stream.download(&self.sums, jobs.len() * SUM_BLOCKS as usize)?;
+        let look = |([first_bad, largest], sums): (&[u64; 2], &[[f64; 2]])| Look {
+            first_bad: (*first_bad != u64::MAX).then_some(*first_bad),
+            largest: f64::from_bits(*largest),
+            trace: sums.iter().map(|[trace, _]| trace).sum(),
+            squares: sums.iter().map(|[_, squares]| squares).sum(),
+        };
+        Ok(scans.iter().zip(sums.chunks(SUM_BLOCKS as usize)).map(look).collect())
+    }
+
+    /// Makes zeros of Gram matrix number `index`.
+    fn erase(&self, real: Real, n: usize, index: usize) -> Result<(), Fault> {
+        let bytes = n * n * real.bytes();
+        self.stream.fill(&self.gram, index * bytes, 0, bytes)
+    }
+
+    /// The eigenvalues of the Gram matrices, which are destroyed, of those jobs that are `solvable`.
+    fn eigenvalues(
+        &mut self,
+        real: Real,
+        n: usize,
+        solvable: &[bool],
+    ) -> Result<Vec<Result<Vec<f64>, Failure>>, Fault> {
+        let path = self.engine.path(n);
+        let count = solvable.len();
+        let of_type = n * real.bytes();
+        let each = || (0..count).filter(|&index| solvable[index]);
+        self.stream.fill(&self.info, 0, 0, count * 4)?;
+        match path {
+            Path::Batched => {
+                self.solver.syev_batched(real, n, count, &self.gram, &self.fits.values, &self.info)?;
+            }
+            Path::Syevd | Path::TwoStage => {
+                for index in each() {
+                    let matrix = (&self.gram, index * n * of_type);
+                    let values = (&self.fits.values, index * of_type);
+                    self.solver.syevd(path, real, n, matrix, values, (&self.info, index * 4))?;
+                }
+            }
+            Path::Sytrd => {
+                for vector in [&self.diagonal, &self.subdiagonal] {
+                    // Of matrices that are left out.
+                    self.stream.fill(vector, 0, 0, count * of_type)?;
+                }
+                for index in each() {
+                    self.solver.sytrd(
+                        real,
+                        n,
+                        (&self.gram, index * n * of_type),
+                        (&self.diagonal, index * of_type),
+                        (&self.subdiagonal, index * of_type),
+                        &self.scratch,
+                        (&self.info, index * 4),
+                    )?;
+                }
+                self.stream.upload(&self.fits.offsets, &offsets(n, count))?;
+                let tridiagonal = (&self.diagonal, &self.subdiagonal);
+                self.gpu.kernels.sturm(&self.stream, real, [n, count], tridiagonal, &self.intervals, &self.fits)?;
+            }
+        }
+        let values: Vec<f64> = match (path, real) {
+            (Path::Sytrd, _) | (_, Real::F64) => self.stream.download(&self.fits.values, n * count)?,
+            (_, Real::F32) => {
+                let values: Vec<f32> = self.stream.download(&self.fits.values, n * count)?;
+                values.into_iter().map(f64::from).collect()
+            }
+        };
+        let status: Vec<i32> = self.stream.download(&self.info, count)?;
+        let answer = |(values, &info): (&[f64], &i32)| match info {
+            0 => Ok(values.to_vec()),
+            _ => Err(Failure::Solver(format!("cuSOLVER reports {info} eigenvalues that did not converge"))),
+        };
+        Ok(values.chunks(n).zip(&status).map(answer).collect())
+    }
+
+    /// Fits a power law to each spectrum; all have the same length.
+    fn fit(&self, spectra: Vec<&Spectrum>) -> Result<Vec<Result<Fit, crate::fit::NoFit>>, Fault> {
+        let Some(first) = spectra.first() else { return Ok(Vec::new()) };
+        let (n, count, rule) = (first.len(), spectra.len(), self.engine.method.rule);
+        let values: Vec<f64> = spectra.iter().flat_map(|spectrum| spectrum.values().iter().copied()).collect();
+        let accuracy = |spectrum: &&Spectrum| {
+            let Accuracy { eta, delta, smallest } = spectrum.accuracy();
+            [eta, delta, smallest.unwrap_or(-1.0)]
+        };
+        let accuracies: Vec<[f64; 3]> = spectra.iter().map(accuracy).collect();
+        self.stream.upload(&self.fits.values, &values)?;
+        self.stream.upload(&self.fits.accuracies, &accuracies)?;
+        self.stream.upload(&self.fits.offsets, &offsets(n, count))?;
+        self.gpu.kernels.fit(&self.stream, rule, [n, count], &self.fits)?;
+        let fits: Vec<[u64; 3]> = self.stream.download(&self.fits.fits, count)?;
+        let answer = |(spectrum, [alpha, distance, place]): (&&Spectrum, [u64; 3])| {
+            let (start, status) = ((place & 0xffff_ffff) as usize, place >> 32);
+            if status != 0 {
+                // The host knows the reasons.
+                return fit(spectrum, rule);
+            }
+            let (alpha, ks_distance) = (f64::from_bits(alpha), f64::from_bits(distance));
+            Ok(Fit { alpha, ks_distance, start, xmin: spectrum.values()[start], tail: n - start })
+        };
+        Ok(spectra.iter().zip(fits).map(answer).collect())
+    }
+
+    /// The triangle R of 2^-exponent W = QR, in `stack`, with columns `stacked_rows` apart.
+    ///
+    /// A tall W is taken in blocks: the triangle of the rows so far is stacked on the next rows and factorised again (a
+    /// sequential TSQR, Demmel et al., SIAM J. Sci. Comput. 34, 2012).
+    fn triangle(&mut self, job: &Job) -> Result<(), Trouble> {
+        let view = &job.view;
+        let (long, n) = (view.long(), view.short());
+        let stride = plan::stacked_rows(long, n);
+        let rounding = (view.cast(), power_of_two(-job.exponent));
+        let (mut done, mut filled) = (0, 0);
+        while done < long {
+            let (gpu, stream) = (self.gpu, &self.stream);
+            let (raw, stack, scans) = (&self.raw, &self.stack, &self.scans);
+            if filled == n {
+                gpu.kernels.clear_below_diagonal(stream, [n, stride], stack)?;
+            }
+            let count = (stride - filled).min(long - done);
+            let blocks: Vec<Block> = blocks(0, view)
+                .filter_map(|block| {
+                    let rows = block.rows.start.max(done)..block.rows.end.min(done + count);
+                    (!rows.is_empty()).then_some(Block { rows, ..block })
+                })
+                .collect();
+            self.ring.feed(stream, &blocks, |block, pinned| {
+                stream.copy_from_pinned(raw, pinned, block.bytes())?;
+                let offset = filled + block.rows.start - done;
+                let strides = match layout(view) {
+                    Layout::Rows => Strides { offset, major: 1, minor: stride },
+                    Layout::Columns => Strides { offset, major: stride, minor: 1 },
+                };
+                let runs = runs(view, &block.rows);
+                gpu.kernels.widen(stream, view.dtype(), rounding, runs, raw, Real::F64, stack, strides, (scans, 0))
+            })?;
+            self.solver.qr([filled + count, n, stride], &self.stack, &self.scratch, &self.info)?;
+            self.expect_success("QR factorisation")?;
+            done += count;
+            filled = n;
+        }
+        Ok(())
+    }
+
+    /// Waits for a factorisation, and confirms that it succeeded.
+    fn expect_success(&self, what: &str) -> Result<(), Trouble> {
+        match self.stream.download::<i32>(&self.info, 1)?[0] {
+            0 => Ok(()),
+            info => Err(Failure::Solver(format!("the {what} reports {info}")).into()),
+        }
+    }
+}
+
+/// Whether the error bounds leave alpha within what `--precision auto` promises.
+fn is_certain(analysis: &Analysis, engine: &Engine) -> bool {
+    crate::fit::is_certain(&analysis.spectrum, engine.method.rule, &analysis.fit, AUTO_TOLERANCE)
+}
+
+/// What is known of a job before its eigenvalues: nothing, its outcome, or the exponent by which it has to be scaled first.
+fn verdict(real: Real, job: &Job, look: &Look) -> Option<Result<Outcome, i32>> {
+    if let Some(index) = look.first_bad {
+        let (row, col) = (index as usize / job.view.cols(), index as usize % job.view.cols());
+        return Some(Ok(Err(Failure::NonFinite { row, col, cast: job.view.cast() })));
+    }
+    if look.largest == 0.0 {
+        return Some(Ok(Err(Failure::AllZero)));
+    }
+    let exponent = binary_exponent(look.largest);
+    let comfortable = match real {
+        Real::F32 => F32_EXPONENTS,
+        Real::F64 => F64_EXPONENTS,
+    };
+    let scaled = job.exponent != 0;
+    (!scaled && !comfortable.contains(&exponent)).then_some(Err(exponent))
+}
+
+/// The product for weights that can be multiplied as they are, if these can.
+fn native_product(real: Real, job: &Job) -> Option<Product> {
+    let as_they_are = real == Real::F32 && job.exponent == 0 && job.view.cast() == Cast::None;
+    match job.view.dtype() {
+        FloatType::BF16 if as_they_are => Some(Product::Bf16),
+        FloatType::F16 if as_they_are => Some(Product::F16),
+        _ => None,
+    }
+}
+
+/// The blocks of a matrix, in order.
+fn blocks<'v, 'a>(job: usize, view: &'v MatrixView<'a>) -> impl Iterator<Item = Block<'v, 'a>> {
+    let long = view.long();
+    let rows = plan::block_rows(long, view.short(), view.dtype().bytes());
+    (0..long).step_by(rows).map(move |start| Block { job, view, rows: start..long.min(start + rows) })
+}
+
+/// How a block lies in memory.
+fn layout(view: &MatrixView) -> Layout {
+    if view.is_tall() { Layout::Rows } else { Layout::Columns }
+}
+
+/// The elements of a block of rows of the tall form.
+fn runs(view: &MatrixView, rows: &Range<usize>) -> Runs {
+    let (count, n, pitch) = (rows.len(), view.short(), view.cols());
+    match layout(view) {
+        Layout::Rows => Runs { majors: count, minors: n, first: rows.start * pitch, pitch },
+        Layout::Columns => Runs { majors: n, minors: count, first: rows.start, pitch },
+    }
+}
+
+/// Where each of `count` spectra of n values begins, and where the last ends.
+fn offsets(n: usize, count: usize) -> Vec<u64> {
+    (0..=count).map(|index| (index * n) as u64).collect()
+}
+
+/// The factorisations of a job.
+struct CudaFactors<'l, 'a, 'j> {
+    lane: &'l mut CudaLane<'a>,
+    job: &'j Job<'j>,
+}
+
+impl<'a> Factors for CudaFactors<'_, 'a, '_> {
+    type Error = Trouble;
+    type Cholesky<'t>
+        = CudaTriangle<'t, 'a>
+    where
+        Self: 't;
+    type Triangle<'t>
+        = CudaTriangle<'t, 'a>
+    where
+        Self: 't;
+
+    fn cholesky(&mut self) -> Result<Option<CudaTriangle<'_, 'a>>, Trouble> {
+        let n = self.job.view.short();
+        let lane = &mut *self.lane;
+        lane.gram_matrices(Real::F64, std::slice::from_ref(self.job))?;
+        lane.solver.cholesky(n, &lane.gram, &lane.info)?;
+        let info = lane.stream.download::<i32>(&lane.info, 1)?[0];
+        Ok((info == 0).then_some(CudaTriangle { lane, factor: Factor::Cholesky, n, stride: n }))
+    }
+
+    fn qr(&mut self) -> Result<CudaTriangle<'_, 'a>, Trouble> {
+        let view = &self.job.view;
+        let (n, stride) = (view.short(), plan::stacked_rows(view.long(), view.short()));
+        self.lane.triangle(self.job)?;
+        Ok(CudaTriangle { lane: self.lane, factor: Factor::Qr, n, stride })
+    }
+}
+
+/// Where a triangle comes from, and so where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Factor {
+    /// L with L L^T = W^T W, in `gram`.
+    Cholesky,
+    /// R with R^T R = W^T W, in `stack`.
+    Qr,
+}
+
+/// A triangle on the GPU.
+struct CudaTriangle<'t, 'a> {
+    lane: &'t mut CudaLane<'a>,
+    factor: Factor,
+    n: usize,
+    stride: usize,
+}
+
+impl InverseGram for CudaTriangle<'_, '_> {
+    type Error = Trouble;
+
+    fn order(&self) -> usize {
+        self.n
+    }
+
+    fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Trouble> {
+        let CudaTriangle { lane, factor, n, stride } = self;
+        let (upper, triangle) = match factor {
+            Factor::Cholesky => (false, &lane.gram),
+            Factor::Qr => (true, &lane.stack),
+        };
+        lane.stream.upload(&lane.scratch, x)?;
+        // First the inverse of R^T or L, then that of R or L^T.
+        lane.blas.solve_triangle(upper, upper, [*n, *stride], triangle, &lane.scratch)?;
+        lane.blas.solve_triangle(upper, !upper, [*n, *stride], triangle, &lane.scratch)?;
+        x.copy_from_slice(&lane.stream.download::<f64>(&lane.scratch, *n)?);
+        Ok(())
+    }
+}
+
+impl Triangle for CudaTriangle<'_, '_> {
+    fn singular_values(self) -> Result<Vec<f64>, Trouble> {
+        let CudaTriangle { lane, n, stride, .. } = self;
+        lane.gpu.kernels.clear_below_diagonal(&lane.stream, [n, stride], &lane.stack)?;
+        lane.solver.singular_values([n, stride], &lane.stack, &lane.scratch, &lane.info)?;
+        lane.expect_success("singular value decomposition")?;
+        Ok(lane.stream.download(&lane.scratch, n)?)
+    }
+}

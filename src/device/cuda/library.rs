@@ -1,0 +1,316 @@
+//! Where the CUDA libraries are, and whether they are usable: asked before the first call into them, because `cudarc` panics
+//! where one, or a function of one, is missing.
+//!
+//! A library is taken from the system's search path if it is there, else from the folders in which CUDA is usually
+//! installed, by NVIDIA's installers or by pip. One that was loaded from a folder is then found by its name, too.
+#![allow(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use libloading::Library;
+
+/// Folders to search first, separated as in PATH.
+const FOLDERS_VARIABLE: &str = "HTSR_CUDA_PATH";
+
+/// What the engine needs of CUDA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Component {
+    Driver,
+    Cublas,
+    Cusolver,
+    Nvrtc,
+}
+
+impl Component {
+    pub const ALL: [Component; 4] = [Component::Driver, Component::Cublas, Component::Cusolver, Component::Nvrtc];
+
+    /// The name of the library's file, without prefix and suffix.
+    fn library(self) -> &'static str {
+        match self {
+            Component::Driver if cfg!(windows) => "nvcuda",
+            Component::Driver => "cuda",
+            Component::Cublas => "cublas",
+            Component::Cusolver => "cusolver",
+            Component::Nvrtc => "nvrtc",
+        }
+    }
+
+    /// Libraries that it depends on and that may lie in folders of their own, in order.
+    fn dependencies(self) -> &'static [&'static str] {
+        match self {
+            Component::Driver => &[],
+            Component::Cublas => &["cublasLt"],
+            Component::Cusolver => &["nvJitLink", "cublasLt", "cublas", "cusparse"],
+            Component::Nvrtc => &["nvrtc-builtins"],
+        }
+    }
+
+    /// Every function that is called, and has to be there.
+    fn symbols(self) -> &'static [&'static str] {
+        match self {
+            Component::Driver => &[
+                "cuInit",
+                "cuDriverGetVersion",
+                "cuDeviceGetCount",
+                "cuDeviceGet",
+                "cuDeviceGetName",
+                "cuDeviceGetAttribute",
+                "cuDevicePrimaryCtxRetain",
+                "cuDevicePrimaryCtxRelease_v2",
+                "cuCtxSetCurrent",
+                "cuMemGetInfo_v2",
+                "cuMemAlloc_v2",
+                "cuMemFree_v2",
+                "cuMemHostAlloc",
+                "cuMemFreeHost",
+                "cuMemcpyHtoDAsync_v2",
+                "cuMemcpyDtoHAsync_v2",
+                "cuMemsetD8Async",
+                "cuStreamCreate",
+                "cuStreamDestroy_v2",
+                "cuStreamSynchronize",
+                "cuEventCreate",
+                "cuEventDestroy_v2",
+                "cuEventRecord",
+                "cuEventSynchronize",
+                "cuModuleLoadData",
+                "cuModuleUnload",
+                "cuModuleGetFunction",
+                "cuLaunchKernel",
+            ],
+            Component::Cublas => &[
+                "cublasCreate_v2",
+                "cublasDestroy_v2",
+                "cublasSetStream_v2",
+                "cublasSetWorkspace_v2",
+                "cublasGemmEx",
+                "cublasDtrsv_v2",
+            ],
+            Component::Cusolver => &[
+                "cusolverGetVersion",
+                "cusolverDnCreate",
+                "cusolverDnDestroy",
+                "cusolverDnSetStream",
+                "cusolverDnCreateParams",
+                "cusolverDnDestroyParams",
+                "cusolverDnXsyevd_bufferSize",
+                "cusolverDnXsyevd",
+                "cusolverDnSsytrd_bufferSize",
+                "cusolverDnSsytrd",
+                "cusolverDnDsytrd_bufferSize",
+                "cusolverDnDsytrd",
+                "cusolverDnDpotrf_bufferSize",
+                "cusolverDnDpotrf",
+                "cusolverDnDgeqrf_bufferSize",
+                "cusolverDnDgeqrf",
+                "cusolverDnDgesvd_bufferSize",
+                "cusolverDnDgesvd",
+            ],
+            Component::Nvrtc => &[
+                "nvrtcVersion",
+                "nvrtcGetNumSupportedArchs",
+                "nvrtcGetSupportedArchs",
+                "nvrtcCreateProgram",
+                "nvrtcCompileProgram",
+                "nvrtcDestroyProgram",
+                "nvrtcGetProgramLogSize",
+                "nvrtcGetProgramLog",
+                "nvrtcGetCUBINSize",
+                "nvrtcGetCUBIN",
+                "nvrtcGetPTXSize",
+                "nvrtcGetPTX",
+            ],
+        }
+    }
+
+    /// True if `cudarc` finds the library by a name that it knows.
+    fn is_present(self) -> bool {
+        // SAFETY: these load NVIDIA's libraries, whose initialisers touch nothing of this process.
+        unsafe {
+            match self {
+                Component::Driver => cudarc::driver::sys::is_culib_present(),
+                Component::Cublas => cudarc::cublas::sys::is_culib_present(),
+                Component::Cusolver => cudarc::cusolver::sys::is_culib_present(),
+                Component::Nvrtc => cudarc::nvrtc::sys::is_culib_present(),
+            }
+        }
+    }
+
+    /// The library that `cudarc` uses; it must be present.
+    fn opened(self) -> &'static Library {
+        // SAFETY: as above.
+        unsafe {
+            match self {
+                Component::Driver => cudarc::driver::sys::culib(),
+                Component::Cublas => cudarc::cublas::sys::culib(),
+                Component::Cusolver => cudarc::cusolver::sys::culib(),
+                Component::Nvrtc => cudarc::nvrtc::sys::culib(),
+            }
+        }
+    }
+
+    /// What to install where it is missing.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Component::Driver => "install NVIDIA's driver",
+            Component::Cublas => "install CUDA 12 or 13, or `pip install nvidia-cublas`",
+            Component::Cusolver => "install CUDA 12 or 13, or `pip install nvidia-cusolver`",
+            Component::Nvrtc => "install CUDA 12 or 13, or `pip install nvidia-cuda-nvrtc`",
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Component::Driver => "NVIDIA driver",
+            Component::Cublas => "cuBLAS",
+            Component::Cusolver => "cuSOLVER",
+            Component::Nvrtc => "NVRTC",
+        })
+    }
+}
+
+/// A component that can be called.
+#[derive(Debug, Clone)]
+pub(super) struct Loaded {
+    /// The file, where the system tells.
+    pub path: Option<PathBuf>,
+}
+
+/// Finds and loads a component, once for the process.
+///
+/// # Errors
+///
+/// A sentence that says what is missing.
+pub(super) fn load(component: Component) -> Result<Loaded, String> {
+    static LOADED: [OnceLock<Result<Loaded, String>>; 4] = [const { OnceLock::new() }; 4];
+    LOADED[component as usize].get_or_init(|| find(component)).clone()
+}
+
+/// True if the library has a function that only newer versions have. It must have been loaded.
+pub(super) fn has(component: Component, symbol: &str) -> bool {
+    // SAFETY: the address is not used.
+    unsafe { component.opened().get::<*const ()>(symbol.as_bytes()).is_ok() }
+}
+
+fn find(component: Component) -> Result<Loaded, String> {
+    if !component.is_present() {
+        let folders = folders();
+        for name in component.dependencies().iter().chain([&component.library()]) {
+            folders.iter().flat_map(|folder| files(folder, name)).find_map(|path| open(&path));
+        }
+        if !component.is_present() {
+            let searched = if component == Component::Driver { String::new() } else { searched(&folders) };
+            let file =
+                format!("{}{}{}", std::env::consts::DLL_PREFIX, component.library(), std::env::consts::DLL_SUFFIX);
+            return Err(format!("{component} was not found: no {file} on the library search path{searched}"));
+        }
+    }
+    component.opened();
+    let path = mapped_path(component.library());
+    if let Some(symbol) = component.symbols().iter().find(|symbol| !has(component, symbol)) {
+        let file = path.map_or_else(String::new, |path| format!(" ({})", path.display()));
+        return Err(format!("{component}{file} is too old: it has no {symbol}"));
+    }
+    Ok(Loaded { path })
+}
+
+fn searched(folders: &[PathBuf]) -> String {
+    match folders {
+        [] => String::new(),
+        [one] => format!(", nor in {}", one.display()),
+        [first, rest @ ..] => format!(", nor in {} and {} other folders", first.display(), rest.len()),
+    }
+}
+
+/// Loads a library for good.
+fn open(path: &Path) -> Option<()> {
+    // SAFETY: as in `is_present`.
+    let library = unsafe { Library::new(path) }.ok()?;
+    // It is needed as long as the process lives.
+    std::mem::forget(library);
+    Some(())
+}
+
+/// The files of a library in a folder, the newest version first.
+fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let prefix = format!("{}{name}", std::env::consts::DLL_PREFIX);
+    let is_library = |path: &PathBuf| {
+        let file = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        // cusolver, but not cusolverMg; nvrtc, but not nvrtc-builtins: libNAME.so.VERSION, NAME64_VERSION.dll.
+        let rest = file.strip_prefix(&prefix);
+        let matches = |rest: &str| rest.starts_with(".so") || (rest.starts_with("64_") && rest.ends_with(".dll"));
+        rest.is_some_and(matches)
+    };
+    let mut files: Vec<PathBuf> = entries(folder).into_iter().filter(is_library).collect();
+    files.sort_by(|a, b| b.cmp(a));
+    files
+}
+
+/// Folders beyond the search path, those that exist.
+fn folders() -> Vec<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let mut folders: Vec<PathBuf> =
+        variable(FOLDERS_VARIABLE).iter().flat_map(|list| std::env::split_paths(list).collect::<Vec<_>>()).collect();
+    let roots = ["CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX"].into_iter().filter_map(variable).map(PathBuf::from);
+    for root in roots.chain([PathBuf::from("/usr/local/cuda"), PathBuf::from("/opt/cuda")]) {
+        folders.extend(["lib64", "lib", "bin", "targets/x86_64-linux/lib"].map(|folder| root.join(folder)));
+    }
+    // pip puts each library into site-packages/nvidia/NAME/lib.
+    for packages in python_packages() {
+        folders.extend(entries(&packages.join("nvidia")).into_iter().map(|package| package.join("lib")));
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders
+}
+
+/// The package folders of the Python installations that are likely to be used.
+fn python_packages() -> Vec<PathBuf> {
+    let mut prefixes: Vec<PathBuf> =
+        ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for folder in std::env::split_paths(&path) {
+        // A virtual environment's python3 is a link: what matters is where the link lies, and where it leads.
+        let python = folder.join("python3");
+        if python.exists() {
+            prefixes.extend(folder.parent().map(Path::to_owned));
+            let real = python.canonicalize().ok();
+            prefixes.extend(real.as_deref().and_then(|real| Some(real.parent()?.parent()?.to_owned())));
+        }
+    }
+    prefixes.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local")));
+    prefixes.extend([PathBuf::from("/usr/local"), PathBuf::from("/usr")]);
+    let mut packages = Vec::new();
+    for lib in prefixes.iter().map(|prefix| prefix.join("lib")) {
+        let is_python =
+            |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("python3"));
+        for python in entries(&lib).into_iter().filter(is_python) {
+            packages.extend(["site-packages", "dist-packages"].map(|folder| python.join(folder)));
+        }
+    }
+    packages
+}
+
+/// What lies in a folder, in order of name; nothing if it cannot be read.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    entries
+}
+
+/// The file from which a library was loaded, where the system tells.
+fn mapped_path(library: &str) -> Option<PathBuf> {
+    let prefix = format!("{}{library}", std::env::consts::DLL_PREFIX);
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let paths = maps.lines().filter_map(|line| line.find('/').map(|start| PathBuf::from(&line[start..])));
+    let is_library = |path: &PathBuf| {
+        let rest = path.file_name().and_then(OsStr::to_str).and_then(|file| file.strip_prefix(&prefix));
+        rest.is_some_and(|rest| rest.starts_with(".so"))
+    };
+    paths.into_iter().find(is_library)
+}

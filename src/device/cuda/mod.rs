@@ -1,0 +1,220 @@
+//! NVIDIA GPUs: weights are streamed to the device, Gram matrices are formed on tensor cores, cuSOLVER and our own kernels
+//! find eigenvalues and fits.
+//!
+//! Nothing of CUDA is linked: its libraries are opened when a GPU is asked for. Each lane is a stream with everything that
+//! it needs; several lanes of a GPU overlap copies, products and solves, and lanes are dealt out over several GPUs in turn.
+
+mod blas;
+mod compile;
+mod driver;
+mod kernels;
+mod lane;
+mod library;
+mod plan;
+mod probe;
+mod solver;
+mod upload;
+
+use std::sync::{Arc, Mutex};
+
+use super::{Device, Gpus, Lane, Method, SolverChoice};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::matrices::WeightMatrix;
+
+use driver::{Context, Fault};
+use kernels::Kernels;
+use lane::CudaLane;
+use library::Component;
+use plan::{Engine, Plan};
+pub use probe::{AboutGpu, Finding, GpuFinding, Survey, survey};
+use solver::{Path, Solver};
+
+/// Lanes of a GPU, memory permitting: while one waits for its bytes, others compute.
+const LANES: usize = 4;
+/// Share of the free memory of a GPU that lanes may take, in percent.
+const MEMORY_PERCENT: u64 = 60;
+
+/// One or several GPUs as a device.
+#[derive(Debug)]
+pub struct Cuda {
+    engine: Engine,
+    gpus: Vec<Gpu>,
+    lanes: Option<usize>,
+    lanes_set_up: Mutex<usize>,
+}
+
+/// A GPU with our kernels on it.
+#[derive(Debug)]
+struct Gpu {
+    kernels: Kernels,
+    name: String,
+    cusolver: i32,
+    context: Arc<Context>,
+}
+
+impl Cuda {
+    /// Opens GPUs, with so many lanes each if that is said.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Device`](crate::error::Kind::Device) if a library is missing or a GPU fails,
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if there is no GPU of that number or the solver is not in the library.
+    pub fn open(gpus: Gpus, method: Method, choice: SolverChoice, lanes: Option<usize>) -> Result<Cuda> {
+        let count = connect()?;
+        let ordinals = match gpus {
+            Gpus::All => 0..count,
+            Gpus::One(ordinal) if ordinal < count => ordinal..ordinal + 1,
+            Gpus::One(ordinal) => {
+                let cause = format!("there is no GPU number {ordinal}: the driver shows {count}, counted from 0");
+                return Err(Error::usage(cause).hint("is it hidden by CUDA_VISIBLE_DEVICES? `htsr doctor` lists them"));
+            }
+        };
+        let cusolver = solver::version().map_err(|fault| device_error(&fault))?;
+        let batched = solver::offers(Path::Batched, cusolver);
+        let missing = match choice {
+            SolverChoice::Batched => !batched,
+            SolverChoice::TwoStage => !solver::offers(Path::TwoStage, cusolver),
+            _ => false,
+        };
+        if missing {
+            let cause = format!("cuSOLVER {} does not have this --solver", solver_version(cusolver));
+            return Err(
+                Error::usage(cause).hint("--solver sytrd works with every version; `htsr doctor` says what there is")
+            );
+        }
+        let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<_>>()?;
+        Ok(Cuda { engine: Engine { method, choice, batched }, gpus, lanes, lanes_set_up: Mutex::new(0) })
+    }
+
+    /// Lanes that fit into the memory of a GPU.
+    fn lanes_of(&self, gpu: &Gpu, matrices: &[WeightMatrix]) -> Result<usize, Fault> {
+        let plan = gpu.plan(&self.engine, matrices)?;
+        let (free, _) = gpu.context.memory()?;
+        let affordable = free / 100 * MEMORY_PERCENT / plan.device_bytes().max(1);
+        Ok((affordable as usize).clamp(1, LANES))
+    }
+}
+
+impl Gpu {
+    fn open(ordinal: usize, cusolver: i32) -> Result<Gpu> {
+        let about = || -> Result<(Arc<Context>, String, u32), Fault> {
+            let context = Context::open(ordinal)?;
+            let (name, capability) = (context.name()?, context.capability()?);
+            Ok((context, name, capability))
+        };
+        let (context, name, capability) = about().map_err(|fault| device_error(&fault))?;
+        let kernels = Kernels::load(&context)?;
+        Ok(Gpu { kernels, name: format!("{name} (cuda, sm_{capability})"), cusolver, context })
+    }
+
+    fn plan(&self, engine: &Engine, matrices: &[WeightMatrix]) -> Result<Plan, Fault> {
+        let stream = std::rc::Rc::new(driver::Stream::new(&self.context)?);
+        Plan::new(engine, matrices, &Solver::new(&stream, self.cusolver)?)
+    }
+}
+
+impl Device for Cuda {
+    fn name(&self) -> String {
+        let mut names: Vec<&str> = self.gpus.iter().map(|gpu| gpu.name.as_str()).collect();
+        names.dedup();
+        names.join(" + ")
+    }
+
+    fn solver(&self) -> String {
+        let way = match self.engine.choice {
+            SolverChoice::Auto if self.engine.batched => "sytrd+sturm, batched",
+            SolverChoice::Auto | SolverChoice::Sytrd => "sytrd+sturm",
+            SolverChoice::Syevd => "syevd",
+            SolverChoice::TwoStage => "two-stage syevd",
+            SolverChoice::Batched => "batched",
+        };
+        let version = self.gpus.first().map_or(0, |gpu| gpu.cusolver);
+        format!("cusolver {} {way}", solver_version(version))
+    }
+
+    fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
+        if let Some(lanes) = self.lanes {
+            return lanes * self.gpus.len();
+        }
+        // What fails here fails again, with its message, when the lane is set up.
+        self.gpus.iter().map(|gpu| self.lanes_of(gpu, matrices).unwrap_or(1)).sum()
+    }
+
+    fn batch_size(&self, matrix: &WeightMatrix) -> usize {
+        let n = matrix.eigenvalues();
+        plan::batch(self.engine.path(n), n)
+    }
+
+    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint, matrices: &[WeightMatrix]) -> Result<Option<Box<dyn Lane + 'a>>> {
+        // One after the other, so that it is known whether another one exists.
+        let mut set_up = self.lanes_set_up.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let gpu = &self.gpus[*set_up % self.gpus.len()];
+        match CudaLane::new(gpu, self.engine, checkpoint, matrices) {
+            Ok(lane) => {
+                *set_up += 1;
+                Ok(Some(Box::new(lane)))
+            }
+            Err(Fault { out_of_memory: Some(_), .. }) if *set_up > 0 => Ok(None),
+            Err(fault @ Fault { out_of_memory: Some(_), .. }) => Err(no_room(gpu, &self.engine, matrices, &fault)),
+            Err(fault) => Err(device_error(&fault)),
+        }
+    }
+}
+
+/// True if NVIDIA's driver is installed, whether or not it works.
+pub(super) fn has_driver() -> bool {
+    library::load(Component::Driver).is_ok()
+}
+
+/// Loads the libraries and initialises the driver; the number of GPUs, at least one.
+fn connect() -> Result<usize> {
+    for component in [Component::Driver, Component::Cublas, Component::Cusolver] {
+        library::load(component).map_err(|cause| Error::device(cause).hint(hint_for(component)))?;
+    }
+    let count = driver::initialize().and_then(|()| driver::device_count());
+    let count = count.map_err(|fault| {
+        let cause = format!("the NVIDIA driver cannot be used: {fault}");
+        Error::device(cause)
+            .hint("does `nvidia-smi` list a GPU? `htsr doctor` says what was found; --device cpu needs none")
+    })?;
+    match count {
+        0 => Err(Error::device("the NVIDIA driver shows no GPU").hint("is it hidden by CUDA_VISIBLE_DEVICES?")),
+        count => Ok(count),
+    }
+}
+
+fn hint_for(component: Component) -> String {
+    format!("{}; `htsr doctor` says what was looked for; --device cpu needs none of it", component.remedy())
+}
+
+fn device_error(fault: &Fault) -> Error {
+    let error = Error::device(format!("the GPU failed: {fault}"));
+    error.hint(match fault.out_of_memory {
+        Some(_) => "another program may be using its memory: try --threads 1",
+        None => {
+            "run it again; if that does not help, `htsr doctor` checks the installation, and --device cpu needs no GPU"
+        }
+    })
+}
+
+fn no_room(gpu: &Gpu, engine: &Engine, matrices: &[WeightMatrix], fault: &Fault) -> Error {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let sizes = gpu.plan(engine, matrices).and_then(|plan| Ok((plan.device_bytes(), gpu.context.memory()?.0)));
+    let cause = match sizes {
+        Ok((needed, free)) => format!(
+            "the largest matrices take {:.2} GiB of GPU memory, and {:.2} GiB are free on {}",
+            gib(needed),
+            gib(free),
+            gpu.name
+        ),
+        Err(_) => format!("the GPU has not enough memory: {fault}"),
+    };
+    Error::device(cause)
+        .hint("close other programs on this GPU, score the large matrices apart (--include), or use --device cpu")
+}
+
+/// cuSOLVER's version as people write it.
+fn solver_version(version: i32) -> String {
+    format!("{}.{}.{}", version / 1000, version % 1000 / 100, version % 100)
+}

@@ -1,0 +1,150 @@
+//! How much memory a lane takes: decided from the shapes of all matrices before anything is allocated.
+
+use super::blas;
+use super::driver::Result;
+use super::kernels::{FitBuffers, SUM_BLOCKS};
+use super::solver::{Path, Real, Solver, Workspace};
+use crate::device::{Method, Precision, SolverChoice};
+use crate::fit::{MIN_EIGENVALUES, Rule};
+use crate::matrices::WeightMatrix;
+
+/// Most bytes of a block of weights on its way to the GPU.
+const BLOCK_BYTES: usize = 32 << 20;
+/// Most rows of a block, which is as many products as are added up in one go: tensor cores truncate, and short sums keep the
+/// error of alpha near 1e-7.
+const BLOCK_ROWS: usize = 4096;
+/// Most bytes of Gram matrices that are solved together, counted in f64.
+const BATCH_BYTES: usize = 256 << 20;
+/// Most matrices that are solved together.
+const BATCH_MATRICES: usize = 1024;
+/// Up to this order, the batched solver is taken where there is one.
+const BATCHED_ORDER: usize = 1024;
+
+/// The way to the eigenvalues of a matrix of order n. `batched`: whether the library has the batched solver.
+///
+/// No GPU has been asked yet whether these are the best; `docs/gpu-status.md` says which one has.
+fn path(choice: SolverChoice, n: usize, batched: bool) -> Path {
+    match choice {
+        SolverChoice::Auto if batched && n <= BATCHED_ORDER => Path::Batched,
+        SolverChoice::Auto | SolverChoice::Sytrd => Path::Sytrd,
+        SolverChoice::Syevd => Path::Syevd,
+        SolverChoice::TwoStage => Path::TwoStage,
+        SolverChoice::Batched => Path::Batched,
+    }
+}
+
+/// Rows of the tall form of a matrix of that many columns that travel together.
+pub(super) fn block_rows(long: usize, short: usize, element_bytes: usize) -> usize {
+    let rows = (BLOCK_BYTES / (short * element_bytes)).clamp(1, BLOCK_ROWS);
+    // Tensor cores like multiples of eight.
+    let rows = if rows >= 8 { rows / 8 * 8 } else { rows };
+    rows.min(long)
+}
+
+/// Rows of the buffer in which the triangle so far is stacked on the next rows of W.
+pub(super) fn stacked_rows(long: usize, short: usize) -> usize {
+    long.min(2 * short)
+}
+
+/// How many matrices of order n are solved together.
+pub(super) fn batch(path: Path, n: usize) -> usize {
+    match path {
+        Path::Batched => (BATCH_BYTES / (8 * n * n)).clamp(1, BATCH_MATRICES),
+        // Their solvers take one at a time, and so do other lanes meanwhile.
+        Path::Syevd | Path::TwoStage | Path::Sytrd => 1,
+    }
+}
+
+/// What to compute and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Engine {
+    pub method: Method,
+    pub choice: SolverChoice,
+    /// Whether the library has the batched solver.
+    pub batched: bool,
+}
+
+impl Engine {
+    pub fn path(&self, n: usize) -> Path {
+        path(self.choice, n, self.batched)
+    }
+
+    /// Whether matrices are ever computed in that arithmetic.
+    pub fn uses(&self, real: Real) -> bool {
+        match self.method.precision {
+            Precision::Auto => true,
+            Precision::F64 => real == Real::F64,
+            Precision::F32 => real == Real::F32,
+        }
+    }
+
+    /// Whether a factorisation of W in f64 may be needed.
+    pub fn refines(&self) -> bool {
+        self.method.precision != Precision::F32 || self.method.rule == Rule::Peak
+    }
+}
+
+/// Sizes of the buffers of a lane; all in bytes, but for the numbers of matrices and eigenvalues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Plan {
+    /// A block as it lies in the file.
+    pub raw: usize,
+    /// The same in the precision of the computation.
+    pub wide: usize,
+    /// The Gram matrices of a batch.
+    pub gram: usize,
+    /// The rows of a QR factorisation.
+    pub stack: usize,
+    /// Matrices of a batch.
+    pub batch: usize,
+    /// Eigenvalues of a batch, all together.
+    pub values: usize,
+    /// Eigenvalues of one matrix.
+    pub order: usize,
+    /// What cuSOLVER works in.
+    pub workspace: Workspace,
+}
+
+impl Plan {
+    /// The plan for any of these matrices.
+    pub fn new(engine: &Engine, matrices: &[WeightMatrix], solver: &Solver) -> Result<Plan> {
+        let mut shapes: Vec<(usize, usize, usize)> = matrices
+            .iter()
+            .filter(|matrix| matrix.eigenvalues() >= MIN_EIGENVALUES)
+            .map(|matrix| (matrix.long(), matrix.eigenvalues(), matrix.dtype.bytes()))
+            .collect();
+        shapes.sort_unstable();
+        shapes.dedup();
+        let mut plan = Plan::default();
+        for (long, n, element_bytes) in shapes {
+            let path = engine.path(n);
+            let batch = batch(path, n);
+            let rows = block_rows(long, n, element_bytes);
+            plan.raw = plan.raw.max(rows * n * element_bytes);
+            // Weights of 16 bits are multiplied as they are, but for casts and extreme scales.
+            plan.wide = plan.wide.max(rows * n * 8);
+            plan.batch = plan.batch.max(batch);
+            plan.values = plan.values.max(batch * n);
+            plan.order = plan.order.max(n);
+            // Extreme scales end in f64 whatever was asked for; a Cholesky factorisation too.
+            plan.gram = plan.gram.max(batch * n * n * 8);
+            for real in [Real::F32, Real::F64].into_iter().filter(|&real| engine.uses(real)) {
+                plan.workspace = plan.workspace.max(solver.eigenvalues_workspace(path, real, n, batch)?);
+            }
+            if engine.refines() {
+                let stacked = stacked_rows(long, n);
+                plan.stack = plan.stack.max(stacked * n * 8);
+                plan.workspace = plan.workspace.max(solver.refinement_workspace(stacked, n)?);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// GPU memory of a lane.
+    pub fn device_bytes(&self) -> u64 {
+        let Plan { raw, wide, gram, stack, batch, values, order, workspace } = *self;
+        let sums = batch * SUM_BLOCKS as usize * 16;
+        let buffers = raw + wide + gram + stack + workspace.device + 16 * values + 8 * order + 44 * batch + sums;
+        buffers as u64 + FitBuffers::bytes(batch, values) + blas::WORKSPACE_BYTES
+    }
+}
