@@ -107,11 +107,13 @@ void block_barrier() { wait(State::AtBlockBarrier, 0); }
 void warp_barrier(unsigned mask) { wait(State::AtWarpBarrier, mask); }
 std::uint64_t *warp_slots() { return &slots[linear_thread() / 32 * 32]; }
 
+bool launchable(Dim3 grid, Dim3 size, std::size_t shared) {
+    const std::size_t threads = std::size_t(size.x) * size.y * size.z;
+    return threads > 0 && threads <= 1024 && grid.x > 0 && grid.y > 0 && grid.z > 0 && shared <= 232448;
+}
+
 Outcome launch(Dim3 grid, Dim3 size, std::size_t shared, Order order, std::uint64_t seed, const std::function<void()> &f) {
     const std::size_t threads = std::size_t(size.x) * size.y * size.z;
-    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || shared > 232448) {
-        return Outcome::BadConfiguration;
-    }
     grid_size = grid;
     block_size = size;
     body = &f;
