@@ -73,7 +73,9 @@ fn objects(folder: &Path, sources: &[&str], old: bool) -> Result<Vec<PathBuf>, S
 fn link(folder: &Path, name: &str, inputs: &[PathBuf]) -> Result<(), String> {
     let mut command = compiler().try_get_compiler().map_err(|error| error.to_string())?.to_command();
     command.arg("-shared").arg("-o").arg(folder.join(name)).arg(format!("-Wl,-soname,{name}"));
-    command.args(["-Wl,-rpath,$ORIGIN", "-Wl,--enable-new-dtags", "-Wl,--no-as-needed"]).args(inputs);
+    command.args(["-Wl,-rpath,$ORIGIN", "-Wl,--enable-new-dtags", "-Wl,--no-as-needed"]);
+    // Who asks whether CUDA is there opens a library and closes it: counts and handles must survive that.
+    command.arg("-Wl,-z,nodelete").args(inputs);
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(());

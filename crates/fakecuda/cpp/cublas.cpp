@@ -110,6 +110,9 @@ int blas_error(const Blas *blas) {
     if (blas->stream == nullptr) {
         return BLAS_NOT_SUPPORTED;
     }
+    if (blas->workspace_bytes > 0 && !on_device(blas->workspace, blas->workspace_bytes, blas->device)) {
+        die("cuBLAS would write to its workspace, which was freed");
+    }
     return stream_error(blas->stream) == SUCCESS ? SUCCESS : BLAS_INVALID_VALUE;
 }
 
