@@ -18,10 +18,13 @@ struct Event {
     int device;
     bool timed;
     std::shared_ptr<Mark> mark; // of the last record; null before the first
+    unsigned polls;             // queries since then that found it not ready
 };
 
 constexpr unsigned EVENT_DISABLE_TIMING = 2;
 constexpr unsigned EVENT_INTERPROCESS = 4;
+// Who asks so often waits: a device gets on with its work, so even the lazy schedule must.
+constexpr unsigned MOST_POLLS = 100;
 
 Handles<Stream> &streams() {
     static Handles<Stream> &streams = *new Handles<Stream>;
@@ -228,7 +231,7 @@ API int cuEventCreate(Event **event, unsigned flags) {
         if (flags >= EVENT_INTERPROCESS) {
             return CUDA_NOT_SUPPORTED;
         }
-        *event = events().add({current_device(), (flags & EVENT_DISABLE_TIMING) == 0, nullptr});
+        *event = events().add({current_device(), (flags & EVENT_DISABLE_TIMING) == 0, nullptr, 0});
         return SUCCESS;
     });
 }
@@ -251,6 +254,7 @@ API int cuEventRecord(Event *event, Stream *stream) {
         enqueue(stream, [] {});
         event->mark = stream->pending.empty() ? std::make_shared<Mark>(Mark{stream, true, milliseconds()})
                                               : stream->pending.back().mark;
+        event->polls = 0;
         return SUCCESS;
     });
 }
@@ -259,6 +263,9 @@ API int cuEventQuery(Event *event) {
     return call_in_context(__func__, CUDA_UNKNOWN, [&] {
         if (const int error = event_error(event)) {
             return error;
+        }
+        if (event->mark && ++event->polls > MOST_POLLS) {
+            complete(event->mark);
         }
         return !event->mark || event->mark->done ? SUCCESS : CUDA_NOT_READY;
     });

@@ -25,7 +25,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `FAKECUDA_SCHEDULE` | `eager` (default): operations run at the call. `lazy`: only what a synchronisation demands. `random:SEED`: some at every call. CUDA threads run forward, in reverse or shuffled. |
+//! | `FAKECUDA_SCHEDULE` | `eager` (default): operations run at the call. `lazy`: only what a synchronisation demands, or the hundredth query of an event. `random:SEED`: some at every call. CUDA threads run forward, in reverse or shuffled. |
 //! | `FAKECUDA_DEVICES` | Number of devices, default 1. With 0 `cuInit` says that there is none. |
 //! | `FAKECUDA_MEMORY` | Bytes of memory of each device, default 4 GiB. |
 //! | `FAKECUDA_FAIL` | N: the Nth call of the process fails, once, without doing its work. What destroys, frees or releases does its work nevertheless. Calls are counted over all functions that return a status, except `cuGetErrorName` and `cuGetErrorString`. |

@@ -28,9 +28,10 @@ struct Fiber {
     Dim3 index;
 };
 
-std::vector<Fiber> fibers;
-std::vector<std::uint64_t> slots;
-std::vector<unsigned char> shared_bytes;
+// Never destroyed: a thread may still run a kernel while the process exits.
+std::vector<Fiber> &fibers = *new std::vector<Fiber>;
+std::vector<std::uint64_t> &slots = *new std::vector<std::uint64_t>;
+std::vector<unsigned char> &shared_bytes = *new std::vector<unsigned char>;
 ucontext_t scheduler;
 Fiber *running;
 const std::function<void()> *body;

@@ -128,6 +128,21 @@ fn an_event_completes_what_was_before_it_and_no_more() {
 }
 
 #[test]
+fn polling_an_event_comes_to_an_end() {
+    let Some(outcome) = in_child(&[("FAKECUDA_SCHEDULE", "lazy")], || unsafe {
+        let gpu = Gpu::new();
+        let recorded = event();
+        cuda::cuMemsetD8Async(allocate(8), 0, 8, gpu.stream).result().unwrap();
+        cuda::cuEventRecord(recorded, gpu.stream).result().unwrap();
+        while cuda::cuEventQuery(recorded) == E::CUDA_ERROR_NOT_READY {}
+        assert_eq!(cuda::cuEventQuery(recorded), E::CUDA_SUCCESS);
+    }) else {
+        return;
+    };
+    assert_eq!(outcome.expect_pass()["by_function"]["cuEventQuery"], 102);
+}
+
+#[test]
 fn what_never_ran_is_reported() {
     let Some(outcome) = in_child(&[("FAKECUDA_SCHEDULE", "lazy")], || unsafe {
         let gpu = Gpu::new();
