@@ -13,11 +13,12 @@ namespace fake {
 // the plane rotations computed with hypot, so that tiny elements cannot spoil them). False if it does not converge.
 template <typename T> bool tridiagonal_eigenvalues(T *d, T *e, std::size_t n) {
     constexpr int SWEEPS = 60;
+    constexpr T negligible = std::numeric_limits<T>::epsilon() / 2;
     e[n - 1] = 0;
     for (std::size_t l = 0; l < n; l++) {
         for (int sweep = 0;; sweep++) {
             std::size_t m = l;
-            while (m + 1 < n && std::abs(e[m]) > std::numeric_limits<T>::epsilon() / 2 * (std::abs(d[m]) + std::abs(d[m + 1]))) {
+            while (m + 1 < n && std::abs(e[m]) > negligible * (std::abs(d[m]) + std::abs(d[m + 1]))) {
                 m++;
             }
             if (m == l) {
@@ -59,9 +60,9 @@ template <typename T> bool tridiagonal_eigenvalues(T *d, T *e, std::size_t n) {
     return true;
 }
 
-// The singular values, descending, of the upper bidiagonal matrix with the diagonal d and e above it, each to half an epsilon
-// of the largest. Golub and Kahan: they are the positive eigenvalues of the tridiagonal matrix with a zero diagonal and
-// d1 e1 d2 e2 ... beside it, found by bisection with Sturm counts.
+// The singular values, descending, of the upper bidiagonal matrix with the diagonal d and e above it, each to half an
+// epsilon of the largest. Golub and Kahan: they are the positive eigenvalues of the tridiagonal matrix with a zero diagonal
+// and d1 e1 d2 e2 ... beside it, found by bisection with Sturm counts.
 inline void bidiagonal_singular_values(const double *d, const double *e, std::size_t n, double *values) {
     constexpr int STEPS = 56;
     std::vector<double> squares(2 * n - 1);

@@ -111,12 +111,13 @@ struct Problem {
     std::size_t batched_workspace() const { return 1024 + std::size_t(batch) * element() * std::size_t(n) * 6; }
 };
 
-template <typename T> void run_batch(const Problem &problem, void *a, void *values, int *info, const char *work, std::size_t bytes) {
+template <typename T>
+void run_batch(const Problem &problem, void *a, void *values, int *info, const char *work, std::size_t bytes) {
     const bool zeroed = std::all_of(work, work + bytes, [](char byte) { return byte == 0; });
     const std::size_t n = std::size_t(problem.n), stride = std::size_t(problem.stride);
     for (std::size_t matrix = 0; matrix < std::size_t(problem.batch); matrix++) {
-        T *of_matrix = static_cast<T *>(values) + matrix * n;
-        eigenvalues(static_cast<T *>(a) + matrix * stride * n, n, stride, problem.uplo == FILL_LOWER, of_matrix, info + matrix);
+        T *elements = static_cast<T *>(a) + matrix * stride * n, *of_matrix = static_cast<T *>(values) + matrix * n;
+        eigenvalues(elements, n, stride, problem.uplo == FILL_LOWER, of_matrix, info + matrix);
         // cuSOLVER 11.7.1.2 returns wrong values, with info = 0, if its workspace was not cleared.
         for (std::size_t i = 0; i < n && !zeroed; i++) {
             of_matrix[i] *= T(1.25);
