@@ -28,9 +28,10 @@ struct Fiber {
     Dim3 index;
 };
 
-std::vector<Fiber> fibers;
-std::vector<std::uint64_t> slots;
-std::vector<unsigned char> shared_bytes;
+// Never destroyed: a thread may still run a kernel while the process exits.
+std::vector<Fiber> &fibers = *new std::vector<Fiber>;
+std::vector<std::uint64_t> &slots = *new std::vector<std::uint64_t>;
+std::vector<unsigned char> &shared_bytes = *new std::vector<unsigned char>;
 ucontext_t scheduler;
 Fiber *running;
 const std::function<void()> *body;
@@ -107,11 +108,13 @@ void block_barrier() { wait(State::AtBlockBarrier, 0); }
 void warp_barrier(unsigned mask) { wait(State::AtWarpBarrier, mask); }
 std::uint64_t *warp_slots() { return &slots[linear_thread() / 32 * 32]; }
 
+bool launchable(Dim3 grid, Dim3 size, std::size_t shared) {
+    const std::size_t threads = std::size_t(size.x) * size.y * size.z;
+    return threads > 0 && threads <= 1024 && grid.x > 0 && grid.y > 0 && grid.z > 0 && shared <= 232448;
+}
+
 Outcome launch(Dim3 grid, Dim3 size, std::size_t shared, Order order, std::uint64_t seed, const std::function<void()> &f) {
     const std::size_t threads = std::size_t(size.x) * size.y * size.z;
-    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || shared > 232448) {
-        return Outcome::BadConfiguration;
-    }
     grid_size = grid;
     block_size = size;
     body = &f;

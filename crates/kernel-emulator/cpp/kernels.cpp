@@ -7,29 +7,29 @@
 #include "sturm.cu"
 #include "widen.cu"
 
+#include <tuple>
 #include <utility>
 
 namespace {
 
+// The arguments are copied, as cuLaunchKernel does: the kernel may run long after the launch.
 template <typename... A, std::size_t... I>
-void call(void (*kernel)(A...), void **arguments, std::index_sequence<I...>) {
-    kernel(*static_cast<A *>(arguments[I])...);
+std::function<void()> copied(void (*kernel)(A...), void **arguments, std::index_sequence<I...>) {
+    return [kernel, values = std::tuple<A...>(*static_cast<A *>(arguments[I])...)] { std::apply(kernel, values); };
 }
 
 template <typename... A> std::function<void()> bind(void (*kernel)(A...), void **arguments) {
-    return [=] { call(kernel, arguments, std::index_sequence_for<A...>{}); };
+    return copied(kernel, arguments, std::index_sequence_for<A...>{});
 }
 
 } // namespace
 
 #define KERNEL(kernel)                                                                                                      \
     if (std::strcmp(name, #kernel) == 0) {                                                                                  \
-        run = bind(kernel, arguments);                                                                                      \
+        return [](void **arguments) { return bind(kernel, arguments); };                                                    \
     }
 
-extern "C" int emulate_kernel(const char *name, const unsigned grid[3], const unsigned block[3], std::size_t shared,
-                              void **arguments, unsigned order, std::uint64_t seed) {
-    std::function<void()> run;
+emulation::Kernel emulation::find(const char *name) {
     KERNEL(fit_prepare)
     KERNEL(fit_distances)
     KERNEL(fit_select)
@@ -50,9 +50,18 @@ extern "C" int emulate_kernel(const char *name, const unsigned grid[3], const un
     KERNEL(widen_f64_f64)
     KERNEL(scan_bf16)
     KERNEL(scan_f16)
-    if (!run) {
+    return nullptr;
+}
+
+extern "C" int emulate_kernel(const char *name, const unsigned grid[3], const unsigned block[3], std::size_t shared,
+                              void **arguments, unsigned order, std::uint64_t seed) {
+    const emulation::Kernel kernel = emulation::find(name);
+    if (kernel == nullptr) {
         return int(emulation::Outcome::UnknownKernel);
     }
     const emulation::Dim3 grid_size = {grid[0], grid[1], grid[2]}, block_size = {block[0], block[1], block[2]};
-    return int(emulation::launch(grid_size, block_size, shared, emulation::Order(order), seed, run));
+    if (!emulation::launchable(grid_size, block_size, shared)) {
+        return int(emulation::Outcome::BadConfiguration);
+    }
+    return int(emulation::launch(grid_size, block_size, shared, emulation::Order(order), seed, kernel(arguments)));
 }

@@ -1,4 +1,4 @@
-// Launching a kernel on the fibers.
+// Finding a kernel by name, giving it arguments, and launching it on the fibers.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,16 @@ struct Dim3;
 enum class Order : unsigned { Forward = 0, Reverse = 1, Shuffled = 2 };
 enum class Outcome : int { Success = 0, UnknownKernel = 1, BadConfiguration = 2, Deadlock = 3 };
 
+// Takes what cuLaunchKernel takes, a pointer to each argument, and copies the arguments into what it returns.
+using Kernel = std::function<void()> (*)(void **arguments);
+
+// The kernel of that name, or null.
+Kernel find(const char *name);
+
+// Whether a device takes this configuration.
+bool launchable(Dim3 grid, Dim3 size, std::size_t shared);
+
+// Runs all threads of a launchable configuration.
 Outcome launch(Dim3 grid, Dim3 size, std::size_t shared, Order order, std::uint64_t seed, const std::function<void()> &f);
 
 } // namespace emulation

@@ -1,0 +1,30 @@
+// Device memory and pinned host memory. Each allocation ends at a page that nobody may touch, is poisoned, and is checked
+// for damage when it is freed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace fake {
+
+constexpr int HOST = -1;
+constexpr unsigned char POISON = 0xff; // in every floating-point type: NaN
+
+enum class Place { Pageable, Pinned, Invalid };
+
+// Whether all the bytes lie inside one live allocation of the device.
+bool on_device(const void *start, std::size_t bytes, int device);
+// Where host memory lies; Invalid if it is a device's, or runs over the end of a pinned allocation.
+Place host_place(const void *start, std::size_t bytes);
+
+void poison(void *start, std::size_t bytes);
+
+// Bytes from the first element of a column-major matrix to behind its last.
+std::size_t matrix_bytes(std::int64_t rows, std::int64_t columns, std::int64_t stride, std::size_t element);
+
+std::size_t live_allocations(bool host);
+// The most bytes that were allocated at once on each device.
+std::vector<std::size_t> peak_bytes();
+
+} // namespace fake
