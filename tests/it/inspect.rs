@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use crate::support::{folder, htsr, save, small_model};
+use crate::support::{command, folder, htsr, save, small_model};
 
 /// An 80-layer model of the shape of LLaMA-70B as sparse files: 140 GB that take no disk.
 fn write_sparse_70b(folder: &Path) {
@@ -82,8 +82,9 @@ fn a_70b_checkpoint_in_100_mb() {
     let folder = folder();
     write_sparse_70b(folder.path());
     // With an address space of 400 MB, code and threads included, nothing of 140 GB can be mapped.
-    let command = format!("ulimit -v 400000; exec {} inspect {}", env!("CARGO_BIN_EXE_htsr"), folder.path().display());
-    let output = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+    let script =
+        format!("ulimit -v 400000; exec {} inspect {}", command().get_program().display(), folder.path().display());
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

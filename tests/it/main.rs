@@ -4,6 +4,8 @@ mod accuracy;
 mod allocate;
 mod cli;
 mod determinism;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod inspect;
 mod interrupt;
 mod kernels;

@@ -2,7 +2,6 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::Write;
-use std::path::Path;
 use std::ptr::null_mut;
 
 use libloading::{Library, Symbol};
@@ -54,7 +53,7 @@ fn compile(library: &Library, name: &str, source: &CStr, header: &CStr, architec
 
 #[test]
 fn every_kernel_compiles_for_every_architecture() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = crate::support::root();
     let path = root.join("fixtures/nvrtc/libnvrtc.so.13");
     let message = "SKIPPED: fixtures/nvrtc is missing; scripts/fetch-fixtures gets it from PyPI (Linux on x86-64)";
     if !path.exists() {

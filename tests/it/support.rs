@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use half::bf16;
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 pub use tempfile::TempDir;
 
@@ -41,19 +41,33 @@ impl Run {
 }
 
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_htsr"));
-    command.env("NO_COLOR", "1").stdin(Stdio::null());
+    // On a machine without Rust, the tests run where they were not built.
+    let program = std::env::var_os("HTSR_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_htsr").into());
+    let mut command = Command::new(program);
+    command.env("NO_COLOR", "1").env("HTSR_DEVICE", "cpu").stdin(Stdio::null());
     command
 }
 
-/// Runs `htsr` with these arguments.
+/// Runs `htsr` with these arguments, on the CPU unless they say otherwise.
 pub fn htsr<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
-    let output = command().args(arguments).output().unwrap();
+    run(command().args(arguments))
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     Run {
-        code: output.status.code().expect("ended by a signal"),
+        code: output.status.code().unwrap_or_else(|| panic!("{}: {stderr}", output.status)),
         stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+        stderr,
     }
+}
+
+/// The folder of the project, or what stands for it on a machine without Rust.
+pub fn root() -> PathBuf {
+    std::env::var_os("HTSR_ROOT").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 pub fn folder() -> TempDir {
@@ -77,6 +91,11 @@ impl Tensor {
     pub fn f32(shape: &[usize], values: &[f64]) -> Tensor {
         let bytes = values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect();
         Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
+    }
+
+    pub fn f16(shape: &[usize], values: &[f64]) -> Tensor {
+        let bytes = values.iter().flat_map(|&value| f16::from_f64(value).to_le_bytes()).collect();
+        Tensor { dtype: Dtype::F16, shape: shape.to_vec(), bytes }
     }
 
     pub fn bf16(shape: &[usize], values: &[f64]) -> Tensor {
@@ -146,7 +165,7 @@ pub fn small_model() -> BTreeMap<String, Tensor> {
 
 /// The path of the real MiniLM, or `None`, said loudly, where it has not been fetched. Under CI that is a failure.
 pub fn minilm() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/minilm/model.safetensors");
+    let path = root().join("fixtures/minilm/model.safetensors");
     if path.exists() {
         return Some(path);
     }
@@ -159,6 +178,6 @@ pub fn minilm() -> Option<PathBuf> {
 
 /// A JSON of tests/data.
 pub fn data(name: &str) -> serde_json::Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let path = root().join("tests/data").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }

@@ -74,7 +74,7 @@ int product(const char *function, const Blas *blas, const Shape &shape, const vo
     refuse_overlap(function, update.target, c_bytes, a, a_bytes);
     refuse_overlap(function, update.target, c_bytes, b, b_bytes);
     enqueue(blas->stream, [=, workspace = blas->workspace, workspace_bytes = blas->workspace_bytes] {
-        poison(workspace, workspace_bytes);
+        poison_ends(workspace, workspace_bytes);
         const Operand<S> left{static_cast<const S *>(a), std::size_t(shape.stride_a), shape.transpose_a};
         const Operand<S> right{static_cast<const S *>(b), std::size_t(shape.stride_b), shape.transpose_b};
         const std::size_t m = std::size_t(shape.m), n = std::size_t(shape.n);

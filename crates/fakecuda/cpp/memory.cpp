@@ -144,6 +144,15 @@ void poison(void *start, std::size_t bytes) {
     }
 }
 
+void poison_ends(void *start, std::size_t bytes) {
+    constexpr std::size_t END = 4096;
+    if (bytes <= 2 * END) {
+        return poison(start, bytes);
+    }
+    poison(start, END);
+    poison(static_cast<unsigned char *>(start) + bytes - END, END);
+}
+
 std::size_t matrix_bytes(std::int64_t rows, std::int64_t columns, std::int64_t stride, std::size_t element) {
     return rows == 0 || columns == 0 ? 0 : (std::size_t(columns - 1) * std::size_t(stride) + std::size_t(rows)) * element;
 }

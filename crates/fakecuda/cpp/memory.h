@@ -19,6 +19,8 @@ bool on_device(const void *start, std::size_t bytes, int device);
 Place host_place(const void *start, std::size_t bytes);
 
 void poison(void *start, std::size_t bytes);
+// The same for both ends of a large buffer: all of cuBLAS's 32 MiB at each call would be most of the time.
+void poison_ends(void *start, std::size_t bytes);
 
 // Bytes from the first element of a column-major matrix to behind its last.
 std::size_t matrix_bytes(std::int64_t rows, std::int64_t columns, std::int64_t stride, std::size_t element);

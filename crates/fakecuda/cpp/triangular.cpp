@@ -63,7 +63,7 @@ API int cublasDtrsv_v2(Blas *blas, int uplo, int trans, int diagonal, int n, con
         const System system{uplo == FILL_LOWER,  trans == OP_T, diagonal == 1,    n, matrix,
                             std::size_t(stride), x,             std::size_t(step)};
         enqueue(blas->stream, [=, workspace = blas->workspace, bytes = blas->workspace_bytes] {
-            poison(workspace, bytes);
+            poison_ends(workspace, bytes);
             solve(system);
         });
         return SUCCESS;

@@ -3,6 +3,7 @@
 #include "emulation.h"
 
 #include <algorithm>
+#include <csetjmp>
 #include <memory>
 #include <random>
 #include <vector>
@@ -20,9 +21,12 @@ constexpr unsigned char POISON = 0xff; // as a double: NaN
 
 enum class State { Ready, AtBlockBarrier, AtWarpBarrier, Returned };
 
+// A stack with a thread on it. It outlives the thread, and runs the next one: beginning on a new stack takes a system call,
+// going on with one does not.
 struct Fiber {
-    ucontext_t context;
-    std::unique_ptr<unsigned char[]> stack;
+    std::unique_ptr<unsigned char[]> stack{new unsigned char[STACK_BYTES]};
+    bool begun = false;
+    jmp_buf place;
     State state;
     unsigned mask;
     Dim3 index;
@@ -30,30 +34,47 @@ struct Fiber {
 
 // Never destroyed: a thread may still run a kernel while the process exits.
 std::vector<Fiber> &fibers = *new std::vector<Fiber>;
+std::vector<Fiber> &idle = *new std::vector<Fiber>;
 std::vector<std::uint64_t> &slots = *new std::vector<std::uint64_t>;
 std::vector<unsigned char> &shared_bytes = *new std::vector<unsigned char>;
-ucontext_t scheduler;
+jmp_buf scheduler;
 Fiber *running;
 const std::function<void()> *body;
 
 void wait(State state, unsigned mask) {
     running->state = state;
     running->mask = mask;
-    swapcontext(&running->context, &scheduler);
+    Fiber *self = running;
+    if (_setjmp(self->place) == 0) {
+        _longjmp(scheduler, 1);
+    }
 }
 
 void start() {
-    (*body)();
-    running->state = State::Returned;
+    for (;;) {
+        (*body)();
+        wait(State::Returned, 0);
+    }
 }
 
-void prepare(Fiber &fiber) {
-    fiber.state = State::Ready;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = STACK_BYTES;
-    fiber.context.uc_link = &scheduler;
-    makecontext(&fiber.context, start, 0);
+// Runs a fiber until it waits.
+void run(Fiber &fiber) {
+    running = &fiber;
+    thread = fiber.index;
+    if (_setjmp(scheduler) != 0) {
+        return;
+    }
+    if (fiber.begun) {
+        _longjmp(fiber.place, 1);
+    }
+    fiber.begun = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = fiber.stack.get();
+    context.uc_stack.ss_size = STACK_BYTES;
+    context.uc_link = nullptr;
+    makecontext(&context, start, 0);
+    setcontext(&context);
 }
 
 // Lets waiting threads go on where all that they wait for have come. Returns false if nobody could be released.
@@ -118,11 +139,17 @@ Outcome launch(Dim3 grid, Dim3 size, std::size_t shared, Order order, std::uint6
     grid_size = grid;
     block_size = size;
     body = &f;
-    fibers.clear();
+    while (fibers.size() > threads) {
+        idle.push_back(std::move(fibers.back()));
+        fibers.pop_back();
+    }
+    while (fibers.size() < threads && !idle.empty()) {
+        fibers.push_back(std::move(idle.back()));
+        idle.pop_back();
+    }
     fibers.resize(threads);
     slots.assign((threads + 31) / 32 * 32, 0);
     for (std::size_t i = 0; i < threads; i++) {
-        fibers[i].stack.reset(new unsigned char[STACK_BYTES]);
         fibers[i].index = {unsigned(i % size.x), unsigned(i / size.x % size.y), unsigned(i / size.x / size.y)};
     }
     std::vector<std::size_t> sequence(threads);
@@ -136,19 +163,18 @@ Outcome launch(Dim3 grid, Dim3 size, std::size_t shared, Order order, std::uint6
         const std::size_t i = order == Order::Reverse ? blocks - 1 - b : b;
         block = {unsigned(i % grid.x), unsigned(i / grid.x % grid.y), unsigned(i / grid.x / grid.y)};
         shared_bytes.assign(shared, POISON);
-        std::for_each(fibers.begin(), fibers.end(), prepare);
+        std::for_each(fibers.begin(), fibers.end(), [](Fiber &fiber) { fiber.state = State::Ready; });
         while (!all_returned()) {
             if (order == Order::Shuffled) {
                 std::shuffle(sequence.begin(), sequence.end(), random);
             }
             for (std::size_t t : sequence) {
                 if (fibers[t].state == State::Ready) {
-                    running = &fibers[t];
-                    thread = running->index;
-                    swapcontext(&scheduler, &running->context);
+                    run(fibers[t]);
                 }
             }
             if (!all_returned() && !release()) {
+                fibers.clear(); // they would go on where they wait
                 return Outcome::Deadlock;
             }
         }

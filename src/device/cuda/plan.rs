@@ -111,14 +111,15 @@ impl Plan {
         let mut shapes: Vec<(usize, usize, usize)> = matrices
             .iter()
             .filter(|matrix| matrix.eigenvalues() >= MIN_EIGENVALUES)
-            .map(|matrix| (matrix.long(), matrix.eigenvalues(), matrix.dtype.bytes()))
+            .map(|matrix| (matrix.eigenvalues(), matrix.long(), matrix.dtype.bytes()))
             .collect();
         shapes.sort_unstable();
-        shapes.dedup();
         let mut plan = Plan::default();
-        for (long, n, element_bytes) in shapes {
+        for alike in shapes.chunk_by(|a, b| a == b) {
+            let (n, long, element_bytes) = alike[0];
             let path = engine.path(n);
-            let batch = batch(path, n);
+            let of_order = shapes.iter().filter(|shape| shape.0 == n).count();
+            let batch = batch(path, n).min(of_order);
             let rows = block_rows(long, n, element_bytes);
             plan.raw = plan.raw.max(rows * n * element_bytes);
             // Weights of 16 bits are multiplied as they are, but for casts and extreme scales.
