@@ -40,16 +40,21 @@ pub struct Inconsistent {
     pub expected: f64,
 }
 
-/// The error of a backward stable solver in units of epsilon x_max, for N eigenvalues: 4 sqrt(N).
+/// The error of an eigenvalue of a Gram matrix in units of epsilon x_max, after a Householder tridiagonalisation and
+/// bisection: at most 5 was seen on Gaussian, graded, spiked and heavy-tailed matrices of order 64 to 2048, without growth in
+/// the order (`tests/it/accuracy.rs` holds small ones to it); products on tensor cores, which truncate, add up to about 10.
+const GRAM_GROWTH: f64 = 16.0;
+
+/// The error of a singular value from a triangle in units of epsilon sigma_max, for N of them: 4 sqrt(N).
 ///
-/// Rounding errors add up like a random walk; the factor 4 covers what was seen on Gaussian, graded and real matrices
-/// (`tests/it/accuracy.rs` holds it to that).
+/// Rounding errors add up like a random walk over the steps of a factorisation and of an iteration.
 fn growth(eigenvalues: usize) -> f64 {
     4.0 * (eigenvalues as f64).sqrt()
 }
 
 impl Spectrum {
-    /// Eigenvalues that a solver with unit roundoff `epsilon` computed from a Gram matrix with the given trace.
+    /// Eigenvalues that were computed with unit roundoff `epsilon` from a Gram matrix with the given trace, by way of a
+    /// tridiagonal matrix and bisection. (A solver that loses more may be described by a larger `epsilon`.)
     ///
     /// The order of `values` does not matter. Negative ones, which rounding produces, become zero.
     ///
@@ -70,7 +75,7 @@ impl Spectrum {
         }
         values.iter_mut().for_each(|x| *x = x.max(0.0));
         values.sort_by(f64::total_cmp);
-        let eta = growth(values.len()) * epsilon * values[values.len() - 1];
+        let eta = GRAM_GROWTH * epsilon * values[values.len() - 1];
         Ok(Spectrum { values, trace, accuracy: Accuracy { eta, delta: 0.0, smallest: None } })
     }
 
@@ -99,7 +104,7 @@ impl Spectrum {
 
     /// The same, if it was computed from a Gram matrix that was formed and factorised with unit roundoff `epsilon`.
     pub fn with_smallest_of_gram(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
-        let eta = growth(self.len()) * epsilon * self.largest();
+        let eta = GRAM_GROWTH * epsilon * self.largest();
         let smallest = singular_value * singular_value;
         self.with(smallest, eta / smallest + iteration)
     }

@@ -241,7 +241,7 @@ mod tests {
         let values = lognormal(200, 1.0, 23);
         let exact = spectrum(&values);
         let found = fit(&exact, Rule::Median).unwrap();
-        // In f32: eta is 4 sqrt(200) 2^-23 x_max.
+        // In f32: eta is 16 times 2^-23 x_max.
         let coarse = Spectrum::from_gram(values.clone(), values.iter().sum(), f32::EPSILON.into()).unwrap();
         let bound = found.alpha_error(&coarse);
         assert!(bound > 1e-6 && bound < 0.1, "{bound}");

@@ -186,7 +186,7 @@ impl CudaLane<'_> {
             }
         }
         for (index, job, outcome) in self.pass(Real::F32, in_f32)? {
-            // A GPU in f32 may fail where f64 does not.
+            // f32 may fail where f64 does not.
             let uncertain = match &outcome {
                 Ok(analysis) => !is_certain(analysis, &self.engine),
                 Err(failure) => matches!(failure, Failure::Solver(_) | Failure::OutOfRange),
@@ -265,10 +265,8 @@ impl CudaLane<'_> {
         look: &Look,
         values: Vec<f64>,
     ) -> Result<(Spectrum, &'static str), Trouble> {
-        let epsilon = match real {
-            Real::F32 => f32::EPSILON.into(),
-            Real::F64 => f64::EPSILON,
-        };
+        let n = job.view.short();
+        let epsilon = unit_roundoff(real) * self.engine.path(n).loss(n);
         let spectrum = Spectrum::from_gram(values, look.trace, epsilon).map_err(Failure::from)?;
         spectrum.check_squares(look.squares, epsilon).map_err(Failure::from)?;
         let rule = self.engine.method.rule;
@@ -465,6 +463,13 @@ impl CudaLane<'_> {
 /// Whether the error bounds leave alpha within what `--precision auto` promises.
 fn is_certain(analysis: &Analysis, engine: &Engine) -> bool {
     crate::fit::is_certain(&analysis.spectrum, engine.method.rule, &analysis.fit, AUTO_TOLERANCE)
+}
+
+fn unit_roundoff(real: Real) -> f64 {
+    match real {
+        Real::F32 => f32::EPSILON.into(),
+        Real::F64 => f64::EPSILON,
+    }
 }
 
 /// What is known of a job before its eigenvalues: nothing, its outcome, or the exponent by which it has to be scaled first.

@@ -72,6 +72,17 @@ pub(super) enum Path {
     Batched,
 }
 
+impl Path {
+    /// What the eigenvalues of a matrix of order n lose beyond what bisection of its tridiagonal form does: iterations like
+    /// those of QR add up roundings.
+    pub fn loss(self, n: usize) -> f64 {
+        match self {
+            Path::Sytrd => 1.0,
+            Path::Syevd | Path::TwoStage | Path::Batched => ((n as f64).sqrt() / 4.0).max(1.0),
+        }
+    }
+}
+
 /// The version of the library: 1000 major + 100 minor + patch.
 pub(super) fn version() -> Result<i32> {
     let mut version = 0;
