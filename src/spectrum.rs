@@ -75,8 +75,13 @@ impl Spectrum {
         }
         values.iter_mut().for_each(|x| *x = x.max(0.0));
         values.sort_by(f64::total_cmp);
-        let eta = GRAM_GROWTH * epsilon * values[values.len() - 1];
+        let eta = Self::gram_error(epsilon) * values[values.len() - 1];
         Ok(Spectrum { values, trace, accuracy: Accuracy { eta, delta: 0.0, smallest: None } })
+    }
+
+    /// Bound on the absolute error of eigenvalues from a Gram matrix as for [`Spectrum::from_gram`], in units of the largest.
+    pub fn gram_error(epsilon: f64) -> f64 {
+        GRAM_GROWTH * epsilon
     }
 
     /// Squares of singular values that a solver with unit roundoff `epsilon` computed from the matrix itself.
@@ -104,7 +109,7 @@ impl Spectrum {
 
     /// The same, if it was computed from a Gram matrix that was formed and factorised with unit roundoff `epsilon`.
     pub fn with_smallest_of_gram(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
-        let eta = GRAM_GROWTH * epsilon * self.largest();
+        let eta = Self::gram_error(epsilon) * self.largest();
         let smallest = singular_value * singular_value;
         self.with(smallest, eta / smallest + iteration)
     }

@@ -63,6 +63,20 @@ struct Job<'v> {
     exponent: i32,
 }
 
+/// A job of a batch by its number, and its outcome, unless it needs f64.
+type Answer<'v> = (usize, Job<'v>, Option<Outcome>);
+
+/// How a job ended, or how it has to be done again.
+#[derive(Debug, Clone, PartialEq)]
+enum Verdict {
+    /// There is nothing more to do.
+    Settled(Outcome),
+    /// It has to be computed as 2^-exponent W.
+    NeedsScaling(i32),
+    /// f32 is not enough.
+    NeedsF64,
+}
+
 /// What a pass over the elements of a matrix found.
 #[derive(Debug, Clone, Copy)]
 struct Look {
@@ -185,36 +199,39 @@ impl CudaLane<'_> {
                 }
             }
         }
-        for (index, job, outcome) in self.pass(Real::F32, in_f32)? {
-            // f32 may fail where f64 does not.
-            let uncertain = match &outcome {
-                Ok(analysis) => !is_certain(analysis, &self.engine),
-                Err(failure) => matches!(failure, Failure::Solver(_) | Failure::OutOfRange),
+        for (index, job, answer) in self.pass(Real::F32, in_f32)? {
+            let certain = |outcome: &Outcome| match outcome {
+                Ok(analysis) => is_certain(analysis, &self.engine),
+                // f32 may fail where f64 does not.
+                Err(failure) => !matches!(failure, Failure::Solver(_) | Failure::OutOfRange),
             };
-            if method.precision == Precision::Auto && uncertain {
-                in_f64.push((index, job));
-            } else {
-                outcomes[index] = Some(outcome);
+            match answer {
+                Some(outcome) if method.precision == Precision::F32 || certain(&outcome) => {
+                    outcomes[index] = Some(outcome);
+                }
+                _ => in_f64.push((index, job)),
             }
         }
-        for (index, _, outcome) in self.pass(Real::F64, in_f64)? {
-            outcomes[index] = Some(outcome);
+        for (index, _, answer) in self.pass(Real::F64, in_f64)? {
+            outcomes[index] = answer;
         }
         let unanswered = || Err(Failure::Solver("the lane gave no answer".into()));
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect())
     }
 
-    /// Analyses jobs in one arithmetic; those whose elements are too large or too small for it once more, scaled.
-    fn pass<'v>(&mut self, real: Real, jobs: Vec<(usize, Job<'v>)>) -> Result<Vec<(usize, Job<'v>, Outcome)>, Fault> {
+    /// Analyses jobs in one arithmetic; those whose elements are too large or too small for it once more, scaled. No outcome
+    /// means that f64 is needed.
+    fn pass<'v>(&mut self, real: Real, jobs: Vec<(usize, Job<'v>)>) -> Result<Vec<Answer<'v>>, Fault> {
         let mut answers = Vec::new();
         let mut todo = jobs;
         while !todo.is_empty() {
             let jobs: Vec<Job> = todo.iter().map(|&(_, job)| job).collect();
             let mut again = Vec::new();
-            for ((index, mut job), outcome) in todo.into_iter().zip(self.spectra_and_fits(real, &jobs)?) {
-                match outcome {
-                    Ok(outcome) => answers.push((index, job, outcome)),
-                    Err(exponent) => {
+            for ((index, mut job), verdict) in todo.into_iter().zip(self.spectra_and_fits(real, &jobs)?) {
+                match verdict {
+                    Verdict::Settled(outcome) => answers.push((index, job, Some(outcome))),
+                    Verdict::NeedsF64 => answers.push((index, job, None)),
+                    Verdict::NeedsScaling(exponent) => {
                         job.exponent = exponent;
                         again.push((index, job));
                     }
@@ -225,11 +242,12 @@ impl CudaLane<'_> {
         Ok(answers)
     }
 
-    /// The spectrum and fit of each job, or the exponent by which it has to be scaled first.
-    fn spectra_and_fits(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Result<Outcome, i32>>, Fault> {
+    /// The spectrum and fit of each job, or what has to be done differently.
+    fn spectra_and_fits(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Verdict>, Fault> {
         let looks = self.gram_matrices(real, jobs)?;
-        let mut verdicts: Vec<Option<Result<Outcome, i32>>> =
-            jobs.iter().zip(&looks).map(|(job, look)| verdict(real, job, look)).collect();
+        let engine = self.engine;
+        let mut verdicts: Vec<Option<Verdict>> =
+            jobs.iter().zip(&looks).map(|(job, look)| verdict(&engine, real, job, look)).collect();
         for index in (0..jobs.len()).filter(|&index| verdicts[index].is_some()) {
             // What is not to be solved may hold infinities, which make cuSOLVER fail for the whole batch.
             self.erase(real, jobs[index].view.short(), index)?;
@@ -246,14 +264,14 @@ impl CudaLane<'_> {
                 .and_then(|values| self.spectrum(real, &jobs[index], &looks[index], values));
             match settle(found)? {
                 Ok((spectrum, precision)) => spectra.push((index, spectrum, precision)),
-                Err(failure) => verdicts[index] = Some(Ok(Err(failure))),
+                Err(failure) => verdicts[index] = Some(Verdict::Settled(Err(failure))),
             }
         }
         let fits = self.fit(spectra.iter().map(|(_, spectrum, _)| spectrum).collect())?;
         for ((index, spectrum, precision), fit) in spectra.into_iter().zip(fits) {
-            verdicts[index] = Some(Ok(Ok(Analysis { spectrum, fit, precision })));
+            verdicts[index] = Some(Verdict::Settled(Ok(Analysis { spectrum, fit, precision })));
         }
-        let unanswered = || Ok(Err(Failure::Solver("the lane gave no answer".into())));
+        let unanswered = || Verdict::Settled(Err(Failure::Solver("the lane gave no answer".into())));
         Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(unanswered)).collect())
     }
 
@@ -472,22 +490,38 @@ fn unit_roundoff(real: Real) -> f64 {
     }
 }
 
-/// What is known of a job before its eigenvalues: nothing, its outcome, or the exponent by which it has to be scaled first.
-fn verdict(real: Real, job: &Job, look: &Look) -> Option<Result<Outcome, i32>> {
+/// What is known of a job before its eigenvalues; nothing, if they are wanted.
+fn verdict(engine: &Engine, real: Real, job: &Job, look: &Look) -> Option<Verdict> {
     if let Some(index) = look.first_bad {
         let (row, col) = (index as usize / job.view.cols(), index as usize % job.view.cols());
-        return Some(Ok(Err(Failure::NonFinite { row, col, cast: job.view.cast() })));
+        return Some(Verdict::Settled(Err(Failure::NonFinite { row, col, cast: job.view.cast() })));
     }
     if look.largest == 0.0 {
-        return Some(Ok(Err(Failure::AllZero)));
+        return Some(Verdict::Settled(Err(Failure::AllZero)));
     }
     let exponent = binary_exponent(look.largest);
     let comfortable = match real {
         Real::F32 => F32_EXPONENTS,
         Real::F64 => F64_EXPONENTS,
     };
-    let scaled = job.exponent != 0;
-    (!scaled && !comfortable.contains(&exponent)).then_some(Err(exponent))
+    if job.exponent == 0 && !comfortable.contains(&exponent) {
+        return Some(Verdict::NeedsScaling(exponent));
+    }
+    let n = job.view.short();
+    let wasted = engine.method.precision == Precision::Auto
+        && real == Real::F32
+        && is_hopeless(look, n, unit_roundoff(real) * engine.path(n).loss(n));
+    wasted.then_some(Verdict::NeedsF64)
+}
+
+/// Whether the tail is so small beside the largest eigenvalue that eigenvalues with unit roundoff `epsilon` cannot keep
+/// alpha to [`AUTO_TOLERANCE`].
+///
+/// The sum of squares over the sum is at most the largest eigenvalue. With it, the error of alpha = 3 is estimated for a tail
+/// that begins at the mean; most begin below.
+fn is_hopeless(look: &Look, n: usize, epsilon: f64) -> bool {
+    let (largest, mean) = (look.squares / look.trace, look.trace / n as f64);
+    4.0 * Spectrum::gram_error(epsilon) * largest / mean > AUTO_TOLERANCE
 }
 
 /// The product for weights that can be multiplied as they are, if these can.
