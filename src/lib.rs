@@ -38,6 +38,7 @@ pub mod device;
 pub mod error;
 pub mod fit;
 pub mod matrices;
+mod memory;
 pub mod pipeline;
 pub mod report;
 pub mod score;

@@ -45,6 +45,32 @@ impl MappedFile {
         let _ = (offset, length);
     }
 
+    /// Asks the system to read a range from disk ahead of its use. Returns true if most of it was not in memory yet.
+    pub fn prefetch(&self, offset: usize, length: usize) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Ok(mapping) = self.mapping() {
+            let cold = mapping.is_mostly_absent(offset, length);
+            // A failure costs time only.
+            let _ = mapping.map.advise_range(memmap2::Advice::WillNeed, offset, length);
+            return cold;
+        }
+        let _ = (offset, length);
+        false
+    }
+
+    /// Drops a range from the system's page cache.
+    pub fn evict(&self, offset: usize, length: usize) {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::fd::AsRawFd;
+            // SAFETY: the file is open; this is advice, and touches no memory of this process.
+            unsafe {
+                libc::posix_fadvise(self.file.as_raw_fd(), offset as i64, length as i64, libc::POSIX_FADV_DONTNEED);
+            }
+        }
+        let _ = (offset, length);
+    }
+
     /// Confirms that what was read before this call was the file as it was opened.
     ///
     /// # Errors
@@ -93,6 +119,22 @@ impl Mapping {
             region: guard::watch(map.as_ptr() as usize, map.len()),
             map,
         })
+    }
+
+    /// True if less than half of the pages of a range are in memory.
+    #[cfg(target_os = "linux")]
+    fn is_mostly_absent(&self, offset: usize, length: usize) -> bool {
+        // SAFETY: sysconf has no preconditions.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let first = offset / page * page;
+        let bytes = offset + length - first;
+        let mut pages = vec![0_u8; bytes.div_ceil(page)];
+        // SAFETY: the range begins at a page of the mapping and ends inside it, and there is a byte for each page.
+        let answer = unsafe {
+            let start = self.map.as_ptr().add(first).cast_mut().cast::<libc::c_void>();
+            libc::mincore(start, bytes, pages.as_mut_ptr())
+        };
+        answer == 0 && pages.iter().filter(|&&page| page & 1 == 1).count() < pages.len().div_ceil(2)
     }
 }
 

@@ -19,6 +19,7 @@ pub use header::TensorInfo;
 pub use view::{Cast, Element, MatrixView, Scan};
 
 use crate::error::{Error, Result};
+use crate::memory;
 use mapping::MappedFile;
 
 /// One safetensors file of a checkpoint.
@@ -43,6 +44,15 @@ pub struct Tensor<'a> {
     pub shard: usize,
     /// False if the checkpoint has an index that does not list this tensor.
     pub listed: bool,
+}
+
+/// What becomes of a tensor in the system's page cache once it has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residence {
+    /// It was there before, or there is room for all of the checkpoint.
+    Kept,
+    /// It was not, and the checkpoint is larger than half of the free memory.
+    Transient,
 }
 
 /// An opened checkpoint.
@@ -131,9 +141,22 @@ impl Checkpoint {
         self.shards[shard].file.verify()
     }
 
-    /// Lets the memory of a tensor that is not needed any more go; the bytes stay on disk, and in the system's page cache.
-    pub fn release(&self, shard: usize, tensor: &TensorInfo) {
-        self.shards[shard].file.release(tensor.offset as usize, tensor.bytes as usize);
+    /// Asks for a tensor that will be read next. What this returns is for [`Checkpoint::release`].
+    pub fn prefetch(&self, shard: usize, tensor: &TensorInfo) -> Residence {
+        let cold = self.shards[shard].file.prefetch(tensor.offset as usize, tensor.bytes as usize);
+        // A checkpoint that the page cache can hold may be scored again: it stays. A larger one would only push out
+        // what others have there.
+        let fits = || memory::available_bytes().is_none_or(|bytes| self.bytes() < bytes / 2);
+        if cold && !fits() { Residence::Transient } else { Residence::Kept }
+    }
+
+    /// Lets the memory of a tensor that is not needed any more go; the bytes stay on disk.
+    pub fn release(&self, shard: usize, tensor: &TensorInfo, residence: Residence) {
+        let (offset, bytes) = (tensor.offset as usize, tensor.bytes as usize);
+        self.shards[shard].file.release(offset, bytes);
+        if residence == Residence::Transient {
+            self.shards[shard].file.evict(offset, bytes);
+        }
     }
 
     fn check_index(&self, index: &locate::Index) -> Result<()> {

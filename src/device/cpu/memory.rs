@@ -31,17 +31,6 @@ impl<T: Copy + Default> Buffer<T> {
     }
 }
 
-/// Memory that can be had without swapping, where the system says so: within the machine and within the control group of a
-/// container or batch job.
-pub(super) fn available_bytes() -> Option<u64> {
-    let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
-    let group = || number("/sys/fs/cgroup/memory.max")?.checked_sub(number("/sys/fs/cgroup/memory.current")?);
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)?;
-    Some(group().map_or(machine, |group| group.min(machine)))
-}
-
 /// Distance between the columns of an n-row buffer, in elements.
 ///
 /// Columns start on cache lines, and never a multiple of 4 KiB apart, which would map them all to the same cache sets.

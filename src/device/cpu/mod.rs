@@ -54,7 +54,7 @@ impl Device for Cpu {
         let affordable = || {
             let largest = matrices.iter().map(|matrix| lane_bytes(matrix.rows, matrix.cols, &self.method)).max()?;
             // A fifth is left to others, the page cache among them.
-            Some((memory::available_bytes()? / 5 * 4 / largest.max(1)) as usize)
+            Some((crate::memory::available_bytes()? / 5 * 4 / largest.max(1)) as usize)
         };
         let lanes = self.threads.unwrap_or_else(|| affordable().map_or_else(cores, |lanes| lanes.min(cores())));
         lanes.min(matrices.len()).max(1)
@@ -147,9 +147,10 @@ impl Lane for CpuLane<'_> {
 
 impl CpuLane<'_> {
     fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
+        let residence = self.checkpoint.prefetch(matrix.shard, &matrix.tensor);
         let view = matrix.view(self.checkpoint, self.method.cast).map_err(Failure::NotMapped)?;
         let analysis = self.analyze_view(&view);
-        self.checkpoint.release(matrix.shard, &matrix.tensor);
+        self.checkpoint.release(matrix.shard, &matrix.tensor, residence);
         // A file that changed meanwhile explains every failure and spoils every success.
         self.checkpoint.verify(matrix.shard).map_err(Failure::Unreadable)?;
         analysis

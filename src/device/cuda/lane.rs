@@ -13,7 +13,7 @@ use super::plan::{self, Engine, Plan};
 use super::solver::{Path, Real, Solver};
 use super::upload::{Block, Ring};
 use super::{Gpu, device_error};
-use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
+use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence};
 use crate::device::refine::{self, Factors, InverseGram, Triangle};
 use crate::device::{Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
 use crate::error::Result;
@@ -162,14 +162,16 @@ impl<'a> CudaLane<'a> {
 
 impl Lane for CudaLane<'_> {
     fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
+        let ask = |matrix: &&WeightMatrix| self.checkpoint.prefetch(matrix.shard, &matrix.tensor);
+        let residences: Vec<Residence> = batch.iter().map(ask).collect();
         let outcomes = self.batch(batch).map_err(|fault| device_error(&fault))?;
-        let verify = |(matrix, outcome): (&&WeightMatrix, Outcome)| {
-            self.checkpoint.release(matrix.shard, &matrix.tensor);
+        let verify = |((matrix, residence), outcome): ((&&WeightMatrix, Residence), Outcome)| {
+            self.checkpoint.release(matrix.shard, &matrix.tensor, residence);
             // A file that changed meanwhile explains every failure and spoils every success.
             self.checkpoint.verify(matrix.shard).map_err(Failure::Unreadable)?;
             outcome
         };
-        Ok(batch.iter().zip(outcomes).map(verify).collect())
+        Ok(batch.iter().zip(residences).zip(outcomes).map(verify).collect())
     }
 }
 

@@ -1,0 +1,48 @@
+"""What people run today: torch.linalg.svdvals(W), and eigvalsh(W^T W), on the same GPU and the same kind of matrices.
+
+    python3 torch_peer.py 1024,2048 > torch.json
+"""
+
+import json
+import sys
+import time
+
+import torch
+
+
+def median_seconds(function, runs, limit):
+    """Median of some runs after one to warm up; fewer runs where one takes long."""
+    function()
+    torch.cuda.synchronize()
+    times = []
+    while len(times) < runs and sum(times) < limit:
+        start = time.perf_counter()
+        function()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2], times
+
+
+def main():
+    sizes = [int(size) for size in sys.argv[1].split(",")]
+    results = []
+    for n in sizes:
+        generator = torch.Generator(device="cuda").manual_seed(n)
+        weights = torch.randn(n, n, generator=generator, device="cuda").to(torch.bfloat16)
+        for dtype in (torch.float32, torch.float64):
+            w = weights.to(dtype)
+            peers = {
+                "svdvals": lambda: torch.linalg.svdvals(w),
+                "eigvalsh": lambda: torch.linalg.eigvalsh(w.T @ w),
+            }
+            for name, function in peers.items():
+                seconds, times = median_seconds(function, runs=3, limit=6.0)
+                results.append({"peer": name, "size": n, "dtype": str(dtype), "seconds": seconds, "runs": times})
+                print(json.dumps(results[-1]), file=sys.stderr)
+    about = {"torch": torch.__version__, "cuda": torch.version.cuda, "device": torch.cuda.get_device_name()}
+    print(json.dumps({**about, "results": results}, indent=2))
+
+
+if __name__ == "__main__":
+    torch.backends.cuda.matmul.allow_tf32 = False
+    main()
