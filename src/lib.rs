@@ -33,6 +33,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
 pub mod allocate;
+pub mod bench;
 pub mod checkpoint;
 pub mod device;
 pub mod error;

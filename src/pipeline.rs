@@ -125,6 +125,17 @@ fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
     Error::input(checkpoint.path(), cause).hint("`htsr inspect --by tensor` says why each tensor is skipped")
 }
 
+/// One error for each of `matrices` without an alpha, with its reason and what to do about it.
+pub fn problems(
+    checkpoint: &Checkpoint,
+    matrices: &[WeightMatrix],
+    method: &Method,
+    outcomes: &[Outcome],
+) -> Vec<Error> {
+    let problem = |(matrix, outcome)| problem(checkpoint, matrix, outcome, &MatrixScore::new(matrix, method, outcome));
+    matrices.iter().zip(outcomes).filter_map(problem).collect()
+}
+
 fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
     let reason = row.reason.as_ref()?;
     let cause = format!("{reason} (shape [{}, {}], {})", matrix.rows, matrix.cols, matrix.dtype);

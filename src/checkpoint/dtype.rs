@@ -5,13 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The floating-point types whose spectra can be computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 pub enum FloatType {
     /// IEEE double precision.
     F64,
     /// IEEE single precision.
     F32,
     /// IEEE half precision.
+    #[value(alias = "fp16")]
     F16,
     /// bfloat16: the upper half of a single.
     BF16,

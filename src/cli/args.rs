@@ -11,6 +11,7 @@ use htsr::matrices::{Layers, Selection};
 use htsr::report::{Document, Format, Report};
 use regex::Regex;
 
+use super::bench::BenchArgs;
 use super::printer::Printer;
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 2 usage, 3 input unreadable or unsupported, 4 partial result (what failed \
@@ -40,6 +41,8 @@ pub enum Command {
     Allocate(AllocateArgs),
     /// Generate a small checkpoint with known exponents, score it, and compare
     Demo(DemoArgs),
+    /// Time the analysis of random matrices, or of a whole model's worth of them
+    Bench(BenchArgs),
     /// Say whether a GPU can be used: what was looked for, what was found, what to install
     Doctor(DoctorArgs),
 }
@@ -259,12 +262,23 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// Opens the device.
     pub fn open(&self, method: Method, printer: &Printer) -> htsr::error::Result<Box<dyn Device>> {
-        let Opened { device, note } = device::open(self.device, method, self.solver, self.threads.count())?;
-        if let Some(note) = note {
-            printer.warning(&note, Some("`htsr doctor` says what was looked for; --device cpu asks for the CPU"));
-        }
-        Ok(device)
+        open_device(self.device, method, self.solver, self.threads.count(), Some(printer))
     }
+}
+
+/// Opens a device, and tells what the user should know of it.
+pub fn open_device(
+    choice: Choice,
+    method: Method,
+    solver: SolverChoice,
+    lanes: Option<usize>,
+    printer: Option<&Printer>,
+) -> htsr::error::Result<Box<dyn Device>> {
+    let Opened { device, note } = device::open(choice, method, solver, lanes)?;
+    if let (Some(note), Some(printer)) = (note, printer) {
+        printer.warning(&note, Some("`htsr doctor` says what was looked for; --device cpu asks for the CPU"));
+    }
+    Ok(device)
 }
 
 #[derive(Debug, clap::Args)]

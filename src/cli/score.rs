@@ -44,7 +44,8 @@ pub fn score(checkpoint: &Checkpoint, request: &Request, device: &dyn Device, pr
     Ok(scored)
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+/// `1 layer`, `2 layers`.
+pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

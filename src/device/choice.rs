@@ -71,6 +71,18 @@ pub enum SolverChoice {
     Batched,
 }
 
+impl fmt::Display for SolverChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SolverChoice::Auto => "auto",
+            SolverChoice::Syevd => "syevd",
+            SolverChoice::TwoStage => "two-stage",
+            SolverChoice::Sytrd => "sytrd",
+            SolverChoice::Batched => "batched",
+        })
+    }
+}
+
 /// An opened device.
 pub struct Opened {
     /// The device.

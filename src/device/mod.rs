@@ -4,6 +4,7 @@
 //! turns batches of matrices of one shape into spectra and fits. Lanes never talk to each other. Concurrency comes from
 //! having several; that is all the [pipeline](crate::pipeline) knows of hardware.
 
+mod ceilings;
 mod choice;
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -15,6 +16,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use ceilings::Ceilings;
 pub use choice::{Choice, Gpus, Opened, SolverChoice, open};
 
 use crate::checkpoint::{Cast, Checkpoint};
@@ -149,6 +151,13 @@ pub trait Device: Sync {
     ///
     /// [`Kind::Device`](crate::error::Kind::Device) if the device fails, or there is not even room for one lane.
     fn lane<'a>(&'a self, checkpoint: &'a Checkpoint, matrices: &[WeightMatrix]) -> Result<Option<Box<dyn Lane + 'a>>>;
+
+    /// Measures what this hardware can do at best. Takes a second or so.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Device`](crate::error::Kind::Device) if the device fails.
+    fn ceilings(&self) -> Result<Ceilings>;
 }
 
 /// One worker of a device.

@@ -1,5 +1,6 @@
 //! What is given out: the results with their provenance (schema 1), and the formats they are written in.
 
+mod benchmark;
 mod csv;
 mod inspection;
 mod json;
@@ -13,6 +14,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
 pub use inspection::Inspection;
 pub use provenance::{Input, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};

@@ -15,11 +15,17 @@ use htsr::pipeline::{self, Observer, Request};
 
 use crate::support::{Tensor, command, folder, projection, save};
 
-fn interrupted_by(signal: &str) {
+/// 280 matrices.
+const DEMO: [&str; 7] = ["demo", "--layers", "40", "--hidden", "256", "--threads", "2"];
+const BENCH: [&str; 10] =
+    ["bench", "--device", "cpu", "--sizes", "256", "--count", "500", "--lanes", "2", "--check-up-to=0"];
+
+fn interrupted_by(signal: &str, arguments: &[&str]) {
     let folder = folder();
     let output = folder.path().join("scores.json");
     let mut child = command()
-        .args(["demo", "--layers", "40", "--hidden", "256", "--threads", "2", "--verbose", "-o"])
+        .args(arguments)
+        .args(["--verbose", "-o"])
         .arg(&output)
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
@@ -27,7 +33,7 @@ fn interrupted_by(signal: &str) {
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-    // The first matrix has been scored, 279 are left.
+    // The first matrix has been scored, hundreds are left.
     assert!(stderr.any(|line| line.unwrap().contains("alpha")));
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let rest: Vec<String> = stderr.map(|line| line.unwrap()).collect();
@@ -65,10 +71,11 @@ fn in_the_last_matrix() {
 
 #[test]
 fn ctrl_c() {
-    interrupted_by("-INT");
+    interrupted_by("-INT", &DEMO);
+    interrupted_by("-INT", &BENCH);
 }
 
 #[test]
 fn termination() {
-    interrupted_by("-TERM");
+    interrupted_by("-TERM", &DEMO);
 }

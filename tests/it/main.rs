@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod allocate;
+mod bench;
 mod cli;
 mod determinism;
 #[cfg(feature = "cuda")]

@@ -4,6 +4,7 @@
 //! holds a few times its largest Gram matrix, whatever the size of the checkpoint, and always computes in the same
 //! order, so that the results do not depend on the number of lanes.
 
+mod ceilings;
 mod eigen;
 mod gram;
 mod memory;
@@ -15,7 +16,7 @@ use faer::traits::RealField;
 use faer::{ColMut, MatMut, Par};
 
 use super::refine::{self, Factors, InverseGram, Triangle};
-use super::{Analysis, Device, Failure, Lane, Method, Outcome, Precision, binary_exponent, power_of_two};
+use super::{Analysis, Ceilings, Device, Failure, Lane, Method, Outcome, Precision, binary_exponent, power_of_two};
 use crate::checkpoint::{Checkpoint, Element, MatrixView, Scan};
 use crate::error::Result;
 use crate::fit::{MIN_EIGENVALUES, fit};
@@ -50,7 +51,6 @@ impl Device for Cpu {
     }
 
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let affordable = || {
             let largest = matrices.iter().map(|matrix| lane_bytes(matrix.rows, matrix.cols, &self.method)).max()?;
             // A fifth is left to others, the page cache among them.
@@ -76,6 +76,14 @@ impl Device for Cpu {
             single: Workspace::default(),
         })))
     }
+
+    fn ceilings(&self) -> Result<Ceilings> {
+        ceilings::measure(self.threads.unwrap_or_else(cores).min(cores()))
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
 /// The Gram matrix of W on its smaller side: the lower half of a symmetric n x n matrix in column-major order, n being

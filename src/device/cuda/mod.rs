@@ -5,6 +5,7 @@
 //! it needs; several lanes of a GPU overlap copies, products and solves, and lanes are dealt out over several GPUs in turn.
 
 mod blas;
+mod ceilings;
 mod compile;
 mod driver;
 mod kernels;
@@ -17,7 +18,7 @@ mod upload;
 
 use std::sync::{Arc, Mutex};
 
-use super::{Device, Gpus, Lane, Method, SolverChoice};
+use super::{Ceilings, Device, Gpus, Lane, Method, SolverChoice};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::matrices::WeightMatrix;
@@ -159,6 +160,10 @@ impl Device for Cuda {
             Err(fault @ Fault { out_of_memory: Some(_), .. }) => Err(no_room(gpu, &self.engine, matrices, &fault)),
             Err(fault) => Err(device_error(&fault)),
         }
+    }
+
+    fn ceilings(&self) -> Result<Ceilings> {
+        ceilings::measure(self.gpus.iter().map(|gpu| &gpu.context)).map_err(|fault| device_error(&fault))
     }
 }
 

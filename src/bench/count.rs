@@ -1,0 +1,63 @@
+//! How many matrices keep a device busy for long enough to be timed.
+
+use crate::checkpoint::{Dtype, TensorInfo};
+use crate::device::Device;
+use crate::matrices::WeightMatrix;
+
+use super::Tensor;
+
+/// Batches for each lane, so that copies and solves overlap and lanes end at about the same time.
+const ROUNDS: usize = 4;
+/// Order from which on one batch for each lane must do: an order less takes an eighth of the time.
+const LARGE_ORDER: usize = 4096;
+/// Most bytes of all matrices, unless lanes alone take more.
+const MOST_BYTES: usize = 512 << 20;
+/// More lanes than any device has.
+const MANY: usize = 1024;
+
+/// A number of matrices like `tensor` that is enough for `device`: four batches for each lane, fewer of large ones.
+pub fn enough(device: &dyn Device, tensor: &Tensor) -> usize {
+    let matrix = described(tensor);
+    let lanes = device.lanes(&vec![matrix.clone(); MANY]);
+    let rounds = (LARGE_ORDER / matrix.eigenvalues()).clamp(1, ROUNDS);
+    let affordable = (MOST_BYTES / tensor.bytes()).max(lanes);
+    (lanes * rounds * device.batch_size(&matrix)).min(affordable)
+}
+
+/// What a device has to know of a matrix that does not exist yet.
+fn described(tensor: &Tensor) -> WeightMatrix {
+    WeightMatrix {
+        tensor: TensorInfo {
+            name: tensor.name.clone(),
+            dtype: Dtype::Float(tensor.dtype),
+            shape: vec![tensor.rows as u64, tensor.cols as u64],
+            offset: 0,
+            bytes: tensor.bytes() as u64,
+        },
+        shard: 0,
+        stack: String::new(),
+        layer: 0,
+        role: String::new(),
+        dtype: tensor.dtype,
+        rows: tensor.rows,
+        cols: tensor.cols,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::FloatType;
+    use crate::device::Method;
+    use crate::device::cpu::Cpu;
+
+    #[test]
+    fn fewer_of_large_ones() {
+        let device = Cpu::new(Method::default(), Some(3));
+        let count = |order| {
+            let tensor = Tensor { name: String::new(), dtype: FloatType::BF16, rows: order, cols: order };
+            enough(&device, &tensor)
+        };
+        assert_eq!([64, 1024, 2048, 4096, 8192, 32768].map(count), [12, 12, 6, 3, 3, 3]);
+    }
+}

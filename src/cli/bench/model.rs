@@ -1,0 +1,76 @@
+//! All projection matrices of a model, with the weights of one layer in place of those of each.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use htsr::bench::{Model, repeat_layer};
+use htsr::checkpoint::{Checkpoint, FloatType};
+use htsr::error::{Error, Result};
+use htsr::matrices::{Catalog, Selection};
+use htsr::pipeline;
+use htsr::report::{BenchmarkRow, Work, WorkOptions};
+
+use super::args::ModelArgs;
+use super::{Bench, Measured, generate, temporary_folder};
+use crate::cli::interrupt;
+use crate::cli::score::count;
+
+pub fn run(model: Model, args: &ModelArgs, bench: &Bench) -> Result<(WorkOptions, Measured)> {
+    let limit = args.layers.map(|layers| layers as usize);
+    let layers = limit.map_or(model.layers(), |limit| limit.min(model.layers()));
+    let measured = match &args.keep {
+        Some(folder) => {
+            let file = keep_weights(model, folder, bench)?;
+            measure(model, layers, &file, bench)?
+        }
+        None => {
+            let temporary = temporary_folder()?;
+            let _cleanup = interrupt::remove_on_exit(temporary.path());
+            let temporary = temporary; // removed before it is forgotten
+            let file = temporary.path().join("model.safetensors");
+            generate(&file, &model.layer(), bench.printer)?;
+            measure(model, layers, &file, bench)?
+        }
+    };
+    Ok((WorkOptions::Model { model: model.to_string(), layers: limit }, measured))
+}
+
+/// Writes the weights of a layer into `folder`, which is created, and gone again if that fails.
+fn keep_weights(model: Model, folder: &Path, bench: &Bench) -> Result<PathBuf> {
+    fs::create_dir(folder).map_err(|error| {
+        let error = Error::usage(format!("the folder cannot be created: {error}")).file(folder);
+        error.hint("name a folder that does not exist yet, on a disk with space")
+    })?;
+    let _cleanup = interrupt::remove_on_exit(folder);
+    let file = folder.join("model.safetensors");
+    generate(&file, &model.layer(), bench.printer).inspect_err(|_| {
+        // Empty by now: the file that could not be finished has been removed.
+        let _ = fs::remove_dir(folder);
+    })?;
+    Ok(file)
+}
+
+fn measure(model: Model, layers: usize, file: &Path, bench: &Bench) -> Result<Measured> {
+    let checkpoint = Checkpoint::open(file)?;
+    let matrices = repeat_layer(&Catalog::new(&checkpoint, &Selection::default()).matrices, layers);
+    let parameters = matrices.iter().map(|matrix| matrix.rows as u64 * matrix.cols as u64).sum();
+    let mut measured = Measured::default();
+    for engine in &bench.engines {
+        let (throughput, lanes, outcomes) = bench.measure(engine, &checkpoint, &matrices)?;
+        let all = count(matrices.len(), "matrix", "matrices");
+        let in_layers = count(layers, "layer", "layers");
+        bench.printer.note(&format!("{model}: {all} in {in_layers} in {:.2} s", throughput.seconds));
+        measured.problems.extend(pipeline::problems(&checkpoint, &matrices, &engine.method, &outcomes));
+        measured.rows.push(BenchmarkRow {
+            work: Work::Model { model: model.to_string(), layers, parameters },
+            dtype: FloatType::BF16,
+            precision: engine.method.precision,
+            solver: engine.solver.to_string(),
+            eigensolver: engine.device.solver(),
+            lanes,
+            throughput,
+            error: None,
+        });
+    }
+    Ok(measured)
+}
