@@ -4,20 +4,21 @@
 #
 #   ./run.sh [RESULTS]
 #
-# HTSR_STEPS="doctor parity demo sanitizer bench model torch" chooses steps; HTSR_BENCH_SIZES, HTSR_BENCH_MODEL and
-# HTSR_BENCH_LAYERS make the benchmarks smaller or larger.
+# HTSR_STEPS="doctor parity demo model torch bench sanitizer" chooses steps; HTSR_BENCH_SIZES, HTSR_BENCH_MODEL and
+# HTSR_BENCH_LAYERS make the benchmarks smaller or larger, HTSR_SECONDS sets the time for all.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-results}
 mkdir -p "$out" || exit 2
 out=$(cd "$out" && pwd)
-steps=${HTSR_STEPS:-doctor parity demo sanitizer bench model torch}
+steps=${HTSR_STEPS:-doctor parity demo model torch bench sanitizer}
 sizes=${HTSR_BENCH_SIZES:-512,1024,2048,4096,8192}
 model=${HTSR_BENCH_MODEL:-llama-2-70b}
 layers=${HTSR_BENCH_LAYERS:+--layers $HTSR_BENCH_LAYERS}
 # Kernels of an earlier version must not be found, and home may not be writable.
 export HTSR_CACHE="$out/cache" HTSR_ROOT="$here" HTSR_BIN="$here/htsr" HTSR_DEVICE=cuda NO_COLOR=1
 started=$SECONDS
+budget=${HTSR_SECONDS:-450}
 summary=$out/summary.md
 failed=0
 
@@ -34,15 +35,21 @@ failed=0
 
 # step NAME SECONDS COMMAND...: runs a step, keeps what it prints, notes how it ended.
 step() {
-  local name=$1 limit=$2 begun=$SECONDS code result
+  local name=$1 limit=$2 begun=$SECONDS left=$((budget - SECONDS + started)) code result
   shift 2
   case " $steps " in *" ${name%%-*} "*) ;; *) return 0 ;; esac
+  if [ "$left" -lt 10 ]; then
+    echo "| $name | skipped: no time left | | |" >> "$summary"
+    failed=1
+    return 1
+  fi
+  [ "$left" -ge "$limit" ] || limit=$left
   echo "== $name" >&2
-  timeout "$limit" "$@" > "$out/$name.out" 2> "$out/$name.err"
+  timeout -k 5 "$limit" "$@" > "$out/$name.out" 2> "$out/$name.err"
   code=$?
   case $code in
     0) result=ok ;;
-    124) result="stopped after $limit s" ;;
+    124 | 137) result="stopped after $limit s" ;;
     *) result="FAILED ($code)" ;;
   esac
   [ $code = 0 ] || { failed=1; tail -n 15 "$out/$name.err" >&2; }
@@ -60,28 +67,6 @@ step doctor-json 60 "$here/htsr" doctor --format json
 step parity 150 env HTSR_REQUIRE_GPU=1 "$here/htsr-tests" gpu:: --test-threads 4
 step demo 60 "$here/htsr" demo --format json
 
-if command -v compute-sanitizer > /dev/null; then
-  for tool in memcheck racecheck; do
-    for solver in sytrd batched; do
-      step "sanitizer-$tool-$solver" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-        "$here/htsr" demo --layers 1 --hidden 64 --solver "$solver" --threads 1 -q
-    done
-  done
-else
-  skip sanitizer "compute-sanitizer is not on the PATH"
-fi
-
-# What fails here (a solver that this library lacks) is in its own file, and does not stop the others.
-for solver in sytrd syevd two-stage; do
-  for precision in f32 f64; do
-    step "bench-$solver-$precision" 60 "$here/htsr" bench --sizes "$sizes" --solvers "$solver" --precisions "$precision" \
-      --rule median --check-up-to 1024 --format json
-  done
-done
-step bench-batched 60 "$here/htsr" bench --sizes 256,512,768,1024 --solvers batched,sytrd --precisions f32,f64 --rule median \
-  --check-up-to 1024 --count 256 --format json
-step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-to 1024 --format json
-
 # The memory of the GPU at its peak, sampled from outside.
 watcher=
 if command -v nvidia-smi > /dev/null; then
@@ -96,6 +81,28 @@ if command -v python3 > /dev/null && python3 -c 'import torch; assert torch.cuda
   step torch 100 python3 "$here/torch_peer.py" "$sizes"
 else
   skip torch "python3 has no torch with CUDA"
+fi
+
+# What fails here (a solver that this library lacks) is in its own file, and does not stop the others.
+for solver in sytrd syevd two-stage; do
+  for precision in f32 f64; do
+    step "bench-$solver-$precision" 60 "$here/htsr" bench --sizes "$sizes" --solvers "$solver" --precisions "$precision" \
+      --rule median --check-up-to 1024 --format json
+  done
+done
+step bench-batched 60 "$here/htsr" bench --sizes "${HTSR_BATCHED_SIZES:-256,512,768,1024}" --solvers batched,sytrd --precisions f32,f64 --rule median \
+  --check-up-to 1024 --count "${HTSR_BATCHED_COUNT:-256}" --format json
+step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-to 1024 --format json
+
+if command -v compute-sanitizer > /dev/null; then
+  for tool in memcheck racecheck; do
+    for solver in sytrd batched; do
+      step "sanitizer-$tool-$solver" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+        "$here/htsr" demo --layers 1 --hidden 64 --solver "$solver" --threads 1 -q
+    done
+  done
+else
+  skip sanitizer "compute-sanitizer is not on the PATH"
 fi
 
 {

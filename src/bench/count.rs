@@ -12,6 +12,8 @@ const ROUNDS: usize = 4;
 const LARGE_ORDER: usize = 4096;
 /// Most bytes of all matrices, unless lanes alone take more.
 const MOST_BYTES: usize = 512 << 20;
+/// Most matrices, unless lanes alone take more.
+const MOST_MATRICES: usize = 4096;
 /// More lanes than any device has.
 const MANY: usize = 1024;
 
@@ -20,7 +22,7 @@ pub fn enough(device: &dyn Device, tensor: &Tensor) -> usize {
     let matrix = described(tensor);
     let lanes = device.lanes(&vec![matrix.clone(); MANY]);
     let rounds = (LARGE_ORDER / matrix.eigenvalues()).clamp(1, ROUNDS);
-    let affordable = (MOST_BYTES / tensor.bytes()).max(lanes);
+    let affordable = (MOST_BYTES / tensor.bytes()).min(MOST_MATRICES).max(lanes);
     (lanes * rounds * device.batch_size(&matrix)).min(affordable)
 }
 

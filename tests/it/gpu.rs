@@ -551,6 +551,24 @@ fn the_doctor_says_what_was_found() {
     assert!(run.stdout.contains("pip install nvidia-cusolver"), "{}", run.stdout);
 }
 
+/// NVIDIA's own compiler, on the emulated driver, which can only refuse what it makes.
+#[test]
+fn the_real_compiler_compiles_what_the_driver_then_refuses() {
+    let Some(machine) = emulated(fakecuda::FOLDER) else { return };
+    let compiler = crate::support::root().join("fixtures/nvrtc");
+    if !compiler.exists() {
+        return; // tests/it/nvrtc.rs says so
+    }
+    let folder = folder();
+    for name in ["libcuda.so", "libcublas.so", "libcusolver.so"] {
+        std::fs::copy(Path::new(fakecuda::FOLDER.unwrap()).join(name), folder.path().join(name)).unwrap();
+    }
+    let libraries = std::env::join_paths([folder.path(), &compiler]).unwrap();
+    let run = machine.with("LD_LIBRARY_PATH", libraries.display()).htsr(["doctor", "--device", "cuda"]);
+    run.fails(5, &["refuses kernels that NVRTC 13.5 compiled for sm_90", "hint: update the driver"]);
+    assert!(run.stdout.contains("fixtures/nvrtc/libnvrtc.so.13"), "{}", run.stdout);
+}
+
 #[test]
 fn kernels_are_compiled_once() {
     let Some(machine) = emulated(fakecuda::FOLDER) else { return };

@@ -16,9 +16,9 @@ mod probe;
 mod solver;
 mod upload;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Ceilings, Device, Gpus, Lane, Method, SolverChoice};
+use super::{Ceilings, Device, Gpus, Lane, Method, Outcome, SolverChoice};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::matrices::WeightMatrix;
@@ -42,7 +42,8 @@ pub struct Cuda {
     engine: Engine,
     gpus: Vec<Gpu>,
     lanes: Option<usize>,
-    lanes_set_up: Mutex<usize>,
+    /// Lanes that exist, on each GPU.
+    alive: Mutex<Vec<usize>>,
 }
 
 /// A GPU with our kernels on it.
@@ -84,8 +85,9 @@ impl Cuda {
                 Error::usage(cause).hint("--solver sytrd works with every version; `htsr doctor` says what there is")
             );
         }
-        let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<_>>()?;
-        Ok(Cuda { engine: Engine { method, choice, batched }, gpus, lanes, lanes_set_up: Mutex::new(0) })
+        let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<Vec<_>>>()?;
+        let alive = Mutex::new(vec![0; gpus.len()]);
+        Ok(Cuda { engine: Engine { method, choice, batched }, gpus, lanes, alive })
     }
 
     /// Lanes that fit into the memory of a GPU.
@@ -149,14 +151,15 @@ impl Device for Cuda {
 
     fn lane<'a>(&'a self, checkpoint: &'a Checkpoint, matrices: &[WeightMatrix]) -> Result<Option<Box<dyn Lane + 'a>>> {
         // One after the other, so that it is known whether another one exists.
-        let mut set_up = self.lanes_set_up.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let gpu = &self.gpus[*set_up % self.gpus.len()];
+        let mut alive = lock(&self.alive);
+        let place = (0..alive.len()).min_by_key(|&gpu| alive[gpu]).unwrap_or(0);
+        let gpu = &self.gpus[place];
         match CudaLane::new(gpu, self.engine, checkpoint, matrices) {
             Ok(lane) => {
-                *set_up += 1;
-                Ok(Some(Box::new(lane)))
+                alive[place] += 1;
+                Ok(Some(Box::new(Counted { lane, alive: &self.alive, place })))
             }
-            Err(Fault { out_of_memory: Some(_), .. }) if *set_up > 0 => Ok(None),
+            Err(Fault { out_of_memory: Some(_), .. }) if alive.iter().any(|&lanes| lanes > 0) => Ok(None),
             Err(fault @ Fault { out_of_memory: Some(_), .. }) => Err(no_room(gpu, &self.engine, matrices, &fault)),
             Err(fault) => Err(device_error(&fault)),
         }
@@ -165,6 +168,29 @@ impl Device for Cuda {
     fn ceilings(&self) -> Result<Ceilings> {
         ceilings::measure(self.gpus.iter().map(|gpu| &gpu.context)).map_err(|fault| device_error(&fault))
     }
+}
+
+/// A lane that is counted as long as it exists.
+struct Counted<'a> {
+    lane: CudaLane<'a>,
+    alive: &'a Mutex<Vec<usize>>,
+    place: usize,
+}
+
+impl Lane for Counted<'_> {
+    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
+        self.lane.analyze(batch)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        lock(self.alive)[self.place] -= 1;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// True if NVIDIA's driver is installed, whether or not it works.
