@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use half::{bf16, f16};
+use half::bf16;
 use safetensors::tensor::{Dtype, TensorView};
 pub use tempfile::TempDir;
 
@@ -93,13 +93,14 @@ impl Tensor {
         Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
+    #[cfg(feature = "cuda")]
     pub fn f16(shape: &[usize], values: &[f64]) -> Tensor {
-        let bytes = values.iter().flat_map(|&value| f16::from_f64(value).to_le_bytes()).collect();
+        let bytes = values.iter().flat_map(|&value| half::f16::from_f64(value).to_le_bytes()).collect();
         Tensor { dtype: Dtype::F16, shape: shape.to_vec(), bytes }
     }
 
     pub fn bf16(shape: &[usize], values: &[f64]) -> Tensor {
-        let bytes = values.iter().flat_map(|&value| bf16::from_f64(value).to_le_bytes()).collect();
+        let bytes = values.iter().flat_map(|&value| bhalf::f16::from_f64(value).to_le_bytes()).collect();
         Tensor { dtype: Dtype::BF16, shape: shape.to_vec(), bytes }
     }
 

@@ -198,6 +198,9 @@ pub(super) fn has(component: Component, symbol: &str) -> bool {
 }
 
 fn find(component: Component) -> Result<Loaded, String> {
+    // Loaded once and for good: to look, `cudarc` loads and unloads, which takes long for some and is not safe for all.
+    let names = cudarc::get_lib_name_candidates(component.library());
+    names.iter().find_map(|name| open(Path::new(name)));
     if !component.is_present() {
         let folders = folders();
         for name in component.dependencies().iter().chain([&component.library()]) {
