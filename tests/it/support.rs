@@ -100,7 +100,7 @@ impl Tensor {
     }
 
     pub fn bf16(shape: &[usize], values: &[f64]) -> Tensor {
-        let bytes = values.iter().flat_map(|&value| bhalf::f16::from_f64(value).to_le_bytes()).collect();
+        let bytes = values.iter().flat_map(|&value| bf16::from_f64(value).to_le_bytes()).collect();
         Tensor { dtype: Dtype::BF16, shape: shape.to_vec(), bytes }
     }
 
