@@ -4,17 +4,16 @@
 #
 #   ./run.sh [RESULTS]
 #
-# HTSR_STEPS="doctor parity demo model torch bench sanitizer" chooses steps; HTSR_BENCH_SIZES, HTSR_BENCH_MODEL and
+# HTSR_STEPS="doctor parity demo model bench torch sanitizer" chooses steps; HTSR_BENCH_SIZES, HTSR_BENCH_MODEL and
 # HTSR_BENCH_LAYERS make the benchmarks smaller or larger, HTSR_SECONDS sets the time for all.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-results}
 mkdir -p "$out" || exit 2
 out=$(cd "$out" && pwd)
-steps=${HTSR_STEPS:-doctor parity demo model torch bench sanitizer}
+steps=${HTSR_STEPS:-doctor parity demo model bench torch sanitizer}
 sizes=${HTSR_BENCH_SIZES:-512,1024,2048,4096,8192}
 model=${HTSR_BENCH_MODEL:-llama-2-70b}
-layers=${HTSR_BENCH_LAYERS:+--layers $HTSR_BENCH_LAYERS}
 # Kernels of an earlier version must not be found, and home may not be writable.
 export HTSR_CACHE="$out/cache" HTSR_ROOT="$here" HTSR_BIN="$here/htsr" HTSR_DEVICE=cuda NO_COLOR=1
 started=$SECONDS
@@ -67,32 +66,27 @@ step doctor-json 60 "$here/htsr" doctor --format json
 step parity 150 env HTSR_REQUIRE_GPU=1 "$here/htsr-tests" gpu:: --test-threads 4
 step demo 60 "$here/htsr" demo --format json
 
-# The memory of the GPU at its peak, sampled from outside.
-watcher=
-if command -v nvidia-smi > /dev/null; then
-  nvidia-smi --query-gpu=timestamp,memory.used,utilization.gpu --format=csv -lms 250 > "$out/model.memory.csv" 2> /dev/null &
-  watcher=$!
-fi
-# shellcheck disable=SC2086 # layers are two words or none
-step model 200 "$here/htsr" bench --model "$model" $layers --format json
-[ -z "$watcher" ] || kill "$watcher" 2> /dev/null
+# A few layers first: whatever happens later, there is a number.
+step model-some 100 "$here/htsr" bench --model "$model" --layers "${HTSR_BENCH_LAYERS:-8}" --format json
 
-if command -v python3 > /dev/null && python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
-  step torch 100 python3 "$here/torch_peer.py" "$sizes"
-else
-  skip torch "python3 has no torch with CUDA"
-fi
-
-# What fails here (a solver that this library lacks) is in its own file, and does not stop the others.
-for solver in sytrd syevd two-stage; do
+# What fails is in its own file, and does not stop the others.
+solvers="sytrd syevd"
+"$here/htsr" doctor --format json 2> /dev/null | grep -q '"two-stage"' && solvers="$solvers two-stage"
+for solver in $solvers; do
   for precision in f32 f64; do
     step "bench-$solver-$precision" 60 "$here/htsr" bench --sizes "$sizes" --solvers "$solver" --precisions "$precision" \
       --rule median --check-up-to 1024 --format json
   done
 done
-step bench-batched 60 "$here/htsr" bench --sizes "${HTSR_BATCHED_SIZES:-256,512,768,1024}" --solvers batched,sytrd --precisions f32,f64 --rule median \
+step bench-batched 60 "$here/htsr" bench --sizes "${HTSR_BATCHED_SIZES:-256,512,768,1024,1536}" --solvers batched,sytrd --precisions f32,f64 --rule median \
   --check-up-to 1024 --count "${HTSR_BATCHED_COUNT:-256}" --format json
 step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-to 1024 --format json
+
+if command -v python3 > /dev/null && python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
+  step torch 60 python3 "$here/torch_peer.py" "${HTSR_TORCH_SIZES:-1024,2048,4096}"
+else
+  skip torch "python3 has no torch with CUDA"
+fi
 
 if command -v compute-sanitizer > /dev/null; then
   for tool in memcheck racecheck; do
@@ -103,6 +97,17 @@ if command -v compute-sanitizer > /dev/null; then
   done
 else
   skip sanitizer "compute-sanitizer is not on the PATH"
+fi
+
+# The whole model, with what time is left, and the memory of the GPU sampled from outside.
+if [ -z "${HTSR_BENCH_LAYERS:-}" ]; then
+  watcher=
+  if command -v nvidia-smi > /dev/null; then
+    nvidia-smi --query-gpu=timestamp,memory.used,utilization.gpu --format=csv -lms 250 > "$out/model.memory.csv" 2> /dev/null &
+    watcher=$!
+  fi
+  step model 240 "$here/htsr" bench --model "$model" --format json
+  [ -z "$watcher" ] || kill "$watcher" 2> /dev/null
 fi
 
 {

@@ -16,7 +16,7 @@ const THREADS: u32 = 256;
 /// Threads of a block of the bisection: that many eigenvalues share a tile of the matrix.
 const BISECTION_THREADS: u32 = 64;
 /// Blocks that take the columns of a Gram matrix between them; fixed, so that the sums do not depend on the GPU.
-pub(super) const SUM_BLOCKS: u32 = 32;
+pub(super) const SUM_BLOCKS: u32 = 64;
 /// Blocks that a multiprocessor is kept busy with, where the result does not depend on it.
 const BLOCKS_PER_PROCESSOR: u32 = 8;
 
