@@ -76,7 +76,6 @@ fn fill(path: &Path, tensors: &[Tensor], go_on: &(dyn Fn() -> bool + Sync)) -> i
             if !go_on() {
                 return Err(io::Error::from(io::ErrorKind::Interrupted));
             }
-            bytes.clear();
             generate(chunk, index as u64, &mut bytes);
             file.seek(SeekFrom::Start(chunk.offset))?;
             // Nothing is left for the others if the disk is full.
@@ -121,16 +120,22 @@ fn chunks(tensors: &[Tensor], mut offset: u64) -> Vec<Chunk> {
     chunks
 }
 
-/// Appends the elements of a chunk.
+/// Writes the elements of a chunk into `bytes`, which become as many as they take.
 fn generate(chunk: &Chunk, seed: u64, bytes: &mut Vec<u8>) {
+    bytes.resize(chunk.elements * chunk.dtype.bytes(), 0);
     let mut rng = fastrand::Rng::with_seed(seed);
-    let values = (0..chunk.elements).map(|_| roughly_normal(rng.u64(..)));
+    let mut value = || roughly_normal(rng.u64(..));
+    // By way of f32, which rounds twice, and many times faster.
     match chunk.dtype {
-        FloatType::F64 => values.for_each(|value| bytes.extend(value.to_le_bytes())),
-        FloatType::F32 => values.for_each(|value| bytes.extend((value as f32).to_le_bytes())),
-        FloatType::F16 => values.for_each(|value| bytes.extend(f16::from_f64(value).to_le_bytes())),
-        FloatType::BF16 => values.for_each(|value| bytes.extend(bf16::from_f64(value).to_le_bytes())),
+        FloatType::F64 => each(bytes, || value().to_le_bytes()),
+        FloatType::F32 => each(bytes, || (value() as f32).to_le_bytes()),
+        FloatType::F16 => each(bytes, || f16::from_f32(value() as f32).to_le_bytes()),
+        FloatType::BF16 => each(bytes, || bf16::from_f32(value() as f32).to_le_bytes()),
     }
+}
+
+fn each<const SIZE: usize>(bytes: &mut [u8], mut next: impl FnMut() -> [u8; SIZE]) {
+    bytes.as_chunks_mut().0.iter_mut().for_each(|element| *element = next());
 }
 
 /// The sum of four uniform numbers of 16 random bits each (Irwin-Hall), shifted and scaled.
