@@ -40,8 +40,10 @@ pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let diagnosis = Diagnosis::new();
     output.write(&diagnosis.document(), printer)?;
-    // Opening compiles the kernels, too: if this works, scoring will.
-    device::open(args.device, Method::default(), SolverChoice::Auto, None)?;
+    // Opening compiles the kernels, too: if this works, scoring will. `auto` was opened for the diagnosis.
+    if args.device != device::Choice::Auto {
+        device::open(args.device, Method::default(), SolverChoice::Auto, None)?;
+    }
     Ok(Ending::Complete)
 }
 

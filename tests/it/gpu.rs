@@ -424,6 +424,24 @@ fn every_call_may_fail_with_another_solver_and_late_work() {
     sweep("sytrd", "lazy");
 }
 
+/// A spike that the sum of squares does not quite give away: f32 is given up before anything is refined.
+#[test]
+fn f32_without_a_chance_is_not_refined() {
+    let Some(machine) = emulated(fakecuda::FOLDER) else { return };
+    let folder = folder();
+    let report = folder.path().join("report.json");
+    let mut singular_values: Vec<f64> = (0..200).map(|k| 1.0 + 1e-3 * f64::from(k)).collect();
+    singular_values[199] = 24.0;
+    let values = matrix_with_singular_values(220, 200, &singular_values, 4);
+    let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::f32(&[220, 200], &values))]);
+    let run = machine.with("FAKECUDA_REPORT", report.display()).score(&path, &["--solver", "sytrd"]);
+    assert_eq!(run.succeeds().json()["matrices"][0]["precision"], "f64");
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let calls = |function: &str| report["by_function"][function].as_u64().unwrap_or(0);
+    let solved = (calls("cusolverDnSsytrd"), calls("cusolverDnDsytrd"), calls("cusolverDnDpotrf"));
+    assert_eq!(solved, (1, 1, 0));
+}
+
 #[test]
 fn a_matrix_whose_solver_fails_is_reported_and_the_others_are_scored() {
     let Some(machine) = emulated(fakecuda::FOLDER) else { return };

@@ -8,16 +8,17 @@ use std::rc::Rc;
 
 use super::blas::{Blas, Layout, Product};
 use super::driver::{DeviceMemory, Fault, Stream};
+use super::factors::CudaFactors;
 use super::kernels::{FitBuffers, Runs, SUM_BLOCKS, Strides};
 use super::plan::{self, Engine, Plan};
 use super::solver::{Path, Real, Solver};
 use super::upload::{Block, Ring};
 use super::{Gpu, device_error};
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence};
-use crate::device::refine::{self, Factors, InverseGram, Triangle};
+use crate::device::refine;
 use crate::device::{Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
 use crate::error::Result;
-use crate::fit::{Fit, MIN_EIGENVALUES, Rule, fit};
+use crate::fit::{Fit, MIN_EIGENVALUES, fit};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::{Accuracy, Spectrum};
 
@@ -29,7 +30,7 @@ const F64_EXPONENTS: Range<i32> = -400..400;
 const AUTO_TOLERANCE: f64 = 1e-3;
 
 /// What can go wrong with a matrix, or with the GPU.
-enum Trouble {
+pub(super) enum Trouble {
     Matrix(Failure),
     Gpu(Fault),
 }
@@ -57,10 +58,10 @@ fn settle<T>(outcome: Result<T, Trouble>) -> Result<Result<T, Failure>, Fault> {
 
 /// A matrix of a batch.
 #[derive(Debug, Clone, Copy)]
-struct Job<'v> {
-    view: MatrixView<'v>,
+pub(super) struct Job<'v> {
+    pub view: MatrixView<'v>,
     /// It is computed as 2^-exponent W.
-    exponent: i32,
+    pub exponent: i32,
 }
 
 /// A job of a batch by its number, and its outcome, unless it needs f64.
@@ -79,7 +80,7 @@ enum Verdict {
 
 /// What a pass over the elements of a matrix found.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+pub(super) struct Look {
     /// Index of the first element that is not finite.
     first_bad: Option<u64>,
     /// The largest absolute value.
@@ -94,25 +95,25 @@ struct Look {
 #[derive(Debug)]
 pub(super) struct CudaLane<'a> {
     engine: Engine,
-    gpu: &'a Gpu,
+    pub gpu: &'a Gpu,
     checkpoint: &'a Checkpoint,
     // Handles first: they are destroyed before the memory that they use, and the stream goes last.
-    solver: Solver,
-    blas: Blas,
-    ring: Ring,
-    raw: DeviceMemory,
+    pub solver: Solver,
+    pub blas: Blas,
+    pub ring: Ring,
+    pub raw: DeviceMemory,
     wide: DeviceMemory,
-    gram: DeviceMemory,
-    stack: DeviceMemory,
+    pub gram: DeviceMemory,
+    pub stack: DeviceMemory,
     diagonal: DeviceMemory,
     subdiagonal: DeviceMemory,
-    scratch: DeviceMemory,
+    pub scratch: DeviceMemory,
     intervals: DeviceMemory,
-    scans: DeviceMemory,
+    pub scans: DeviceMemory,
     sums: DeviceMemory,
-    info: DeviceMemory,
+    pub info: DeviceMemory,
     fits: FitBuffers,
-    stream: Rc<Stream>,
+    pub stream: Rc<Stream>,
 }
 
 impl Drop for CudaLane<'_> {
@@ -191,17 +192,7 @@ impl CudaLane<'_> {
             match matrix.view(checkpoint, method.cast) {
                 Err(cause) => outcomes[index] = Some(Err(Failure::NotMapped(cause))),
                 Ok(view) => {
-                    let single = match method.precision {
-                        Precision::F32 => true,
-                        Precision::F64 => false,
-                        // The batched solver leaves the peak rule little in f32, and one matrix at a time would have to be
-                        // refined.
-                        Precision::Auto => {
-                            let refined =
-                                method.rule == Rule::Peak && self.engine.path(matrix.eigenvalues()) == Path::Batched;
-                            matrix.dtype != FloatType::F64 && !refined
-                        }
-                    };
+                    let single = self.engine.begins_in_f32(matrix);
                     let jobs = if single { &mut in_f32 } else { &mut in_f64 };
                     jobs.push((index, Job { view, exponent: 0 }));
                 }
@@ -267,6 +258,11 @@ impl CudaLane<'_> {
             if verdicts[index].is_some() {
                 continue;
             }
+            let largest = values.as_ref().ok().and_then(|values| values.last()).copied().unwrap_or(0.0);
+            if is_hopeless(&engine, real, jobs[index].view.short(), largest, looks[index].trace) {
+                verdicts[index] = Some(Verdict::NeedsF64);
+                continue;
+            }
             let found = values
                 .map_err(Trouble::from)
                 .and_then(|values| self.spectrum(real, &jobs[index], &looks[index], values));
@@ -309,7 +305,7 @@ impl CudaLane<'_> {
     }
 
     /// The Gram matrices of 2^-exponent W, one after the other in `gram`, and what was seen on the way.
-    fn gram_matrices(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Look>, Fault> {
+    pub fn gram_matrices(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Look>, Fault> {
         let Some(first) = jobs.first() else { return Ok(Vec::new()) };
         let n = first.view.short();
         let (gpu, stream, blas) = (self.gpu, &self.stream, &self.blas);
@@ -435,55 +431,6 @@ impl CudaLane<'_> {
         };
         Ok(spectra.iter().zip(fits).map(answer).collect())
     }
-
-    /// The triangle R of 2^-exponent W = QR, in `stack`, with columns `stacked_rows` apart.
-    ///
-    /// A tall W is taken in blocks: the triangle of the rows so far is stacked on the next rows and factorised again (a
-    /// sequential TSQR, Demmel et al., SIAM J. Sci. Comput. 34, 2012).
-    fn triangle(&mut self, job: &Job) -> Result<(), Trouble> {
-        let view = &job.view;
-        let (long, n) = (view.long(), view.short());
-        let stride = plan::stacked_rows(long, n);
-        let rounding = (view.cast(), power_of_two(-job.exponent));
-        let (mut done, mut filled) = (0, 0);
-        while done < long {
-            let (gpu, stream) = (self.gpu, &self.stream);
-            let (raw, stack, scans) = (&self.raw, &self.stack, &self.scans);
-            if filled == n {
-                gpu.kernels.clear_below_diagonal(stream, [n, stride], stack)?;
-            }
-            let count = (stride - filled).min(long - done);
-            let blocks: Vec<Block> = blocks(0, view)
-                .filter_map(|block| {
-                    let rows = block.rows.start.max(done)..block.rows.end.min(done + count);
-                    (!rows.is_empty()).then_some(Block { rows, ..block })
-                })
-                .collect();
-            self.ring.feed(stream, &blocks, |block, pinned| {
-                stream.copy_from_pinned(raw, pinned, block.bytes())?;
-                let offset = filled + block.rows.start - done;
-                let strides = match layout(view) {
-                    Layout::Rows => Strides { offset, major: 1, minor: stride },
-                    Layout::Columns => Strides { offset, major: stride, minor: 1 },
-                };
-                let runs = runs(view, &block.rows);
-                gpu.kernels.widen(stream, view.dtype(), rounding, runs, raw, Real::F64, stack, strides, (scans, 0))
-            })?;
-            self.solver.qr([filled + count, n, stride], &self.stack, &self.scratch, &self.info)?;
-            self.expect_success("QR factorisation")?;
-            done += count;
-            filled = n;
-        }
-        Ok(())
-    }
-
-    /// Waits for a factorisation, and confirms that it succeeded.
-    fn expect_success(&self, what: &str) -> Result<(), Trouble> {
-        match self.stream.download::<i32>(&self.info, 1)?[0] {
-            0 => Ok(()),
-            info => Err(Failure::Solver(format!("the {what} reports {info}")).into()),
-        }
-    }
 }
 
 /// Whether the error bounds leave alpha within what `--precision auto` promises.
@@ -539,19 +486,19 @@ fn native_product(real: Real, job: &Job) -> Option<Product> {
 }
 
 /// The blocks of a matrix, in order.
-fn blocks<'v, 'a>(job: usize, view: &'v MatrixView<'a>) -> impl Iterator<Item = Block<'v, 'a>> {
+pub(super) fn blocks<'v, 'a>(job: usize, view: &'v MatrixView<'a>) -> impl Iterator<Item = Block<'v, 'a>> {
     let long = view.long();
     let rows = plan::block_rows(long, view.short(), view.dtype().bytes());
     (0..long).step_by(rows).map(move |start| Block { job, view, rows: start..long.min(start + rows) })
 }
 
 /// How a block lies in memory.
-fn layout(view: &MatrixView) -> Layout {
+pub(super) fn layout(view: &MatrixView) -> Layout {
     if view.is_tall() { Layout::Rows } else { Layout::Columns }
 }
 
 /// The elements of a block of rows of the tall form.
-fn runs(view: &MatrixView, rows: &Range<usize>) -> Runs {
+pub(super) fn runs(view: &MatrixView, rows: &Range<usize>) -> Runs {
     let (count, n, pitch) = (rows.len(), view.short(), view.cols());
     match layout(view) {
         Layout::Rows => Runs { majors: count, minors: n, first: rows.start * pitch, pitch },
@@ -562,92 +509,4 @@ fn runs(view: &MatrixView, rows: &Range<usize>) -> Runs {
 /// Where each of `count` spectra of n values begins, and where the last ends.
 fn offsets(n: usize, count: usize) -> Vec<u64> {
     (0..=count).map(|index| (index * n) as u64).collect()
-}
-
-/// The factorisations of a job.
-struct CudaFactors<'l, 'a, 'j> {
-    lane: &'l mut CudaLane<'a>,
-    job: &'j Job<'j>,
-}
-
-impl<'a> Factors for CudaFactors<'_, 'a, '_> {
-    type Error = Trouble;
-    type Cholesky<'t>
-        = CudaTriangle<'t, 'a>
-    where
-        Self: 't;
-    type Triangle<'t>
-        = CudaTriangle<'t, 'a>
-    where
-        Self: 't;
-
-    fn cholesky(&mut self) -> Result<Option<CudaTriangle<'_, 'a>>, Trouble> {
-        let (long, n) = (self.job.view.long(), self.job.view.short());
-        // The smallest eigenvalue of a large square matrix is too small for a Gram matrix: of Gaussian ones, 1e-9 of the
-        // largest at n = 8192, where 4e-9 is needed.
-        if n >= 4096 && long < n + n / 8 {
-            return Ok(None);
-        }
-        let lane = &mut *self.lane;
-        lane.gram_matrices(Real::F64, std::slice::from_ref(self.job))?;
-        lane.solver.cholesky(n, &lane.gram, &lane.info)?;
-        let info = lane.stream.download::<i32>(&lane.info, 1)?[0];
-        Ok((info == 0).then_some(CudaTriangle { lane, factor: Factor::Cholesky, n, stride: n }))
-    }
-
-    fn qr(&mut self) -> Result<CudaTriangle<'_, 'a>, Trouble> {
-        let view = &self.job.view;
-        let (n, stride) = (view.short(), plan::stacked_rows(view.long(), view.short()));
-        self.lane.triangle(self.job)?;
-        Ok(CudaTriangle { lane: self.lane, factor: Factor::Qr, n, stride })
-    }
-}
-
-/// Where a triangle comes from, and so where it lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Factor {
-    /// L with L L^T = W^T W, in `gram`.
-    Cholesky,
-    /// R with R^T R = W^T W, in `stack`.
-    Qr,
-}
-
-/// A triangle on the GPU.
-struct CudaTriangle<'t, 'a> {
-    lane: &'t mut CudaLane<'a>,
-    factor: Factor,
-    n: usize,
-    stride: usize,
-}
-
-impl InverseGram for CudaTriangle<'_, '_> {
-    type Error = Trouble;
-
-    fn order(&self) -> usize {
-        self.n
-    }
-
-    fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Trouble> {
-        let CudaTriangle { lane, factor, n, stride } = self;
-        let (upper, triangle) = match factor {
-            Factor::Cholesky => (false, &lane.gram),
-            Factor::Qr => (true, &lane.stack),
-        };
-        lane.stream.upload(&lane.scratch, x)?;
-        // First the inverse of R^T or L, then that of R or L^T.
-        lane.blas.solve_triangle(upper, upper, [*n, *stride], triangle, &lane.scratch)?;
-        lane.blas.solve_triangle(upper, !upper, [*n, *stride], triangle, &lane.scratch)?;
-        x.copy_from_slice(&lane.stream.download::<f64>(&lane.scratch, *n)?);
-        Ok(())
-    }
-}
-
-impl Triangle for CudaTriangle<'_, '_> {
-    fn singular_values(self) -> Result<Vec<f64>, Trouble> {
-        let CudaTriangle { lane, n, stride, .. } = self;
-        lane.gpu.kernels.clear_below_diagonal(&lane.stream, [n, stride], &lane.stack)?;
-        lane.solver.singular_values([n, stride], &lane.stack, &lane.scratch, &lane.info)?;
-        lane.expect_success("singular value decomposition")?;
-        Ok(lane.stream.download(&lane.scratch, n)?)
-    }
 }

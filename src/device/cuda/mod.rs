@@ -8,6 +8,7 @@ mod blas;
 mod ceilings;
 mod compile;
 mod driver;
+mod factors;
 mod kernels;
 mod lane;
 mod library;

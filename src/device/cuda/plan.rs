@@ -4,6 +4,7 @@ use super::blas;
 use super::driver::Result;
 use super::kernels::{FitBuffers, SUM_BLOCKS};
 use super::solver::{Path, Real, Solver, Workspace};
+use crate::checkpoint::FloatType;
 use crate::device::{Method, Precision, SolverChoice};
 use crate::fit::{MIN_EIGENVALUES, Rule};
 use crate::matrices::WeightMatrix;
@@ -76,6 +77,20 @@ impl Engine {
             Precision::Auto => true,
             Precision::F64 => real == Real::F64,
             Precision::F32 => real == Real::F32,
+        }
+    }
+
+    /// Whether a matrix is tried in f32 first.
+    pub fn begins_in_f32(&self, matrix: &WeightMatrix) -> bool {
+        match self.method.precision {
+            Precision::F32 => true,
+            Precision::F64 => false,
+            Precision::Auto => {
+                // f32 loses the smallest eigenvalue, which the peak rule needs: matrices that are solved together in f64
+                // would be refined one by one.
+                let one_by_one = self.method.rule == Rule::Peak && self.path(matrix.eigenvalues()) == Path::Batched;
+                matrix.dtype != FloatType::F64 && !one_by_one
+            }
         }
     }
 
