@@ -6,10 +6,10 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use htsr::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
-use htsr::device::cpu::{Cpu, gram_matrix, symmetric_eigenvalues};
+use htsr::device::cpu::{Cpu, Level, gram_matrix, symmetric_eigenvalues};
 use htsr::fit::{Rule, fit};
 use htsr::pipeline::{Request, score};
 use htsr::spectrum::Spectrum;
@@ -36,11 +36,11 @@ fn gram(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements((2 * n * n * n) as u64));
         let mut double = vec![0.0_f64; n * n];
         group.bench_function(BenchmarkId::new("cpu/f64", n), |bench| {
-            bench.iter(|| gram_matrix(&view, black_box(&mut double)));
+            bench.iter(|| gram_matrix(&view, black_box(&mut double), Level::widest(), 1));
         });
         let mut single = vec![0.0_f32; n * n];
         group.bench_function(BenchmarkId::new("cpu/f32", n), |bench| {
-            bench.iter(|| gram_matrix(&view, black_box(&mut single)));
+            bench.iter(|| gram_matrix(&view, black_box(&mut single), Level::widest(), 1));
         });
     }
 }
@@ -51,14 +51,14 @@ fn eigenvalues(criterion: &mut Criterion) {
         let bytes = weights(2 * n, n);
         let view = MatrixView::new(&bytes, FloatType::BF16, Cast::None, 2 * n, n);
         let mut double = vec![0.0_f64; n * n];
-        gram_matrix(&view, &mut double).expect("memory for the Gram matrix");
+        gram_matrix(&view, &mut double, Level::widest(), 1).expect("memory for the Gram matrix");
         let single: Vec<f32> = double.iter().map(|&x| x as f32).collect();
         group.throughput(Throughput::Elements((4 * n * n * n / 3) as u64));
         group.bench_function(BenchmarkId::new("cpu/f64", n), |bench| {
-            bench.iter_batched_ref(|| double.clone(), |gram| symmetric_eigenvalues(gram), BatchSize::LargeInput);
+            bench.iter(|| symmetric_eigenvalues(&double, Level::widest(), 1));
         });
         group.bench_function(BenchmarkId::new("cpu/f32", n), |bench| {
-            bench.iter_batched_ref(|| single.clone(), |gram| symmetric_eigenvalues(gram), BatchSize::LargeInput);
+            bench.iter(|| symmetric_eigenvalues(&single, Level::widest(), 1));
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::cpu::Cpu;
+use super::cpu::{Cpu, Level};
 use super::{Device, Method};
 use crate::error::{Error, Result};
 
@@ -55,20 +55,22 @@ impl fmt::Display for Choice {
     }
 }
 
-/// A way to the eigenvalues on a GPU.
+/// A way to the eigenvalues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SolverChoice {
-    /// By order, precision and version of cuSOLVER; on the CPU the only one.
+    /// On a GPU by order, precision and version of cuSOLVER, on the CPU `two-stage`.
     #[default]
     Auto,
     /// cuSOLVER's Xsyevd.
     Syevd,
-    /// The same by way of a band matrix (cuSOLVER 12.3.4 and later).
+    /// By way of a band matrix: on a GPU cuSOLVER's (12.3.4 and later), on the CPU our own.
     TwoStage,
     /// cuSOLVER's sytrd, then bisection on the GPU.
     Sytrd,
     /// cuSOLVER's XsyevBatched, many matrices of one shape at once (cuSOLVER 11.7.1 and later).
     Batched,
+    /// The library faer's tridiagonalisation, then bisection, on the CPU: the oracle.
+    Faer,
 }
 
 impl fmt::Display for SolverChoice {
@@ -79,6 +81,7 @@ impl fmt::Display for SolverChoice {
             SolverChoice::TwoStage => "two-stage",
             SolverChoice::Sytrd => "sytrd",
             SolverChoice::Batched => "batched",
+            SolverChoice::Faer => "faer",
         })
     }
 }
@@ -99,11 +102,16 @@ pub struct Opened {
 /// [`Kind::Usage`](crate::error::Kind::Usage) if the device has not what was asked for.
 pub fn open(choice: Choice, method: Method, solver: SolverChoice, lanes: Option<usize>) -> Result<Opened> {
     let cpu = |note| {
-        if solver != SolverChoice::Auto {
-            let error = Error::usage("this --solver is cuSOLVER's, and the device is the CPU");
-            return Err(error.hint("say --device cuda, or leave --solver out"));
-        }
-        Ok(Opened { device: Box::new(Cpu::new(method, lanes)), note })
+        let device = Cpu::new(method, lanes).with_level(Level::from_environment()?);
+        let device = match solver {
+            SolverChoice::Auto | SolverChoice::TwoStage => device,
+            SolverChoice::Faer => device.with_faer(),
+            SolverChoice::Syevd | SolverChoice::Sytrd | SolverChoice::Batched => {
+                let error = Error::usage("this --solver is cuSOLVER's, and the device is the CPU");
+                return Err(error.hint("say --device cuda, or leave --solver out"));
+            }
+        };
+        Ok(Opened { device: Box::new(device), note })
     };
     match choice {
         Choice::Cpu => cpu(None),

@@ -48,6 +48,9 @@ impl fmt::Display for Precision {
     }
 }
 
+/// How far alpha may be off under [`Precision::Auto`].
+const AUTO_TOLERANCE: f64 = 1e-3;
+
 /// What is to be computed for each matrix.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Method {

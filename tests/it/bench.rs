@@ -34,7 +34,7 @@ fn the_json_has_every_number_and_its_source() {
         let real = |name: &str| row[name].as_f64().unwrap_or_else(|| panic!("{name} in {row}"));
         assert_eq!(real("rows"), real("cols") * 1.5);
         assert_eq!((&row["matrices"], &row["failed"]), (&3.into(), &0.into()));
-        assert_eq!((&row["solver"], &row["eigensolver"]), (&"auto".into(), &"faer+sturm".into()));
+        assert_eq!((&row["solver"], &row["eigensolver"]), (&"auto".into(), &"two-stage".into()));
         let runs: Vec<f64> = row["seconds_of_runs"].as_array().unwrap().iter().map(|s| s.as_f64().unwrap()).collect();
         assert_eq!(runs.len(), 2);
         assert!(real("seconds_min") > 0.0);

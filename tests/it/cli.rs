@@ -21,7 +21,7 @@ fn a_table_of_layers_with_the_lists_for_mola() {
     };
     assert_eq!(list(lines[4], "number_experts").iter().sum::<u32>(), 9);
     assert_eq!(list(lines[5], "top_k").len(), 2);
-    assert!(run.stdout.contains("peak rule, auto, faer+sturm on cpu"));
+    assert!(run.stdout.contains("peak rule, auto, two-stage on cpu"));
     assert!(run.stderr.contains("4 matrices in 2 layers scored in"));
 }
 

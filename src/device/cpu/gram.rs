@@ -1,4 +1,4 @@
-//! The Gram matrix, on the smaller side, from blocks of rows.
+//! The Gram matrix for the [library's solver](super::library): square, from blocks of rows.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::traits::RealField;

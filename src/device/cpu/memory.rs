@@ -1,6 +1,7 @@
 //! The memory of a lane: planned before the run, and asked for without aborting the process.
 
-use super::eigen::singular_values_bytes;
+use super::eigen;
+use super::library::singular_values_bytes;
 use crate::device::{Failure, Method, Precision};
 use crate::fit::Rule;
 
@@ -39,8 +40,8 @@ pub(super) fn stride(n: usize) -> usize {
     16 * if lines.is_multiple_of(16) { lines + 1 } else { lines }
 }
 
-/// What matrix products allocate for packing, as seen.
-const PACKING_BYTES: u64 = 5 << 20;
+/// What matrix products allocate for packing, as seen, and small change.
+const OTHER_BYTES: u64 = 5 << 20;
 
 /// Rows of the buffer in which [`triangle`](super::qr::triangle) stacks the triangle so far on the next rows of W.
 pub(super) fn stacked_rows(long: usize, short: usize) -> usize {
@@ -50,20 +51,30 @@ pub(super) fn stacked_rows(long: usize, short: usize) -> usize {
 /// Bytes that a lane allocates at most for a matrix of the given shape. (The pages of W that are mapped meanwhile belong to
 /// the system, which takes them back when it likes.)
 ///
-/// The Gram matrix in the precision of the computation, or, where the rule may need it, the rows of a QR factorisation in f64
-/// and then what the singular values of its triangle take; with each a block of decoded rows and the coefficients of the
-/// solvers. Most matrices need much less than the singular values do.
+/// The Gram matrix with what its eigenvalues take, in f32 or f64 or one after the other; or, where the rule may need it, the
+/// rows of a QR factorisation in f64 and then what the singular values of its triangle take. Most matrices need much less than
+/// the singular values do.
 pub fn lane_bytes(rows: usize, cols: usize, method: &Method) -> u64 {
-    let (long, short) = (rows.max(cols) as u64, rows.min(cols) as u64);
-    let block = |size: u64| (BLOCK_BYTES as u64).max(size * short).min(size * long * short);
-    // 256: the largest block of reflectors that faer keeps beside a matrix.
-    let gram = |size: u64| (stride(short as usize) as u64 + 256) * short * size + block(size);
-    let stacked = stride(stacked_rows(long as usize, short as usize)) as u64;
-    let refined = stacked * short * 8 + singular_values_bytes(short as usize).max(256 * short * 8) + block(8);
-    PACKING_BYTES
+    let (long, short) = (rows.max(cols), rows.min(cols));
+    let size = size_of::<f64>() as u64;
+    let single = || eigen::buffer_bytes::<f32>(long, short).iter().sum::<u64>();
+    let double = |refines: bool| {
+        let [mut square, mut block, band] = eigen::buffer_bytes::<f64>(long, short);
+        let mut scratch = 0;
+        if refines {
+            let stacked = stride(stacked_rows(long, short)) as u64;
+            square = square.max(stacked * short as u64 * size);
+            block = block.max((BLOCK_BYTES as u64).max(size * short as u64).min(size * long as u64 * short as u64));
+            // 256: the largest block of reflectors that faer keeps beside a matrix.
+            scratch = singular_values_bytes(short).max(256 * short as u64 * size);
+        }
+        square + block + band + scratch
+    };
+    OTHER_BYTES
         + match (method.precision, method.rule) {
-            (Precision::F64 | Precision::Auto, _) => refined,
-            (Precision::F32, Rule::Peak) => gram(4) + refined,
-            (Precision::F32, _) => gram(4),
+            (Precision::Auto, _) => single() + double(true),
+            (Precision::F64, _) => double(true),
+            (Precision::F32, Rule::Peak) => single() + double(true),
+            (Precision::F32, _) => single(),
         }
 }

@@ -1,53 +1,93 @@
-//! The CPU: one single-threaded solve per lane.
+//! The CPU: one single-threaded solve per lane, and helpers where there are fewer matrices than cores.
 //!
-//! At the sizes of language models that beats all cores on one matrix: lanes share nothing and never wait. Each lane
-//! holds a few times its largest Gram matrix, whatever the size of the checkpoint, and always computes in the same
-//! order, so that the results do not depend on the number of lanes.
+//! At the sizes of language models a solve per core beats all cores on one matrix: lanes share nothing and never wait. Each
+//! lane holds a few times its largest Gram matrix, whatever the size of the checkpoint, and what it computes does not depend
+//! on who helps, so that the results do not depend on the number of threads.
 
 mod ceilings;
 mod eigen;
 mod gram;
+mod library;
 mod memory;
 mod qr;
+mod simd;
 mod sturm;
+mod survey;
+mod team;
 
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
-use faer::traits::RealField;
 use faer::{ColMut, MatMut, Par};
 
 use super::refine::{self, Factors, InverseGram, Triangle};
-use super::{Analysis, Ceilings, Device, Failure, Lane, Method, Outcome, Precision, binary_exponent, power_of_two};
-use crate::checkpoint::{Checkpoint, Element, MatrixView, Scan};
+use super::{
+    AUTO_TOLERANCE, Analysis, Ceilings, Device, Failure, Lane, Method, Outcome, Precision, binary_exponent,
+    power_of_two,
+};
+use crate::checkpoint::{Checkpoint, FloatType, MatrixView, Scan};
 use crate::error::Result;
-use crate::fit::{MIN_EIGENVALUES, fit};
+use crate::fit::{MIN_EIGENVALUES, Rule, fit, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 
+use eigen::Tiles;
 use memory::Buffer;
 pub use memory::lane_bytes;
+pub use simd::{Level, Real};
 pub use sturm::eigenvalues as tridiagonal_eigenvalues;
+use survey::{Survey, survey};
+use team::{Crew, Team};
+
+/// How much longer than wide a matrix is, for which f32 is tried under the peak rule. The smallest eigenvalue of less oblong
+/// ones is lost in f32, and to compute it apart takes about as long as f64 for all.
+const OBLONG: f64 = 1.25;
 
 /// The CPU as a device.
 #[derive(Debug)]
 pub struct Cpu {
     method: Method,
     threads: Option<usize>,
+    solver: Solver,
+    level: Level,
+    crew: Crew,
+}
+
+/// A way to the eigenvalues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Solver {
+    /// [`eigen`].
+    TwoStage,
+    /// [`library`], the oracle.
+    Faer,
 }
 
 impl Cpu {
-    /// A CPU with `threads` lanes, or one per core as far as their memory is free.
+    /// A CPU with `threads` threads, or one per core as far as their memory is free, and its widest instruction set.
     pub fn new(method: Method, threads: Option<usize>) -> Cpu {
-        Cpu { method, threads }
+        let crew = Crew::new(threads.unwrap_or_else(cores));
+        Cpu { method, threads, solver: Solver::TwoStage, level: Level::widest(), crew }
+    }
+
+    /// The same with another instruction set.
+    pub fn with_level(self, level: Level) -> Cpu {
+        Cpu { level, ..self }
+    }
+
+    /// The same with the eigensolver of the `faer` library and bisection, one thread for each matrix.
+    pub fn with_faer(self) -> Cpu {
+        Cpu { solver: Solver::Faer, ..self }
     }
 }
 
 impl Device for Cpu {
     fn name(&self) -> String {
-        format!("cpu ({}{})", std::env::consts::ARCH, simd())
+        format!("cpu ({}, {})", std::env::consts::ARCH, self.level)
     }
 
     fn solver(&self) -> String {
-        "faer+sturm".into()
+        match self.solver {
+            Solver::TwoStage => "two-stage".into(),
+            Solver::Faer => "faer+sturm".into(),
+        }
     }
 
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
@@ -70,7 +110,7 @@ impl Device for Cpu {
         _matrices: &[WeightMatrix],
     ) -> Result<Option<Box<dyn Lane + 'a>>> {
         Ok(Some(Box::new(CpuLane {
-            method: self.method,
+            cpu: self,
             checkpoint,
             double: Workspace::default(),
             single: Workspace::default(),
@@ -86,8 +126,8 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
-/// The Gram matrix of W on its smaller side: the lower half of a symmetric n x n matrix in column-major order, n being
-/// [`MatrixView::short`]. What lies above the diagonal of `gram` is left as it is.
+/// The Gram matrix of W on its smaller side, by so many threads: the lower half of a symmetric n x n matrix in column-major
+/// order, n being [`MatrixView::short`]. What lies above the diagonal of `gram` is left as it is.
 ///
 /// # Errors
 ///
@@ -96,13 +136,24 @@ fn cores() -> usize {
 /// # Panics
 ///
 /// If `gram` has not exactly n^2 elements.
-pub fn gram_matrix<T: RealField + Element>(view: &MatrixView, gram: &mut [T]) -> Result<(), Failure> {
+pub fn gram_matrix<T: Real>(view: &MatrixView, gram: &mut [T], level: Level, threads: usize) -> Result<(), Failure> {
     let n = view.short();
-    gram::lower(view, 1.0, MatMut::from_column_major_slice_mut(gram, n, n), &mut Buffer::default())
+    assert_eq!(gram.len(), n * n);
+    let (mut buffer, mut workspace) = (Buffer::default(), Buffer::default());
+    let mut tiles = Tiles::zeros(n, &mut buffer)?;
+    let order: Vec<usize> = (0..n).collect();
+    let crew = Crew::new(threads);
+    eigen::gram(view, 1.0, &order, &mut tiles, &mut workspace, level, &crew.begin())?;
+    for col in 0..n {
+        for row in col..n {
+            gram[col * n + row] = tiles.get(row, col);
+        }
+    }
+    Ok(())
 }
 
-/// All eigenvalues, ascending, of a symmetric n x n matrix in column-major order, n >= 1, given its lower half. The content
-/// of `matrix` is destroyed.
+/// All eigenvalues, ascending, of a symmetric n x n matrix in column-major order, n >= 1, given its lower half, by so many
+/// threads. Neither they nor what is above the diagonal have any influence on the results.
 ///
 /// # Errors
 ///
@@ -111,37 +162,62 @@ pub fn gram_matrix<T: RealField + Element>(view: &MatrixView, gram: &mut [T]) ->
 /// # Panics
 ///
 /// If the length of `matrix` is no square, or zero.
-pub fn symmetric_eigenvalues<T: RealField>(matrix: &mut [T]) -> Result<Vec<f64>, Failure>
-where
-    f64: From<T>,
-{
+pub fn symmetric_eigenvalues<T: Real>(matrix: &[T], level: Level, threads: usize) -> Result<Vec<f64>, Failure> {
     let n = matrix.len().isqrt();
-    assert!(n > 0);
-    eigen::eigenvalues(MatMut::from_column_major_slice_mut(matrix, n, n))
-}
-
-/// The instruction set that the solver will pick, because the last digits of its results depend on it.
-fn simd() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
-        return ", avx512";
-    } else if is_x86_feature_detected!("avx2") {
-        return ", avx2";
+    assert!(n > 0 && n * n == matrix.len());
+    let lower = || matrix.chunks_exact(n).enumerate().map(|(col, column)| &column[col..]);
+    let largest = lower().flatten().fold(0.0_f64, |largest, &x| largest.max(x.into().abs()));
+    if !lower().flatten().all(|&x| x.into().is_finite()) {
+        return Err(Failure::Solver("the matrix is not finite".into()));
     }
-    ""
+    if largest == 0.0 {
+        return Ok(vec![0.0; n]);
+    }
+    let exponent = binary_exponent(largest);
+    let scale = power_of_two(-exponent);
+    let mut buffer = Buffer::default();
+    let mut tiles = Tiles::zeros(n, &mut buffer)?;
+    for (col, column) in lower().enumerate() {
+        for (below, &x) in column.iter().enumerate() {
+            tiles.set(col + below, col, T::from_f64(x.into() * scale));
+        }
+    }
+    let crew = Crew::new(threads);
+    let mut values =
+        eigen::eigenvalues(&mut tiles, &mut Buffer::default(), &mut Buffer::default(), level, &crew.begin())?;
+    values.iter_mut().for_each(|x| *x *= power_of_two(exponent));
+    Ok(values)
 }
 
-/// The buffers of a lane in one precision, grown to the largest matrix seen.
+/// The same, by Householder tridiagonalisation as `faer` does it, in f64: an oracle, many times slower.
+///
+/// # Errors
+///
+/// As for [`symmetric_eigenvalues`].
+///
+/// # Panics
+///
+/// As for [`symmetric_eigenvalues`].
+pub fn faer_eigenvalues<T: Real>(matrix: &[T]) -> Result<Vec<f64>, Failure> {
+    let n = matrix.len().isqrt();
+    assert!(n > 0 && n * n == matrix.len());
+    let mut matrix: Vec<f64> = matrix.iter().map(|&x| x.into()).collect();
+    library::eigenvalues(MatMut::from_column_major_slice_mut(&mut matrix, n, n))
+}
+
+/// Buffers that grow with the matrices and are kept from one to the next.
 #[derive(Debug, Default)]
 struct Workspace<T> {
     /// The Gram matrix, or the triangle R of a QR factorisation.
     square: Buffer<T>,
-    /// A block of rows of W in its tall form.
+    /// A block of rows of W in its tall form, or the panels of the reduction to a band.
     block: Buffer<T>,
+    /// The band between the stages of the solver.
+    band: Buffer<T>,
 }
 
 struct CpuLane<'a> {
-    method: Method,
+    cpu: &'a Cpu,
     checkpoint: &'a Checkpoint,
     double: Workspace<f64>,
     single: Workspace<f32>,
@@ -155,48 +231,107 @@ impl Lane for CpuLane<'_> {
 
 impl CpuLane<'_> {
     fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
+        let team = self.cpu.crew.begin();
         let residence = self.checkpoint.prefetch(matrix.shard, &matrix.tensor);
-        let view = matrix.view(self.checkpoint, self.method.cast).map_err(Failure::NotMapped)?;
-        let analysis = self.analyze_view(&view);
+        let view = matrix.view(self.checkpoint, self.cpu.method.cast).map_err(Failure::NotMapped)?;
+        let analysis = self.analyze_view(&view, &team);
         self.checkpoint.release(matrix.shard, &matrix.tensor, residence);
         // A file that changed meanwhile explains every failure and spoils every success.
         self.checkpoint.verify(matrix.shard).map_err(Failure::Unreadable)?;
         analysis
     }
 
-    fn analyze_view(&mut self, view: &MatrixView) -> Outcome {
+    fn analyze_view(&mut self, view: &MatrixView, team: &Team) -> Outcome {
         if view.short() < MIN_EIGENVALUES {
             return Err(Failure::TooFewEigenvalues(view.short()));
         }
-        let exponent = match view.scan() {
-            Scan::NonFinite { row, col } => return Err(Failure::NonFinite { row, col, cast: self.method.cast }),
-            Scan::Finite(0.0) => return Err(Failure::AllZero),
-            Scan::Finite(largest) => binary_exponent(largest),
-        };
-        let scale = power_of_two(-exponent);
-        let (spectrum, precision) = match self.method.precision {
+        let Survey { largest, order } = survey(view, self.cpu.level, team);
+        if !largest.is_finite()
+            && let Scan::NonFinite { row, col } = view.scan()
+        {
+            return Err(Failure::NonFinite { row, col, cast: self.cpu.method.cast });
+        }
+        if largest == 0.0 {
+            return Err(Failure::AllZero);
+        }
+        let exponent = binary_exponent(largest);
+        let job = Job { view, exponent, order: &order, cpu: self.cpu, team };
+        let rule = self.cpu.method.rule;
+        match self.cpu.method.precision {
             Precision::F32 => {
-                let spectrum = self.single.gram_spectrum(view, scale, f32::EPSILON.into())?;
-                refine::in_f32(
-                    self.method.rule,
-                    spectrum,
-                    &mut CpuFactors { view, scale, workspace: &mut self.double },
-                )?
+                let spectrum = self.single.gram_spectrum(&job)?;
+                let (spectrum, precision) = refine::in_f32(rule, spectrum, &mut job.factors(&mut self.double))?;
+                job.analysis(spectrum, precision)
             }
-            Precision::F64 | Precision::Auto => {
-                let spectrum = self.double.gram_spectrum(view, scale, f64::EPSILON)?;
-                refine::in_f64(
-                    self.method.rule,
-                    spectrum,
-                    &mut CpuFactors { view, scale, workspace: &mut self.double },
-                )?
+            Precision::F64 => {
+                let spectrum = self.double.gram_spectrum(&job)?;
+                let (spectrum, precision) = refine::in_f64(rule, spectrum, &mut job.factors(&mut self.double))?;
+                job.analysis(spectrum, precision)
             }
+            Precision::Auto => self.analyze_as_needed(&job),
+        }
+    }
+
+    /// In f32 if that is certain to give alpha within what `--precision auto` promises, else in f64, by W itself if need be.
+    fn analyze_as_needed(&mut self, job: &Job) -> Outcome {
+        let rule = self.cpu.method.rule;
+        let is_enough = |outcome: &Outcome| {
+            outcome.as_ref().is_ok_and(|analysis| is_certain(&analysis.spectrum, rule, &analysis.fit, AUTO_TOLERANCE))
         };
-        let spectrum = spectrum.scaled(exponent);
+        if job.begins_in_f32() {
+            match self.single.gram_spectrum(job) {
+                Ok(spectrum) => {
+                    let outcome = job.analysis(spectrum, "f32");
+                    if is_enough(&outcome) {
+                        return outcome;
+                    }
+                }
+                // f32 may fail where f64 does not.
+                Err(Failure::Solver(_) | Failure::OutOfRange) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let spectrum = self.double.gram_spectrum(job)?;
+        let outcome = job.analysis(spectrum.clone(), "f64");
+        if is_enough(&outcome) {
+            return outcome;
+        }
+        let (spectrum, precision) = refine::in_f64(rule, spectrum, &mut job.factors(&mut self.double))?;
+        job.analysis(spectrum, precision)
+    }
+}
+
+/// A matrix, and how it is computed.
+struct Job<'a, 'v> {
+    view: &'a MatrixView<'v>,
+    /// W times 2^-exponent has a largest element between 1 and 2.
+    exponent: i32,
+    order: &'a [usize],
+    cpu: &'a Cpu,
+    team: &'a Team<'a>,
+}
+
+impl<'v> Job<'_, 'v> {
+    fn scale(&self) -> f64 {
+        power_of_two(-self.exponent)
+    }
+
+    fn begins_in_f32(&self) -> bool {
+        let oblong = self.view.long() as f64 >= OBLONG * self.view.short() as f64;
+        self.view.dtype() != FloatType::F64 && (self.cpu.method.rule != Rule::Peak || oblong)
+    }
+
+    fn factors<'w>(&'w self, workspace: &'w mut Workspace<f64>) -> CpuFactors<'w, 'v> {
+        CpuFactors { view: self.view, scale: self.scale(), workspace }
+    }
+
+    /// The analysis of W, given the spectrum of W times [`Job::scale`].
+    fn analysis(&self, spectrum: Spectrum, precision: &'static str) -> Outcome {
+        let spectrum = spectrum.scaled(self.exponent);
         if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
             return Err(Failure::OutOfRange);
         }
-        Ok(Analysis { fit: fit(&spectrum, self.method.rule), spectrum, precision })
+        Ok(Analysis { fit: fit(&spectrum, self.cpu.method.rule), spectrum, precision })
     }
 }
 
@@ -223,7 +358,7 @@ impl Factors for CpuFactors<'_, '_> {
     }
 
     fn qr(&mut self) -> Result<CpuTriangle<'_>, Failure> {
-        let Workspace { square, block } = &mut *self.workspace;
+        let Workspace { square, block, .. } = &mut *self.workspace;
         Ok(CpuTriangle(qr::triangle(self.view, self.scale, square, block)?))
     }
 }
@@ -248,23 +383,30 @@ impl InverseGram for CpuTriangle<'_> {
 
 impl Triangle for CpuTriangle<'_> {
     fn singular_values(self) -> Result<Vec<f64>, Failure> {
-        eigen::singular_values(self.0)
+        library::singular_values(self.0)
     }
 }
 
-impl<T: RealField + Element> Workspace<T> {
-    /// The spectrum of `scale` W from its Gram matrix.
-    fn gram_spectrum(&mut self, view: &MatrixView, scale: f64, epsilon: f64) -> Result<Spectrum, Failure>
-    where
-        f64: From<T>,
-    {
-        let n = view.short();
-        let stride = memory::stride(n);
-        let square = self.square.get(stride as u64 * n as u64)?;
-        let mut gram = MatMut::from_column_major_slice_with_stride_mut(square, n, n, stride);
-        gram::lower(view, scale, gram.as_mut(), &mut self.block)?;
-        let trace = (0..n).map(|i| f64::from(gram[(i, i)])).sum();
-        let values = eigen::eigenvalues(gram)?;
-        Ok(Spectrum::from_gram(values, trace, epsilon)?)
+impl<T: Real> Workspace<T> {
+    /// The spectrum of W, scaled, from its Gram matrix.
+    fn gram_spectrum(&mut self, job: &Job) -> Result<Spectrum, Failure> {
+        let (n, level, team) = (job.view.short(), job.cpu.level, job.team);
+        let (values, trace) = match job.cpu.solver {
+            Solver::TwoStage => {
+                let mut gram = Tiles::zeros(n, &mut self.square)?;
+                eigen::gram(job.view, job.scale(), job.order, &mut gram, &mut self.block, level, team)?;
+                let trace = gram.diagonal().map(Into::<f64>::into).sum();
+                (eigen::eigenvalues(&mut gram, &mut self.band, &mut self.block, level, team)?, trace)
+            }
+            Solver::Faer => {
+                let stride = memory::stride(n);
+                let square = self.square.get(stride as u64 * n as u64)?;
+                let mut gram = MatMut::from_column_major_slice_with_stride_mut(square, n, n, stride);
+                gram::lower(job.view, job.scale(), gram.as_mut(), &mut self.block)?;
+                let trace = (0..n).map(|i| -> f64 { gram[(i, i)].into() }).sum();
+                (library::eigenvalues(gram)?, trace)
+            }
+        };
+        Ok(Spectrum::from_gram(values, trace, T::EPSILON)?)
     }
 }

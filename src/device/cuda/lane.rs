@@ -16,7 +16,7 @@ use super::upload::{Block, Ring};
 use super::{Gpu, device_error};
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence};
 use crate::device::refine;
-use crate::device::{Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
+use crate::device::{AUTO_TOLERANCE, Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
 use crate::error::Result;
 use crate::fit::{Fit, MIN_EIGENVALUES, fit};
 use crate::matrices::WeightMatrix;
@@ -26,8 +26,6 @@ use crate::spectrum::{Accuracy, Spectrum};
 const F32_EXPONENTS: Range<i32> = -40..40;
 /// The same for f64.
 const F64_EXPONENTS: Range<i32> = -400..400;
-/// Error of alpha up to which `--precision auto` trusts f32.
-const AUTO_TOLERANCE: f64 = 1e-3;
 
 /// What can go wrong with a matrix, or with the GPU.
 pub(super) enum Trouble {

@@ -64,6 +64,17 @@ impl Cuda {
     /// [`Kind::Device`](crate::error::Kind::Device) if a library is missing or a GPU fails,
     /// [`Kind::Usage`](crate::error::Kind::Usage) if there is no GPU of that number or the solver is not in the library.
     pub fn open(gpus: Gpus, method: Method, choice: SolverChoice, lanes: Option<usize>) -> Result<Cuda> {
+        let choice = match choice {
+            SolverChoice::Auto => None,
+            SolverChoice::Syevd => Some(Path::Syevd),
+            SolverChoice::TwoStage => Some(Path::TwoStage),
+            SolverChoice::Sytrd => Some(Path::Sytrd),
+            SolverChoice::Batched => Some(Path::Batched),
+            SolverChoice::Faer => {
+                let error = Error::usage("this --solver is the CPU's, and the device is a GPU");
+                return Err(error.hint("say --device cpu, or leave --solver out"));
+            }
+        };
         let count = connect()?;
         let ordinals = match gpus {
             Gpus::All => 0..count,
@@ -75,12 +86,7 @@ impl Cuda {
         };
         let cusolver = solver::version().map_err(|fault| device_error(&fault))?;
         let batched = solver::offers(Path::Batched, cusolver);
-        let missing = match choice {
-            SolverChoice::Batched => !batched,
-            SolverChoice::TwoStage => !solver::offers(Path::TwoStage, cusolver),
-            _ => false,
-        };
-        if missing {
+        if choice.is_some_and(|path| !solver::offers(path, cusolver)) {
             let cause = format!("cuSOLVER {} does not have this --solver", solver_version(cusolver));
             return Err(
                 Error::usage(cause).hint("--solver sytrd works with every version; `htsr doctor` says what there is")
@@ -127,11 +133,11 @@ impl Device for Cuda {
 
     fn solver(&self) -> String {
         let way = match self.engine.choice {
-            SolverChoice::Auto if self.engine.batched => "sytrd+sturm, batched",
-            SolverChoice::Auto | SolverChoice::Sytrd => "sytrd+sturm",
-            SolverChoice::Syevd => "syevd",
-            SolverChoice::TwoStage => "two-stage syevd",
-            SolverChoice::Batched => "batched",
+            None if self.engine.batched => "sytrd+sturm, batched",
+            None | Some(Path::Sytrd) => "sytrd+sturm",
+            Some(Path::Syevd) => "syevd",
+            Some(Path::TwoStage) => "two-stage syevd",
+            Some(Path::Batched) => "batched",
         };
         let version = self.gpus.first().map_or(0, |gpu| gpu.cusolver);
         format!("cusolver {} {way}", solver_version(version))

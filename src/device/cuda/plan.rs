@@ -5,7 +5,7 @@ use super::driver::Result;
 use super::kernels::{FitBuffers, SUM_BLOCKS};
 use super::solver::{Path, Real, Solver, Workspace};
 use crate::checkpoint::FloatType;
-use crate::device::{Method, Precision, SolverChoice};
+use crate::device::{Method, Precision};
 use crate::fit::{MIN_EIGENVALUES, Rule};
 use crate::matrices::WeightMatrix;
 
@@ -22,17 +22,12 @@ const BATCH_MATRICES: usize = 1024;
 /// Up to this order, the batched solver is taken where there is one.
 const BATCHED_ORDER: usize = 1024;
 
-/// The way to the eigenvalues of a matrix of order n. `batched`: whether the library has the batched solver.
+/// The way to the eigenvalues of a matrix of order n, unless one was chosen. `batched`: whether the library has the batched
+/// solver.
 ///
 /// No GPU has been asked yet whether these are the best; `docs/gpu-status.md` says which one has.
-fn path(choice: SolverChoice, n: usize, batched: bool) -> Path {
-    match choice {
-        SolverChoice::Auto if batched && n <= BATCHED_ORDER => Path::Batched,
-        SolverChoice::Auto | SolverChoice::Sytrd => Path::Sytrd,
-        SolverChoice::Syevd => Path::Syevd,
-        SolverChoice::TwoStage => Path::TwoStage,
-        SolverChoice::Batched => Path::Batched,
-    }
+fn path(n: usize, batched: bool) -> Path {
+    if batched && n <= BATCHED_ORDER { Path::Batched } else { Path::Sytrd }
 }
 
 /// Rows of the tall form of a matrix of that many columns that travel together.
@@ -61,14 +56,15 @@ pub(super) fn batch(path: Path, n: usize) -> usize {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Engine {
     pub method: Method,
-    pub choice: SolverChoice,
+    /// The way that was chosen.
+    pub choice: Option<Path>,
     /// Whether the library has the batched solver.
     pub batched: bool,
 }
 
 impl Engine {
     pub fn path(&self, n: usize) -> Path {
-        path(self.choice, n, self.batched)
+        self.choice.unwrap_or_else(|| path(n, self.batched))
     }
 
     /// Whether matrices are ever computed in that arithmetic.

@@ -14,10 +14,7 @@ use crate::device::Failure;
 ///
 /// Householder tridiagonalisation in place, in the precision of the matrix, then bisection in f64. Both are backward
 /// stable, so every eigenvalue has an absolute error of a few epsilon times the largest (Golub and Van Loan, section 8.3).
-pub(super) fn eigenvalues<T: RealField>(mut matrix: MatMut<'_, T>) -> Result<Vec<f64>, Failure>
-where
-    f64: From<T>,
-{
+pub(super) fn eigenvalues<T: RealField + Copy + Into<f64>>(mut matrix: MatMut<'_, T>) -> Result<Vec<f64>, Failure> {
     let n = matrix.nrows();
     let mut scratch = buffer(tridiag::tridiag_in_place_scratch::<T>(n, Par::Seq, Default::default()))?;
     // Blocks of reflectors would serve eigenvectors; one row suffices for the values.
@@ -25,8 +22,8 @@ where
     let stack = MemStack::new(&mut scratch);
     tridiag::tridiag_in_place(matrix.as_mut(), reflectors.as_mut(), Par::Seq, stack, Default::default());
 
-    let diagonal: Vec<f64> = (0..n).map(|i| f64::from(matrix[(i, i)].clone())).collect();
-    let subdiagonal: Vec<f64> = (1..n).map(|i| f64::from(matrix[(i, i - 1)].clone())).collect();
+    let diagonal: Vec<f64> = (0..n).map(|i| matrix[(i, i)].into()).collect();
+    let subdiagonal: Vec<f64> = (1..n).map(|i| matrix[(i, i - 1)].into()).collect();
     if diagonal.iter().chain(&subdiagonal).any(|entry| !entry.is_finite()) {
         return Err(Failure::Solver("the tridiagonalisation gave NaN or infinity".into()));
     }

@@ -1,0 +1,214 @@
+//! Third stage: the eigenvalues of a tridiagonal matrix, by bisection.
+//!
+//! The number of eigenvalues above a shift x is the number of changes of sign in the sequence of leading principal minors of
+//! T - x (Sturm; Givens 1954), p_i = (d_i - x) p_{i-1} - e_{i-1}^2 p_{i-2}. Computed in floating-point arithmetic, it is the
+//! sequence of a matrix whose entries differ by a few epsilon of the norm (Wilkinson, The Algebraic Eigenvalue Problem, section
+//! 5.37), like that of pivots, but it needs no division: on today's processors it is several times as fast. The minors leave the
+//! range of floating-point numbers, so they are scaled every few steps, and subdiagonals that are negligible beside the norm are
+//! raised to a floor, which bounds how fast minors can shrink.
+//!
+//! Eigenvalues do not depend on each other: one grid of as many shifts as there are eigenvalues replaces the first halvings, and
+//! the rest is done for many eigenvalues side by side.
+
+use std::any::TypeId;
+
+use pulp::{Scalar256b, Simd, WithSimd};
+
+use super::super::simd::Level;
+use super::super::team::Team;
+
+/// Shifts that are counted side by side: four vectors of eight, to hide the latency of the recurrence.
+const LANES: usize = 32;
+/// Steps between scalings of the minors.
+const STRIDE: usize = 8;
+/// Squares of subdiagonals below this, the norm being between 1/2 and 1, are raised to it. It moves eigenvalues by at most
+/// 2 * 2^-56, and in [`STRIDE`] steps the larger of two minors shrinks by no more than its fourth power.
+const FLOOR: f64 = 1.0 / (1_u128 << 112) as f64;
+/// Eigenvalues that a task finds.
+const CHUNK: usize = 4 * LANES;
+
+/// The eigenvalues, ascending, each within about `resolution` times the norm, and the few epsilon of f64 that the counts lose.
+///
+/// All entries must be finite.
+pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64], resolution: f64, level: Level, team: &Team) -> Vec<f64> {
+    let n = diagonal.len();
+    let norm = bound(diagonal, subdiagonal);
+    if norm == 0.0 {
+        return vec![0.0; n];
+    }
+    // Within [1/2, 1), by an exact scaling; in two factors, since it may lie outside the range of normal numbers.
+    let exponent = norm.log2().floor() as i32 + 1;
+    let scale = |x: f64, exponent: i32| x * 2.0_f64.powi(exponent / 2) * 2.0_f64.powi(exponent - exponent / 2);
+    let mut squares = vec![0.0; n.next_multiple_of(STRIDE)];
+    let mut scaled = vec![0.0; n.next_multiple_of(STRIDE)];
+    for (scaled, d) in scaled.iter_mut().zip(diagonal) {
+        *scaled = scale(*d, -exponent);
+    }
+    for (square, e) in squares[1..].iter_mut().zip(subdiagonal) {
+        let e = scale(*e, -exponent);
+        *square = (e * e).max(FLOOR);
+    }
+    let matrix = Tridiagonal { n, diagonal: &scaled, squares: &squares };
+
+    // How many eigenvalues lie below each of n + 1 points: all of them lie within [-1, 1], and the ends need no count.
+    let width = 2.0 / n as f64;
+    let point = |index: usize| index as f64 * width - 1.0;
+    let mut counts = vec![0; n + 1];
+    {
+        let interior = Slots::new(&mut counts[1..n]);
+        team.run(n.saturating_sub(1).div_ceil(CHUNK), &|task| {
+            for start in (task * CHUNK..n - 1).step_by(LANES).take(CHUNK / LANES) {
+                let shifts = std::array::from_fn(|lane| point(start + lane + 1));
+                let found = level.run(Count { matrix: &matrix, shifts: &shifts });
+                interior.write(start, &found);
+            }
+        });
+    }
+    counts[n] = n;
+    // Rounding may turn neighbouring counts of one cluster around.
+    for i in 1..=n {
+        counts[i] = counts[i].max(counts[i - 1]);
+    }
+
+    let halvings = (width / resolution.max(f64::EPSILON / 2.0)).log2().ceil().max(0.0) as usize;
+    let mut values = vec![0.0; n];
+    {
+        let slots = Slots::new(&mut values);
+        team.run(n.div_ceil(CHUNK), &|task| {
+            for start in (task * CHUNK..n).step_by(LANES).take(CHUNK / LANES) {
+                let low = std::array::from_fn(|lane| point(counts.partition_point(|&c| c <= start + lane).max(1) - 1));
+                let found = level.run(Bisect { matrix: &matrix, first: start, low, width, halvings });
+                slots.write(start, &found);
+            }
+        });
+    }
+    values.iter_mut().for_each(|x| *x = scale(*x, exponent));
+    values.sort_unstable_by(f64::total_cmp);
+    values
+}
+
+/// A bound on the absolute values of the eigenvalues: Gershgorin's.
+fn bound(diagonal: &[f64], subdiagonal: &[f64]) -> f64 {
+    let radius = |i: usize| {
+        let before = i.checked_sub(1).map_or(0.0, |i| subdiagonal[i].abs());
+        before + subdiagonal.get(i).map_or(0.0, |e| e.abs())
+    };
+    (0..diagonal.len()).map(|i| diagonal[i].abs() + radius(i)).fold(0.0, f64::max)
+}
+
+/// A slice whose parts are written by different tasks.
+#[derive(Debug)]
+struct Slots<'a, T>(std::sync::Mutex<&'a mut [T]>);
+
+impl<'a, T: Copy> Slots<'a, T> {
+    fn new(slice: &'a mut [T]) -> Self {
+        Slots(std::sync::Mutex::new(slice))
+    }
+
+    /// Writes as much of `found` as there is room for from `start` on.
+    fn write(&self, start: usize, found: &[T]) {
+        let mut slice = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let count = found.len().min(slice.len() - start);
+        slice[start..start + count].copy_from_slice(&found[..count]);
+    }
+}
+
+/// With squares of the subdiagonal, behind a zero; both are filled up to a multiple of [`STRIDE`].
+struct Tridiagonal<'a> {
+    n: usize,
+    diagonal: &'a [f64],
+    squares: &'a [f64],
+}
+
+struct Count<'a> {
+    matrix: &'a Tridiagonal<'a>,
+    shifts: &'a [f64; LANES],
+}
+
+impl WithSimd for Count<'_> {
+    type Output = [usize; LANES];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> [usize; LANES] {
+        let below = if fuses::<S>() {
+            self.matrix.count_below::<true>(self.shifts)
+        } else {
+            self.matrix.count_below::<false>(self.shifts)
+        };
+        below.map(|count| count as usize)
+    }
+}
+
+struct Bisect<'a> {
+    matrix: &'a Tridiagonal<'a>,
+    first: usize,
+    low: [f64; LANES],
+    width: f64,
+    halvings: usize,
+}
+
+impl WithSimd for Bisect<'_> {
+    type Output = [f64; LANES];
+
+    /// The eigenvalues number `first`, `first` + 1 ..., each in an interval of its own.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> [f64; LANES] {
+        let Bisect { matrix, first, mut low, width, halvings } = self;
+        let mut half = 0.5 * width;
+        let mut middle = [0.0; LANES];
+        for _ in 0..halvings {
+            for lane in 0..LANES {
+                middle[lane] = low[lane] + half;
+            }
+            let below =
+                if fuses::<S>() { matrix.count_below::<true>(&middle) } else { matrix.count_below::<false>(&middle) };
+            for lane in 0..LANES {
+                low[lane] = if below[lane] <= (first + lane) as u64 { middle[lane] } else { low[lane] };
+            }
+            half *= 0.5;
+        }
+        low.map(|low| low + half)
+    }
+}
+
+/// Whether multiply-adds are instructions, rather than calls.
+#[inline(always)]
+fn fuses<S: Simd>() -> bool {
+    TypeId::of::<S>() != TypeId::of::<Scalar256b>()
+}
+
+impl Tridiagonal<'_> {
+    /// How many eigenvalues lie below each shift.
+    #[inline(always)]
+    fn count_below<const FUSED: bool>(&self, shifts: &[f64; LANES]) -> [u64; LANES] {
+        let mut changes = [0_u64; LANES];
+        let mut last = [1.0_f64; LANES];
+        let mut before = [0.0_f64; LANES];
+        let chunks = self.diagonal.chunks_exact(STRIDE).zip(self.squares.chunks_exact(STRIDE));
+        for (index, (diagonal, squares)) in chunks.enumerate() {
+            let steps = STRIDE.min(self.n - index * STRIDE);
+            for (d, square) in diagonal.iter().zip(squares).take(steps) {
+                for lane in 0..LANES {
+                    let difference = d - shifts[lane];
+                    let next = if FUSED {
+                        difference.mul_add(last[lane], -(square * before[lane]))
+                    } else {
+                        difference * last[lane] - square * before[lane]
+                    };
+                    changes[lane] += (next.to_bits() ^ last[lane].to_bits()) >> 63;
+                    before[lane] = last[lane];
+                    last[lane] = next;
+                }
+            }
+            for lane in 0..LANES {
+                // The power of two that takes the larger of both to about 1.
+                let largest = before[lane].abs().max(last[lane].abs());
+                let exponent = (largest.to_bits() >> 52).clamp(1, 2045);
+                let factor = f64::from_bits((2046 - exponent) << 52);
+                before[lane] *= factor;
+                last[lane] *= factor;
+            }
+        }
+        changes
+    }
+}

@@ -1,0 +1,200 @@
+//! The Gram matrix, in tiles, straight from the bytes of W.
+//!
+//! Some hundred rows of the tall form A at a time are decoded and packed as the kernel reads them, in both roles, and their
+//! product is added to the tiles of the lower half. W is never resident in the precision of the computation.
+#![allow(unsafe_code)]
+
+use pulp::{Simd, WithSimd};
+
+use super::super::memory::Buffer;
+use super::super::simd::{Level, Real};
+use super::super::team::Team;
+use super::kernel::{self, add_to, product};
+use super::tiles::{TILE, Tiles, offset, tile_rows};
+use crate::checkpoint::MatrixView;
+use crate::device::Failure;
+
+/// Bytes of a packed column: what a core multiplies at once stays in its second-level cache.
+const COLUMN_BYTES: usize = 1024;
+/// Rows that one task packs.
+const STRIP: usize = 16;
+
+/// Rows of A that are added at once.
+pub fn depth<T>(long: usize) -> usize {
+    (COLUMN_BYTES / size_of::<T>()).min(long.next_multiple_of(STRIP))
+}
+
+/// Elements of workspace that [`lower`] takes beside the tiles.
+pub fn workspace_elements<T>(long: usize, n: usize) -> u64 {
+    2 * (tile_rows(n) * TILE * depth::<T>(long)) as u64
+}
+
+/// A^T A, where A is the tall form of W times `scale`, its columns in this order. The tiles must be zero.
+///
+/// # Errors
+///
+/// [`Failure::OutOfMemory`].
+pub fn lower<T: Real>(
+    view: &MatrixView,
+    scale: f64,
+    order: &[usize],
+    tiles: &mut Tiles<T>,
+    workspace: &mut Buffer<T>,
+    level: Level,
+    team: &Team,
+) -> Result<(), Failure> {
+    let n = view.short();
+    let depth = depth::<T>(view.long());
+    let rows = tile_rows(n);
+    let packed = workspace.get(workspace_elements::<T>(view.long(), n))?;
+    packed.fill(T::from_f64(0.0));
+    let (left, right) = packed.split_at_mut(rows * TILE * depth);
+    let product = Product {
+        view,
+        scale,
+        order,
+        depth,
+        left: left.as_mut_ptr(),
+        right: right.as_mut_ptr(),
+        tiles: tiles.elements().as_mut_ptr(),
+    };
+    for start in (0..view.long()).step_by(depth) {
+        let tasks = if view.is_tall() { depth.div_ceil(STRIP) } else { rows };
+        team.run(tasks, &|index| level.run(Task { product: &product, phase: Phase::Pack { start }, index }));
+        let pairs: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..=row).map(move |col| (row, col))).collect();
+        team.run(pairs.len(), &|index| {
+            let (row, col) = pairs[index];
+            level.run(Task { product: &product, phase: Phase::Multiply { row, col }, index });
+        });
+    }
+    Ok(())
+}
+
+struct Product<'a, 'v, T> {
+    view: &'a MatrixView<'v>,
+    scale: f64,
+    order: &'a [usize],
+    depth: usize,
+    /// For as many columns of A as the kernel is high, `depth` rows, and so on.
+    left: *mut T,
+    /// The same for as many columns as it is wide.
+    right: *mut T,
+    tiles: *mut T,
+}
+
+// SAFETY: the tasks of a phase write disjoint parts, and phases follow each other.
+unsafe impl<T: Send> Sync for Product<'_, '_, T> {}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// Decodes and packs rows of A from `start` on. By rows if W is tall, else by columns.
+    Pack { start: usize },
+    /// Adds the product to a tile.
+    Multiply { row: usize, col: usize },
+}
+
+struct Task<'a, 'v, T> {
+    product: &'a Product<'a, 'v, T>,
+    phase: Phase,
+    index: usize,
+}
+
+impl<T: Real> WithSimd for Task<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= 32 { self.perform::<S, 12>(simd) } else { self.perform::<S, 6>(simd) }
+    }
+}
+
+impl<T: Real> Task<'_, '_, T> {
+    #[inline(always)]
+    fn perform<S: Simd, const MR: usize>(self, simd: S) {
+        // SAFETY: the buffers have the sizes that `lower` gives them; tasks write different rows, columns or tiles.
+        unsafe {
+            match self.phase {
+                Phase::Pack { start } if self.product.view.is_tall() => {
+                    self.product.pack_rows::<S, MR>(start, self.index * STRIP);
+                }
+                Phase::Pack { start } => self.product.pack_columns::<S, MR>(start, self.index * TILE),
+                Phase::Multiply { row, col } => self.product.multiply::<S, MR>(simd, row, col),
+            }
+        }
+    }
+}
+
+impl<T: Real> Product<'_, '_, T> {
+    /// Packs rows of a tall W: the [`STRIP`] from `first` on of those that begin at `start`; zeros behind the last.
+    #[inline(always)]
+    unsafe fn pack_rows<S: Simd, const MR: usize>(&self, start: usize, first: usize) {
+        let p = kernel::width::<T, S>();
+        let n = self.view.short();
+        let zero = T::from_f64(0.0);
+        let mut line = vec![zero; n];
+        let mut sorted = vec![zero; n.next_multiple_of(TILE)];
+        for k in first..self.depth.min(first + STRIP) {
+            if start + k < self.view.long() {
+                self.view.read_segment(start + k, 0..n, self.scale, &mut line);
+                for (target, &source) in sorted.iter_mut().zip(self.order) {
+                    *target = line[source];
+                }
+            } else {
+                sorted.fill(zero);
+            }
+            // SAFETY: `perform`; `sorted` holds whole tiles, which both widths divide.
+            unsafe {
+                for (block, columns) in sorted.chunks_exact(MR).enumerate() {
+                    let target = self.left.add((block * self.depth + k) * MR);
+                    target.copy_from_nonoverlapping(columns.as_ptr(), MR);
+                }
+                for (block, columns) in sorted.chunks_exact(p).enumerate() {
+                    let target = self.right.add((block * self.depth + k) * p);
+                    target.copy_from_nonoverlapping(columns.as_ptr(), p);
+                }
+            }
+        }
+    }
+
+    /// Packs columns of A, which are rows of a wide W: a tile's, from `first` on; zeros behind the last row of A.
+    #[inline(always)]
+    unsafe fn pack_columns<S: Simd, const MR: usize>(&self, start: usize, first: usize) {
+        let p = kernel::width::<T, S>();
+        let rows = self.depth.min(self.view.long() - start);
+        let mut line = vec![T::from_f64(0.0); self.depth];
+        for c in first..self.view.short().min(first + TILE) {
+            self.view.read_segment(self.order[c], start..start + rows, self.scale, &mut line[..rows]);
+            // SAFETY: `perform`.
+            unsafe {
+                let left = self.left.add(c / MR * self.depth * MR + c % MR);
+                let right = self.right.add(c / p * self.depth * p + c % p);
+                for (k, &x) in line.iter().enumerate() {
+                    *left.add(k * MR) = x;
+                    *right.add(k * p) = x;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const MR: usize>(&self, simd: S, tile_row: usize, tile_col: usize) {
+        let p = kernel::width::<T, S>();
+        let (n, half) = (self.view.short(), TILE / 2);
+        let end = |tile: usize, unit: usize| (n - tile * TILE).min(TILE).next_multiple_of(unit);
+        // SAFETY: `perform`.
+        unsafe {
+            let tile = self.tiles.add(offset(tile_row, tile_col));
+            for col in (0..end(tile_col, p)).step_by(p) {
+                let right = self.right.add((tile_col * TILE + col) * self.depth);
+                // The upper right quarter of a tile on the diagonal is not used.
+                let top = if tile_row == tile_col && col >= half { half } else { 0 };
+                for row in (top..end(tile_row, MR)).step_by(MR) {
+                    let left = self.left.add((tile_row * TILE + row) * self.depth);
+                    let zero = kernel::zero::<T, S, MR>(simd);
+                    let sums = product::<T, S, MR>(simd, zero, self.depth, (left, 1, MR), right);
+                    add_to::<T, S, MR>(simd, &sums, 1.0, tile.add(row * TILE + col), TILE);
+                }
+            }
+        }
+    }
+}

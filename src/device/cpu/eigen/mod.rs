@@ -1,0 +1,65 @@
+//! All eigenvalues of a dense symmetric matrix, without eigenvectors.
+//!
+//! One Householder reflector after the other takes a matrix to tridiagonal form at the speed of memory, since half of the
+//! operations are products with a vector. Two stages avoid that: [dense to band](dense_to_band) in products of matrices, in the
+//! caches, then [band to tridiagonal](band_to_tridiagonal), which has little data and few operations (Bischof, Lang and Sun, ACM
+//! Trans. Math. Softw. 26, 2000). The eigenvalues of the tridiagonal matrix are [bisected](bisection).
+//!
+//! All transformations are orthogonal, so the computed eigenvalues are those of a matrix that differs by a modest multiple of
+//! epsilon times the norm (Golub and Van Loan, Matrix Computations, section 8.3). Measured, the largest error is below 5 epsilon
+//! for orders up to 4096: `tests/it/eigenvalues.rs` and `benches/peers` hold it to that. Rounding is the same whoever works on
+//! which part, so the results do not depend on the number of threads; they depend on the instruction set in the last digits.
+
+mod band;
+mod band_to_tridiagonal;
+mod bisection;
+mod dense_to_band;
+mod gram;
+mod kernel;
+mod panel;
+mod tiles;
+
+pub use gram::lower as gram;
+pub use tiles::Tiles;
+
+use super::memory::Buffer;
+use super::simd::{Level, Real};
+use super::team::Team;
+use crate::device::Failure;
+
+/// How well eigenvalues are bisected, in epsilon times the norm: well below what the reductions lose.
+const RESOLUTION: f64 = 1.0 / 128.0;
+
+/// The bandwidth between the stages. A wider band makes the first stage faster where memory is slow, and the second slower.
+fn bandwidth(n: usize) -> usize {
+    if n < 3000 { 32 } else { 64 }
+}
+
+/// Bytes of the buffers for the Gram matrix of a matrix of this shape and its eigenvalues, in elements of T: the tiles,
+/// the panels, and the band.
+pub fn buffer_bytes<T: Real>(long: usize, n: usize) -> [u64; 3] {
+    let panels = dense_to_band::workspace_elements(n, bandwidth(n)).max(gram::workspace_elements::<T>(long, n));
+    [tiles::elements(n), panels, band::elements(n, bandwidth(n))].map(|elements| elements * size_of::<T>() as u64)
+}
+
+/// All eigenvalues of a symmetric matrix, ascending; the matrix is destroyed. Its largest element must be of order 1.
+///
+/// # Errors
+///
+/// [`Failure::OutOfMemory`], or [`Failure::Solver`] if the matrix is not finite.
+pub fn eigenvalues<T: Real>(
+    matrix: &mut Tiles<T>,
+    band: &mut Buffer<T>,
+    panels: &mut Buffer<T>,
+    level: Level,
+    team: &Team,
+) -> Result<Vec<f64>, Failure> {
+    let n = matrix.order();
+    let mut band = band::Band::zeros(n, bandwidth(n), band)?;
+    dense_to_band::reduce(matrix, &mut band, panels, level, team)?;
+    let (diagonal, subdiagonal) = band_to_tridiagonal::reduce(&mut band, level, team);
+    if diagonal.iter().chain(&subdiagonal).any(|entry| !entry.is_finite()) {
+        return Err(Failure::Solver("the reduction to tridiagonal form gave NaN or infinity".into()));
+    }
+    Ok(bisection::eigenvalues(&diagonal, &subdiagonal, T::EPSILON * RESOLUTION, level, team))
+}

@@ -1,0 +1,335 @@
+//! Householder QR of a panel of columns, in vectors along its rows.
+//!
+//! A panel of `width` columns lies as strips of [`kernel::width`] columns, each strip row after row. Reflectors are kept
+//! unnormalised, H = I - tau v v^T with v = x - beta e, which needs no second pass to scale them.
+#![allow(unsafe_code)]
+#![allow(clippy::needless_range_loop)] // several arrays share an index that the compiler unrolls
+
+use pulp::Simd;
+
+use super::super::simd::Real;
+use super::kernel::{self, add_to, product, write_to};
+
+/// Columns of a strip at most: two vectors of 16.
+pub const MAX_STRIP: usize = 32;
+
+/// A panel: `strips` strips of all `rows` rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Panel<T> {
+    pub elements: *mut T,
+    pub rows: usize,
+    pub strips: usize,
+}
+
+impl<T: Real> Panel<T> {
+    /// Where a row of a strip begins.
+    ///
+    /// # Safety
+    ///
+    /// The row and the strip exist.
+    #[inline(always)]
+    pub unsafe fn at<S: Simd>(self, strip: usize, row: usize) -> *mut T {
+        // SAFETY: the caller's promise.
+        unsafe { self.elements.add((strip * self.rows + row) * kernel::width::<T, S>()) }
+    }
+}
+
+/// Where the entries of R go: column k of the panel, from its first row to that of its pivot.
+pub trait TakeR<T> {
+    /// Takes R[i, k], i <= k.
+    fn take(&mut self, i: usize, k: usize, value: T);
+}
+
+impl<T, F: FnMut(usize, usize, T)> TakeR<T> for F {
+    fn take(&mut self, i: usize, k: usize, value: T) {
+        self(i, k, value);
+    }
+}
+
+/// Factorises the rows `first..n` of `panel`: reflectors in place of the columns, with zeros above their first elements;
+/// their factors in `taus`; R goes to `take_r`.
+///
+/// `small` holds 3 [`MAX_STRIP`]^2 elements.
+///
+/// # Safety
+///
+/// The panel can be read and written, MR rows more than there are included; nobody else uses it. `first` <= n <= rows.
+#[inline(always)]
+pub unsafe fn factorise<T: Real, S: Simd, const MR: usize>(
+    simd: S,
+    panel: Panel<T>,
+    first: usize,
+    n: usize,
+    taus: &mut [T],
+    small: &mut [T],
+    take_r: &mut impl TakeR<T>,
+) {
+    let p = kernel::width::<T, S>();
+    let zero = T::from_f64(0.0);
+    for strip in 0..panel.strips {
+        let top = first + strip * p;
+        let taus = &mut taus[strip * p..][..p];
+        // SAFETY: rows and strips exist.
+        unsafe {
+            let x = panel.at::<S>(strip, 0);
+            reflectors::<T, S>(simd, x, top, n, taus, &mut |c, beta| {
+                take_r.take(strip * p + c, strip * p + c, beta);
+            });
+            // What lies above the pivots belongs to R.
+            for c in 0..p {
+                for i in (0..strip * p + c).take_while(|i| first + i < n) {
+                    let element = x.add((first + i) * p + c);
+                    take_r.take(i, strip * p + c, *element);
+                    *element = zero;
+                }
+            }
+            if strip + 1 < panel.strips && top < n {
+                apply_to_next::<T, S, MR>(simd, panel, strip, top, n, taus, small);
+            }
+        }
+    }
+}
+
+/// One strip, column by column: a pass applies a reflector and gathers, with the column that it has just updated, the
+/// products that the next reflector needs.
+///
+/// # Safety
+///
+/// As for [`factorise`], for the strip at `x`.
+#[inline(always)]
+unsafe fn reflectors<T: Real, S: Simd>(
+    simd: S,
+    x: *mut T,
+    top: usize,
+    n: usize,
+    taus: &mut [T],
+    take_beta: &mut impl FnMut(usize, T),
+) {
+    let lanes = T::lanes::<S>();
+    let p = 2 * lanes;
+    let zero = T::from_f64(0.0);
+    let mut dots = [zero; MAX_STRIP];
+    // SAFETY: rows below n exist, vectors lie within rows.
+    unsafe {
+        pass::<T, S, false>(simd, x, top..n, None, 0, &mut dots);
+        for c in 0..p {
+            let pivot = top + c;
+            if pivot >= n {
+                taus[c] = zero;
+                continue;
+            }
+            let row = x.add(pivot * p);
+            let alpha = *row.add(c);
+            let Reflector { beta, head, tau } = Reflector::new(alpha, dots[c]);
+            taus[c] = tau;
+            take_beta(c, beta);
+            let mut factors = [zero; MAX_STRIP];
+            if tau == zero {
+                // The column counts as zero below its pivot.
+                for r in pivot + 1..n {
+                    *x.add(r * p + c) = zero;
+                }
+            } else {
+                for other in c + 1..p {
+                    let factor = tau * (head * *row.add(other) + dots[other]);
+                    factors[other] = factor;
+                    *row.add(other) = *row.add(other) - head * factor;
+                }
+            }
+            *row.add(c) = head;
+            if c + 1 < p {
+                let minus = factors.map(|factor| zero - factor);
+                pass::<T, S, true>(simd, x, pivot + 1..n, Some((c, &minus)), c + 1, &mut dots);
+            }
+        }
+    }
+}
+
+/// Applies a reflector, given by its column and the factors of the others, to the rows `rows`, and then adds up, over all of
+/// them but the first, the products of column `next` with all columns.
+///
+/// # Safety
+///
+/// The rows exist and nobody else uses them.
+#[inline(always)]
+unsafe fn pass<T: Real, S: Simd, const APPLY: bool>(
+    simd: S,
+    x: *mut T,
+    rows: std::ops::Range<usize>,
+    reflector: Option<(usize, &[T; MAX_STRIP])>,
+    next: usize,
+    dots: &mut [T; MAX_STRIP],
+) {
+    let lanes = T::lanes::<S>();
+    let p = 2 * lanes;
+    let zero = T::splat(simd, T::from_f64(0.0));
+    // SAFETY: as promised; `dots` and the factors have room for two vectors.
+    unsafe {
+        let (column, factors) = match reflector {
+            Some((column, factors)) => {
+                (column, [T::load::<S>(factors.as_ptr()), T::load::<S>(factors.as_ptr().add(lanes))])
+            }
+            None => (0, [zero; 2]),
+        };
+        let update = |row: *mut T| {
+            let mut a = [T::load::<S>(row), T::load::<S>(row.add(lanes))];
+            if APPLY {
+                let v = T::splat(simd, *row.add(column));
+                a = [T::mul_add(simd, v, factors[0], a[0]), T::mul_add(simd, v, factors[1], a[1])];
+                T::store::<S>(row, a[0]);
+                T::store::<S>(row.add(lanes), a[1]);
+            }
+            a
+        };
+        let mut sums = [[zero; 2]; 4];
+        if rows.is_empty() {
+            return;
+        }
+        update(x.add(rows.start * p));
+        let mut r = rows.start + 1;
+        while r + 4 <= rows.end {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let row = x.add((r + i) * p);
+                let a = update(row);
+                let v = T::splat(simd, *row.add(next));
+                *sums = [T::mul_add(simd, v, a[0], sums[0]), T::mul_add(simd, v, a[1], sums[1])];
+            }
+            r += 4;
+        }
+        while r < rows.end {
+            let row = x.add(r * p);
+            let a = update(row);
+            let v = T::splat(simd, *row.add(next));
+            sums[0] = [T::mul_add(simd, v, a[0], sums[0][0]), T::mul_add(simd, v, a[1], sums[0][1])];
+            r += 1;
+        }
+        for half in 0..2 {
+            let sum =
+                T::plus(simd, T::plus(simd, sums[0][half], sums[1][half]), T::plus(simd, sums[2][half], sums[3][half]));
+            T::store::<S>(dots.as_mut_ptr().add(half * lanes), sum);
+        }
+    }
+}
+
+/// H = I - tau v v^T, v = (head, x), takes (alpha, x) to (beta, 0).
+#[derive(Debug, Clone, Copy)]
+pub struct Reflector<T> {
+    pub beta: T,
+    pub head: T,
+    pub tau: T,
+}
+
+impl<T: Real> Reflector<T> {
+    /// For a column with the first element `alpha` and `square`, the sum of the squares of the others. If that is
+    /// negligible, tau and head are zero.
+    #[inline(always)]
+    pub fn new(alpha: T, square: T) -> Reflector<T> {
+        let (a, square) = (alpha.into(), square.into());
+        if square <= T::NEGLIGIBLE_SQUARE {
+            return Reflector { beta: alpha, head: T::from_f64(0.0), tau: T::from_f64(0.0) };
+        }
+        let a: f64 = a;
+        let norm = (a * a + square).sqrt();
+        let beta = if a < 0.0 { norm } else { -norm };
+        // tau follows the head as it is rounded, so that H stays orthogonal.
+        let head = T::from_f64(a - beta);
+        let rounded: f64 = head.into();
+        Reflector { beta: T::from_f64(beta), head, tau: T::from_f64(2.0 / (rounded * rounded + square)) }
+    }
+}
+
+/// Applies the reflectors of a strip to the strips behind it: X <- X - V T^T (V^T X).
+///
+/// # Safety
+///
+/// As for [`factorise`].
+#[inline(always)]
+unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize>(
+    simd: S,
+    panel: Panel<T>,
+    strip: usize,
+    top: usize,
+    n: usize,
+    taus: &[T],
+    small: &mut [T],
+) {
+    let p = kernel::width::<T, S>();
+    let (gram, rest) = small.split_at_mut(MAX_STRIP * MAX_STRIP);
+    let (t, products) = rest.split_at_mut(MAX_STRIP * MAX_STRIP);
+    // SAFETY: rows from top to n exist; the rows that the last block reads and writes beyond n are zero and stay so.
+    unsafe {
+        let v = panel.at::<S>(strip, top);
+        transposed_product::<T, S, MR>(simd, n - top, v, v, gram.as_mut_ptr(), p);
+        triangular_factor(p, gram, taus, t);
+        for next in strip + 1..panel.strips {
+            let x = panel.at::<S>(next, top);
+            transposed_product::<T, S, MR>(simd, n - top, v, x, products.as_mut_ptr(), p);
+            // T^T times the products, from the last row up, in place.
+            for i in (0..p).rev() {
+                for c in 0..p {
+                    let mut sum = t[i * p + i] * products[i * p + c];
+                    for k in 0..i {
+                        sum += t[k * p + i] * products[k * p + c];
+                    }
+                    products[i * p + c] = sum;
+                }
+            }
+            for row in (0..n - top).step_by(MR) {
+                let sums = product::<T, S, MR>(
+                    simd,
+                    kernel::zero::<T, S, MR>(simd),
+                    p,
+                    (v.add(row * p), p, 1),
+                    products.as_ptr(),
+                );
+                add_to::<T, S, MR>(simd, &sums, -1.0, x.add(row * p), p);
+            }
+        }
+    }
+}
+
+/// The p x p matrix V^T X, row after row `stride` apart, of two strips of `depth` rows.
+///
+/// # Safety
+///
+/// Both strips can be read, and MR elements behind them; p rows of `out` can be written.
+#[inline(always)]
+pub unsafe fn transposed_product<T: Real, S: Simd, const MR: usize>(
+    simd: S,
+    depth: usize,
+    v: *const T,
+    x: *const T,
+    out: *mut T,
+    stride: usize,
+) {
+    let p = kernel::width::<T, S>();
+    for i in (0..p).step_by(MR) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let sums = product::<T, S, MR>(simd, kernel::zero::<T, S, MR>(simd), depth, (v.add(i), 1, p), x);
+            write_to::<T, S, MR>(&sums, MR.min(p - i), out.add(i * stride), stride);
+        }
+    }
+}
+
+/// The upper triangular T for which H_0 H_1 ... = I - V T V^T, from V^T V (Schreiber and Van Loan, SIAM J. Sci. Stat. Comput.
+/// 10, 1989). All are of order `order`, row after row.
+#[inline(always)]
+pub fn triangular_factor<T: Real>(order: usize, gram: &[T], taus: &[T], t: &mut [T]) {
+    let zero = T::from_f64(0.0);
+    t[..order * order].fill(zero);
+    let mut column = [zero; 128];
+    for (k, &tau) in taus.iter().enumerate().take(order) {
+        for i in 0..k {
+            let mut sum = zero;
+            for l in i..k {
+                sum += t[i * order + l] * gram[l * order + k];
+            }
+            column[i] = zero - tau * sum;
+        }
+        for i in 0..k {
+            t[i * order + k] = column[i];
+        }
+        t[k * order + k] = tau;
+    }
+}

@@ -1,0 +1,265 @@
+//! Threads that help with one matrix when there are no others to work on.
+//!
+//! Lanes solve one matrix each, alone: no solver scales as well as that. But at the end of a checkpoint, or for a single
+//! matrix, there are fewer matrices than cores. Then each parallel step of a solve is shared: it is a number of tasks,
+//! which whoever is free takes in order. What a task computes never depends on who runs it, nor on how many are free.
+//!
+//! Helpers wait actively while a solve that they help goes on, because its steps are shorter than it takes to wake a thread;
+//! they yield the core when nothing comes, and sleep when all lanes are busy again or no solve is under way.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+/// Rounds of waiting before the core is offered to others: about 20 microseconds.
+const SPINS: usize = 400;
+/// Rounds of waiting before a helper looks whether it is still wanted.
+const PATIENCE: usize = 20_000;
+
+/// The threads of a device, beside its lanes.
+#[derive(Debug)]
+pub struct Crew {
+    shared: Arc<Shared>,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Signals that there may be work for helpers.
+    changed: Condvar,
+    /// How many cores lanes and helpers may use together.
+    cores: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Solves under way.
+    solves: Vec<Arc<Solve>>,
+    /// Helpers that are at one of them.
+    helping: usize,
+    closing: bool,
+}
+
+/// A solve under way, as its helpers see it.
+#[derive(Debug, Default)]
+struct Solve {
+    /// The step that can be helped with: its tasks, until they are all done.
+    step: Mutex<Option<Step>>,
+    /// Rises with each step, so that helpers need not take the lock to learn that there is none.
+    epoch: AtomicUsize,
+    /// Helpers inside the step.
+    inside: AtomicUsize,
+    /// A helper's task has panicked.
+    broken: AtomicBool,
+    ended: AtomicBool,
+}
+
+/// Tasks 0, 1 ... `tasks` - 1 of one step.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    work: Work,
+    next: *const AtomicUsize,
+    tasks: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Work(*const (dyn Fn(usize) + Sync));
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+// SAFETY: what the pointers point to is Sync, and outlives every use: `Team::run` returns only when no helper is inside.
+unsafe impl Send for Step {}
+
+impl Crew {
+    /// Threads for so many cores, one of which belongs to a lane at any time.
+    pub fn new(cores: usize) -> Crew {
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), cores });
+        let spawn = |_| {
+            let shared = shared.clone();
+            // Without a thread there is less help, and nothing else is missing.
+            std::thread::Builder::new().name("htsr helper".into()).spawn(move || shared.help()).ok()
+        };
+        let helpers = (1..cores).map_while(spawn).collect();
+        Crew { shared, helpers }
+    }
+
+    /// Announces a solve; it ends when the answer is dropped.
+    pub fn begin(&self) -> Team<'_> {
+        let solve = Arc::new(Solve::default());
+        self.shared.lock().solves.push(solve.clone());
+        self.shared.changed.notify_all();
+        Team { crew: &self.shared, solve }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.changed.notify_all();
+        for helper in self.helpers.drain(..) {
+            // A helper's panic has been noticed by the solve that it helped.
+            let _ = helper.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The life of a helper.
+    fn help(&self) {
+        let mut state = self.lock();
+        loop {
+            if state.closing {
+                return;
+            }
+            // The solve with the fewest helpers would be best; steps are short, so the latest will do.
+            if state.solves.len() + state.helping < self.cores
+                && let Some(solve) = state.solves.last().cloned()
+            {
+                state.helping += 1;
+                drop(state);
+                solve.assist(|| self.is_crowded());
+                state = self.lock();
+                state.helping -= 1;
+            } else {
+                state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            }
+        }
+    }
+
+    /// Whether lanes need the cores that helpers use.
+    fn is_crowded(&self) -> bool {
+        let state = self.lock();
+        state.closing || state.solves.len() + state.helping > self.cores
+    }
+}
+
+impl Solve {
+    /// Helps until the solve ends, or `is_unwanted`.
+    fn assist(&self, is_unwanted: impl Fn() -> bool) {
+        let mut seen = 0;
+        let mut waits = 0;
+        while !self.ended.load(Ordering::Acquire) {
+            let epoch = self.epoch.load(Ordering::Acquire);
+            if epoch != seen {
+                seen = epoch;
+                waits = 0;
+                self.take_part();
+                continue;
+            }
+            waits += 1;
+            if waits < SPINS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+            if waits % PATIENCE == 0 && is_unwanted() {
+                return;
+            }
+        }
+    }
+
+    fn take_part(&self) {
+        let step = {
+            let step = self.step();
+            let Some(step) = *step else { return };
+            // Under the lock: the leader cannot close the step between the look and this.
+            self.inside.fetch_add(1, Ordering::Relaxed);
+            step
+        };
+        // Leaves even by a panic, which must not keep the leader waiting for ever.
+        struct Leave<'a>(&'a Solve);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.broken.store(true, Ordering::Relaxed);
+                }
+                self.0.inside.fetch_sub(1, Ordering::Release);
+            }
+        }
+        let _leave = Leave(self);
+        // SAFETY: `inside` was raised while the step was open, and the leader keeps what it points to alive until `inside`
+        // is zero again.
+        unsafe { run_tasks(&*step.work.0, &*step.next, step.tasks) };
+    }
+
+    fn step(&self) -> MutexGuard<'_, Option<Step>> {
+        self.step.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn run_tasks(work: &(dyn Fn(usize) + Sync), next: &AtomicUsize, tasks: usize) {
+    loop {
+        let task = next.fetch_add(1, Ordering::Relaxed);
+        if task >= tasks {
+            return;
+        }
+        work(task);
+    }
+}
+
+/// Those who work on one matrix.
+#[derive(Debug)]
+pub struct Team<'a> {
+    crew: &'a Shared,
+    solve: Arc<Solve>,
+}
+
+impl Team<'_> {
+    /// Runs the tasks 0, 1 ... `tasks` - 1, and returns when all are done. They begin in this order, so a task may wait for
+    /// one before it.
+    ///
+    /// # Panics
+    ///
+    /// If a task does.
+    pub fn run(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) {
+        if self.crew.cores < 2 || tasks < 2 {
+            (0..tasks).for_each(work);
+            return;
+        }
+        let next = AtomicUsize::new(0);
+        // SAFETY: only the lifetime changes; `Close` sees to it that no helper uses it after this function.
+        let work_of_any_lifetime = unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(work)
+        };
+        *self.solve.step() = Some(Step { work: Work(work_of_any_lifetime), next: &raw const next, tasks });
+        self.solve.epoch.fetch_add(1, Ordering::Release);
+        // Closes the step even by a panic of `work`.
+        struct Close<'a>(&'a Solve);
+        impl Drop for Close<'_> {
+            fn drop(&mut self) {
+                *self.0.step() = None;
+                let mut waits = 0;
+                while self.0.inside.load(Ordering::Acquire) != 0 {
+                    waits += 1;
+                    if waits < SPINS {
+                        std::hint::spin_loop();
+                    } else {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        }
+        let close = Close(&self.solve);
+        run_tasks(work, &next, tasks);
+        drop(close);
+        assert!(!self.solve.broken.load(Ordering::Relaxed), "a helper panicked");
+    }
+}
+
+impl Drop for Team<'_> {
+    fn drop(&mut self) {
+        self.solve.ended.store(true, Ordering::Release);
+        self.crew.lock().solves.retain(|solve| !Arc::ptr_eq(solve, &self.solve));
+        self.crew.changed.notify_all();
+    }
+}
