@@ -23,14 +23,14 @@ const SLACK: usize = 16 * MAX_STRIP;
 
 /// Independent sums of W = A V, so that so many threads can work on it and the result does not depend on how many do.
 fn groups(n: usize) -> usize {
-    (n / 256).clamp(1, 16)
+    (n / 256).min(4).max(n / 512).clamp(1, 16)
 }
 
 /// Elements of workspace that [`reduce`] takes beside the tiles.
 pub fn workspace_elements(n: usize, bandwidth: usize) -> u64 {
     let (rows, b) = ((tile_rows(n) * TILE) as u64, bandwidth as u64);
     let panel = rows * b + SLACK as u64;
-    (5 + groups(n) as u64) * panel + (2 * tile_rows(n) as u64 + 6) * b * b + 3 * (MAX_STRIP * MAX_STRIP) as u64
+    (5 + groups(n) as u64) * panel + (2 * tile_rows(n) as u64 + 5) * b * b + 3 * (MAX_STRIP * MAX_STRIP) as u64
 }
 
 /// Reduces a matrix whose largest element is of order 1 to a band, which must be zero. The tiles are destroyed.
@@ -68,7 +68,7 @@ pub fn reduce<T: Real>(
         w: take(groups(n) * panel),
         w_stride: panel,
         products: take(2 * tile_rows(n) * b * b),
-        factors: take(6 * b * b),
+        factors: take(5 * b * b),
         small: take(3 * MAX_STRIP * MAX_STRIP),
         band: band.columns(),
         band_stride: band.stride(),
@@ -115,7 +115,7 @@ struct Stage<T> {
     w_stride: usize,
     /// For each row of tiles V^T V and V^T W.
     products: *mut T,
-    /// The taus; T and -T^T V^T W T / 2, in strips for the kernel; and room to compute them.
+    /// The taus; T and -T^T V^T W T / 2, in strips for the kernel; T^T; and V^T W T.
     factors: *mut T,
     small: *mut T,
     band: *mut T,
@@ -171,7 +171,7 @@ impl<T: Real> Task<'_, T> {
                 Phase::Factorise { first } => stage.factorise::<S, MR>(simd, first),
                 Phase::Tiles { first, pending, groups } => stage.tiles::<S, MR>(simd, first, pending, groups, index),
                 Phase::Sum { groups } => stage.sum::<S, MR>(simd, groups, index),
-                Phase::Factors { first } => stage.factors::<S>(first),
+                Phase::Factors { first } => stage.factors::<S, MR>(simd, first),
                 Phase::Update { first } => stage.update::<S, MR>(simd, first, index),
             }
         }
@@ -420,20 +420,19 @@ impl<T: Real> Stage<T> {
     }
 
     #[inline(always)]
-    unsafe fn factors<S: Simd>(&self, first: usize) {
+    unsafe fn factors<S: Simd, const MR: usize>(&self, simd: S, first: usize) {
         let p = kernel::width::<T, S>();
         let b = self.b;
         let size = b * b;
         // SAFETY: `perform`; this is the only task.
         let (factors, products) = unsafe {
             let products = std::slice::from_raw_parts_mut(self.products, 2 * tile_rows(self.n) * size);
-            (std::slice::from_raw_parts_mut(self.factors, 6 * size), products)
+            (std::slice::from_raw_parts_mut(self.factors, 5 * size), products)
         };
         let (taus, rest) = factors.split_at_mut(size);
         let (t_strips, rest) = rest.split_at_mut(size);
         let (m_strips, rest) = rest.split_at_mut(size);
-        let (t, rest) = rest.split_at_mut(size);
-        let (u, m) = rest.split_at_mut(size);
+        let (transposed, u_strips) = rest.split_at_mut(size);
 
         let mut by_row = products[2 * (first / TILE) * size..].chunks_exact_mut(2 * size);
         let sums = by_row.next().expect("there is a tile row");
@@ -441,31 +440,20 @@ impl<T: Real> Stage<T> {
             sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += *product);
         }
         let (vv, vw) = sums.split_at(size);
-        triangular_factor(b, vv, &taus[..b], t);
-        // u = V^T W T, m = -T^T u / 2.
-        let half = T::from_f64(-0.5);
-        u.fill(T::from_f64(0.0));
-        m.fill(T::from_f64(0.0));
-        for i in 0..b {
-            for k in 0..b {
-                let factor = vw[i * b + k];
-                let row = &t[k * b + k..(k + 1) * b];
-                u[i * b + k..(i + 1) * b].iter_mut().zip(row).for_each(|(u, t)| *u += factor * *t);
-            }
-        }
-        for i in 0..b {
-            for k in 0..=i {
-                let factor = half * t[k * b + i];
-                let row = &u[k * b..(k + 1) * b];
-                m[i * b..(i + 1) * b].iter_mut().zip(row).for_each(|(m, u)| *m += factor * *u);
-            }
-        }
-        for (strips, matrix) in [(t_strips, t), (m_strips, m)] {
-            for (strip, out) in strips.chunks_exact_mut(b * p).enumerate() {
-                for (row, out) in matrix.chunks_exact(b).zip(out.chunks_exact_mut(p)) {
-                    out.copy_from_slice(&row[strip * p..][..p]);
+        triangular_factor(b, vv, &taus[..b], transposed);
+        for (strip, out) in t_strips.chunks_exact_mut(b * p).enumerate() {
+            for (k, row) in out.chunks_exact_mut(p).enumerate() {
+                for (c, t) in row.iter_mut().enumerate() {
+                    *t = transposed[(strip * p + c) * b + k];
                 }
             }
+        }
+        // U = V^T W T, M = -T^T U / 2.
+        let (vw, transposed) = (vw.as_ptr(), transposed.as_ptr());
+        // SAFETY: rows that the last block reads beyond b lie in the workspace.
+        unsafe {
+            small_product::<T, S, MR>(simd, b, 1.0, vw, t_strips, u_strips);
+            small_product::<T, S, MR>(simd, b, -0.5, transposed, u_strips, m_strips);
         }
     }
 
@@ -509,5 +497,33 @@ impl<T: Real> Stage<T> {
                 }
             }
         }
+    }
+}
+
+/// Writes `factor` times A B, for b x b matrices, A row after row, B and the result in strips.
+///
+/// # Safety
+///
+/// MR rows more than A has can be read behind it.
+#[inline(always)]
+unsafe fn small_product<T: Real, S: Simd, const MR: usize>(
+    simd: S,
+    b: usize,
+    factor: f64,
+    a: *const T,
+    strips: &[T],
+    out: &mut [T],
+) {
+    let p = kernel::width::<T, S>();
+    for (strip, out) in strips.chunks_exact(b * p).zip(out.chunks_exact_mut(b * p)) {
+        for row in (0..b).step_by(MR) {
+            // SAFETY: the caller's promise; no more rows than there are left are written.
+            unsafe {
+                let zero = kernel::zero::<T, S, MR>(simd);
+                let sums = product::<T, S, MR>(simd, zero, b, (a.add(row * b), b, 1), strip.as_ptr());
+                write_to::<T, S, MR>(&sums, MR.min(b - row), out.as_mut_ptr().add(row * p), p);
+            }
+        }
+        out.iter_mut().for_each(|x| *x *= T::from_f64(factor));
     }
 }

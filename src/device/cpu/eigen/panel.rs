@@ -266,12 +266,11 @@ unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize>(
             transposed_product::<T, S, MR>(simd, n - top, v, x, products.as_mut_ptr(), p);
             // T^T times the products, from the last row up, in place.
             for i in (0..p).rev() {
-                for c in 0..p {
-                    let mut sum = t[i * p + i] * products[i * p + c];
-                    for k in 0..i {
-                        sum += t[k * p + i] * products[k * p + c];
-                    }
-                    products[i * p + c] = sum;
+                let (before, row) = products.split_at_mut(i * p);
+                let row = &mut row[..p];
+                row.iter_mut().for_each(|x| *x *= t[i * p + i]);
+                for (k, other) in before.chunks_exact(p).enumerate() {
+                    row.iter_mut().zip(other).for_each(|(x, y)| *x += t[i * p + k] * *y);
                 }
             }
             for row in (0..n - top).step_by(MR) {
@@ -312,24 +311,17 @@ pub unsafe fn transposed_product<T: Real, S: Simd, const MR: usize>(
     }
 }
 
-/// The upper triangular T for which H_0 H_1 ... = I - V T V^T, from V^T V (Schreiber and Van Loan, SIAM J. Sci. Stat. Comput.
-/// 10, 1989). All are of order `order`, row after row.
+/// T^T, T being the upper triangle for which H_0 H_1 ... = I - V T V^T, from V^T V (Schreiber and Van Loan, SIAM J. Sci. Stat.
+/// Comput. 10, 1989). All are of order `order`, row after row.
 #[inline(always)]
-pub fn triangular_factor<T: Real>(order: usize, gram: &[T], taus: &[T], t: &mut [T]) {
-    let zero = T::from_f64(0.0);
-    t[..order * order].fill(zero);
-    let mut column = [zero; 128];
+pub fn triangular_factor<T: Real>(order: usize, gram: &[T], taus: &[T], transposed: &mut [T]) {
+    transposed[..order * order].fill(T::from_f64(0.0));
     for (k, &tau) in taus.iter().enumerate().take(order) {
-        for i in 0..k {
-            let mut sum = zero;
-            for l in i..k {
-                sum += t[i * order + l] * gram[l * order + k];
-            }
-            column[i] = zero - tau * sum;
+        let (before, row) = transposed.split_at_mut(k * order);
+        for (l, column) in before.chunks_exact(order).enumerate() {
+            let factor = T::from_f64(0.0) - tau * gram[k * order + l];
+            row[..=l].iter_mut().zip(column).for_each(|(t, x)| *t += factor * *x);
         }
-        for i in 0..k {
-            t[i * order + k] = column[i];
-        }
-        t[k * order + k] = tau;
+        row[k] = tau;
     }
 }
