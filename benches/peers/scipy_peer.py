@@ -1,0 +1,31 @@
+"""scipy.linalg.eigvalsh: LAPACK from scipy's own OpenBLAS, values only."""
+
+import statistics
+
+import scipy
+import scipy.linalg
+
+import timing
+
+DRIVERS = ["ev", "evd", "evr"]
+
+
+def version():
+    """scipy's version, and that of its BLAS where it says so."""
+    try:
+        blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{scipy.__version__} ({blas['name']} {blas['version']})"
+    except (KeyError, TypeError):
+        return scipy.__version__
+
+
+def eigenvalues(matrix, driver):
+    """All eigenvalues, ascending. `matrix` is kept."""
+    return scipy.linalg.eigvalsh(matrix, driver=driver, check_finite=False)
+
+
+def fastest_driver(matrix):
+    """The LAPACK driver that is fastest for this matrix: the median of 3 runs of each, in turn, after one to warm up."""
+    runs = {driver: lambda driver=driver: timing.seconds(eigenvalues, matrix, driver) for driver in DRIVERS}
+    times = timing.alternate("choice of scipy's driver", runs, 4)
+    return min(DRIVERS, key=lambda driver: statistics.median(times[driver][1:]))

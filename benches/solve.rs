@@ -1,0 +1,97 @@
+//! One eigenvalue solve at a time, on request: what `benches/peers` drives, so that its peers get the same matrix in turn.
+//!
+//! Requests are lines on stdin, `f32 2 FILE` or `f64 2 FILE`: the type, the number of threads, and a file that holds a
+//! symmetric matrix, raw, little-endian, column by column. For each, the eigenvalues are written to `FILE.values` as raw
+//! f64, and a line to stdout: the seconds that the solve took, and the bytes by which it raised the peak of resident memory
+//! (-1 where /proc does not say). Reading and writing files is not part of either. It ends where stdin ends, and at once
+//! under `cargo bench`, which has nothing to ask.
+#![allow(missing_docs)]
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use htsr::device::cpu::{Level, Real, symmetric_eigenvalues};
+
+fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--bench") || io::stdin().is_terminal() {
+        eprintln!("solve: driven by python3 benches/peers/run.py; reads lines 'f32|f64 THREADS FILE' from stdin");
+        return ExitCode::SUCCESS;
+    }
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("solve: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers the lines of stdin, until it ends or one cannot be answered.
+fn serve() -> Result<(), Box<dyn Error>> {
+    let level = Level::from_environment()?;
+    for line in io::stdin().lines() {
+        let reply = answer(&line?, level)?;
+        println!("{reply}");
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// Does what a line asks for and says what it took.
+fn answer(line: &str, level: Level) -> Result<String, Box<dyn Error>> {
+    // The file comes last, so that its name may hold spaces.
+    let mut fields = line.splitn(3, ' ');
+    let (Some(float), Some(threads), Some(file)) = (fields.next(), fields.next(), fields.next()) else {
+        return Err(format!("'{line}' is not 'f32|f64 THREADS FILE'").into());
+    };
+    let threads = threads.parse()?;
+    let measured = match float {
+        "f32" => solve(&read(file, f32::from_le_bytes)?, level, threads)?,
+        "f64" => solve(&read(file, f64::from_le_bytes)?, level, threads)?,
+        _ => return Err(format!("'{float}' is neither f32 nor f64").into()),
+    };
+    let bytes: Vec<u8> = measured.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    fs::write(format!("{file}.values"), bytes)?;
+    Ok(format!("{:.9} {}", measured.seconds, measured.growth.unwrap_or(-1)))
+}
+
+/// The elements of a file, without a second copy of them: what is freed here could hide what the solve allocates.
+fn read<T, const BYTES: usize>(file: &str, from_bytes: impl Fn([u8; BYTES]) -> T) -> io::Result<Vec<T>> {
+    let length = fs::metadata(file)?.len() as usize / BYTES;
+    let mut reader = BufReader::new(File::open(file)?);
+    let mut elements = Vec::with_capacity(length);
+    for _ in 0..length {
+        let mut bytes = [0; BYTES];
+        reader.read_exact(&mut bytes)?;
+        elements.push(from_bytes(bytes));
+    }
+    Ok(elements)
+}
+
+/// What a solve gave and took.
+struct Measured {
+    values: Vec<f64>,
+    seconds: f64,
+    growth: Option<i64>,
+}
+
+fn solve<T: Real>(matrix: &[T], level: Level, threads: usize) -> Result<Measured, Box<dyn Error>> {
+    // Sets the peak back to what is resident now.
+    let reset = fs::write("/proc/self/clear_refs", "5");
+    let before = peak_resident();
+    let start = Instant::now();
+    let values = symmetric_eigenvalues(matrix, level, threads).map_err(|failure| failure.to_string())?;
+    let seconds = start.elapsed().as_secs_f64();
+    let growth = reset.ok().and(peak_resident()).zip(before).map(|(after, before)| after - before);
+    Ok(Measured { values, seconds, growth })
+}
+
+/// The most memory that was ever resident, in bytes.
+fn peak_resident() -> Option<i64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok()? * 1024)
+}
