@@ -165,10 +165,19 @@ pub fn gram_matrix<T: Real>(view: &MatrixView, gram: &mut [T], level: Level, thr
 pub fn symmetric_eigenvalues<T: Real>(matrix: &[T], level: Level, threads: usize) -> Result<Vec<f64>, Failure> {
     let n = matrix.len().isqrt();
     assert!(n > 0 && n * n == matrix.len());
-    let lower = || matrix.chunks_exact(n).enumerate().map(|(col, column)| &column[col..]);
-    let largest = lower().flatten().fold(0.0_f64, |largest, &x| largest.max(x.into().abs()));
-    if !lower().flatten().all(|&x| x.into().is_finite()) {
-        return Err(Failure::Solver("the matrix is not finite".into()));
+    let mut largest = 0.0_f64;
+    for (col, column) in matrix.chunks_exact(n).enumerate() {
+        let (mut peak, mut trace) = (T::from_f64(0.0), T::from_f64(0.0));
+        for &x in &column[col..] {
+            let magnitude = if x < T::from_f64(0.0) { -x } else { x };
+            peak = if magnitude > peak { magnitude } else { peak };
+            // Zero, or NaN if x is not finite.
+            trace += x * T::from_f64(0.0);
+        }
+        if !trace.into().is_finite() {
+            return Err(Failure::Solver("the matrix is not finite".into()));
+        }
+        largest = largest.max(peak.into());
     }
     if largest == 0.0 {
         return Ok(vec![0.0; n]);
@@ -177,11 +186,7 @@ pub fn symmetric_eigenvalues<T: Real>(matrix: &[T], level: Level, threads: usize
     let scale = power_of_two(-exponent);
     let mut buffer = Buffer::default();
     let mut tiles = Tiles::zeros(n, &mut buffer)?;
-    for (col, column) in lower().enumerate() {
-        for (below, &x) in column.iter().enumerate() {
-            tiles.set(col + below, col, T::from_f64(x.into() * scale));
-        }
-    }
+    tiles.fill(|row, col| T::from_f64(matrix[col * n + row].into() * scale));
     let crew = Crew::new(threads);
     let mut values =
         eigen::eigenvalues(&mut tiles, &mut Buffer::default(), &mut Buffer::default(), level, &crew.begin())?;

@@ -12,6 +12,9 @@ use crate::device::Failure;
 /// bandwidths.
 pub const TILE: usize = 192;
 
+/// Rows and columns of what is transposed at once.
+const SQUARE: usize = 32;
+
 /// Number of rows of tiles.
 pub fn tile_rows(n: usize) -> usize {
     n.div_ceil(TILE)
@@ -63,12 +66,27 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         self.elements[offset(row / TILE, col / TILE) + row % TILE * TILE + col % TILE]
     }
 
-    /// Sets the element in this row and column, which is not greater, and where it is stored twice, its mirror image.
-    pub fn set(&mut self, row: usize, col: usize, value: T) {
-        let tile = offset(row / TILE, col / TILE);
-        self.elements[tile + row % TILE * TILE + col % TILE] = value;
-        if row / TILE == col / TILE {
-            self.elements[tile + col % TILE * TILE + row % TILE] = value;
+    /// Sets all elements in the lower half, and where they are stored twice, their mirror images, to `element(row, col)`.
+    pub fn fill(&mut self, element: impl Fn(usize, usize) -> T) {
+        for tile_row in 0..tile_rows(self.n) {
+            for tile_col in 0..=tile_row {
+                let tile = &mut self.elements[offset(tile_row, tile_col)..][..TILE * TILE];
+                let (top, left) = (tile_row * TILE, tile_col * TILE);
+                let (height, width) = (TILE.min(self.n - top), TILE.min(self.n - left));
+                // In small squares, whose rows and columns both stay in the cache.
+                for (r0, c0) in (0..height).step_by(SQUARE).flat_map(|r| (0..width).step_by(SQUARE).map(move |c| (r, c))) {
+                    for c in c0..width.min(c0 + SQUARE) {
+                        let first = if tile_row == tile_col { r0.max(c) } else { r0 };
+                        for r in first..height.min(r0 + SQUARE) {
+                            let x = element(top + r, left + c);
+                            tile[r * TILE + c] = x;
+                            if tile_row == tile_col {
+                                tile[c * TILE + r] = x;
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 
