@@ -5,6 +5,7 @@ mod allocate;
 mod bench;
 mod cli;
 mod determinism;
+mod eigenvalues;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod inspect;

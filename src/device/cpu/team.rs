@@ -263,3 +263,203 @@ impl Drop for Team<'_> {
         self.crew.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::UnsafeCell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn counters(tasks: usize) -> Vec<AtomicUsize> {
+        (0..tasks).map(|_| AtomicUsize::new(0)).collect()
+    }
+
+    #[track_caller]
+    fn runs_each_once(team: &Team, tasks: usize) {
+        let counts = counters(tasks);
+        team.run(tasks, &|task| {
+            counts[task].fetch_add(1, Ordering::Relaxed);
+        });
+        let counts: Vec<usize> = counts.into_iter().map(AtomicUsize::into_inner).collect();
+        assert_eq!(counts, vec![1; tasks]);
+    }
+
+    /// Waits until `flag` has this value, in the way of the solver.
+    fn wait_for(flag: &AtomicUsize, value: usize) {
+        while flag.load(Ordering::Acquire) != value {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn every_task_runs_exactly_once() {
+        for cores in 0..=6 {
+            let crew = Crew::new(cores);
+            for tasks in [0, 1, 2, 3, 4, 7, 16, 100, 1000] {
+                let team = crew.begin();
+                for _ in 0..100 {
+                    runs_each_once(&team, tasks);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn short_solves_come_and_go() {
+        let crew = Crew::new(4);
+        for solve in 0..3000 {
+            let team = crew.begin();
+            for tasks in 0..solve % 4 {
+                runs_each_once(&team, tasks * 2);
+            }
+        }
+        for _ in 0..200 {
+            let crew = Crew::new(4);
+            runs_each_once(&crew.begin(), 5);
+        }
+    }
+
+    /// Numbers that tasks write without atomics, each its own.
+    struct Numbers(Vec<UnsafeCell<usize>>);
+
+    // SAFETY: tasks of one step write different numbers, and read none that another writes.
+    unsafe impl Sync for Numbers {}
+
+    impl Numbers {
+        fn get(&self, index: usize) -> usize {
+            // SAFETY: nobody writes it in this step.
+            unsafe { *self.0[index].get() }
+        }
+
+        fn set(&self, index: usize, value: usize) {
+            // SAFETY: it is this task's.
+            unsafe { *self.0[index].get() = value }
+        }
+    }
+
+    #[test]
+    fn steps_see_what_the_steps_before_them_wrote() {
+        const TASKS: usize = 9;
+        let numbers = || Numbers((0..TASKS).map(UnsafeCell::new).collect());
+        let mix = |from: &Numbers, to: &Numbers, task: usize| {
+            // Long enough for helpers to come.
+            (0..20).for_each(|_| std::hint::spin_loop());
+            to.set(task, from.get((task + 1) % TASKS).wrapping_mul(31).wrapping_add(from.get((task + 4) % TASKS)));
+        };
+        let values = |numbers: &Numbers| (0..TASKS).map(|index| numbers.get(index)).collect::<Vec<_>>();
+        let (mut from, mut to) = (numbers(), numbers());
+        for _ in 0..4000 {
+            (0..TASKS).for_each(|task| mix(&from, &to, task));
+            std::mem::swap(&mut from, &mut to);
+        }
+        let expected = values(&from);
+        for cores in 2..=5 {
+            let crew = Crew::new(cores);
+            let team = crew.begin();
+            let (mut from, mut to) = (numbers(), numbers());
+            for _ in 0..4000 {
+                team.run(TASKS, &|task| mix(&from, &to, task));
+                std::mem::swap(&mut from, &mut to);
+            }
+            assert_eq!(values(&from), expected, "{cores} cores");
+        }
+    }
+
+    #[test]
+    fn a_task_may_wait_for_the_one_before_it() {
+        for cores in 1..=6 {
+            let crew = Crew::new(cores);
+            let team = crew.begin();
+            for tasks in [2, 3, 10, 50] {
+                for _ in 0..50 {
+                    let progress = counters(tasks);
+                    team.run(tasks, &|task| {
+                        for step in 1..=5 {
+                            if let Some(before) = task.checked_sub(1) {
+                                while progress[before].load(Ordering::Acquire) < step {
+                                    std::thread::yield_now();
+                                }
+                            }
+                            progress[task].store(step, Ordering::Release);
+                        }
+                    });
+                    assert!(progress.into_iter().all(|steps| steps.into_inner() == 5));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn helpers_take_part() {
+        for cores in 2..=4 {
+            let crew = Crew::new(cores);
+            let team = crew.begin();
+            for _ in 0..20 {
+                // As many tasks as cores, each of which waits for all others.
+                let arrived = AtomicUsize::new(0);
+                team.run(cores, &|_| {
+                    arrived.fetch_add(1, Ordering::AcqRel);
+                    wait_for(&arrived, cores);
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_task_reaches_the_caller() {
+        for cores in 1..=4 {
+            for tasks in [1, 2, 3, 20] {
+                for bad in [0, tasks / 2, tasks - 1] {
+                    let crew = Crew::new(cores);
+                    let team = crew.begin();
+                    runs_each_once(&team, tasks);
+                    let run = || team.run(tasks, &|task| assert_ne!(task, bad, "on purpose"));
+                    assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "{cores} cores, {tasks} tasks, {bad}");
+                    drop(team);
+                    // The crew may have lost a helper, but not its usefulness.
+                    runs_each_once(&crew.begin(), tasks);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_of_a_helper_reaches_the_caller() {
+        let leader = std::thread::current().id();
+        for cores in 2..=4 {
+            let crew = Crew::new(cores);
+            let team = crew.begin();
+            let arrived = AtomicUsize::new(0);
+            let run = || {
+                team.run(2, &|_| {
+                    // One of the two is a helper's.
+                    arrived.fetch_add(1, Ordering::AcqRel);
+                    wait_for(&arrived, 2);
+                    assert_eq!(std::thread::current().id(), leader, "on purpose");
+                });
+            };
+            assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+        }
+    }
+
+    #[test]
+    fn several_solves_share_one_crew() {
+        for (cores, lanes) in [(1, 2), (2, 2), (3, 2), (4, 2), (4, 3), (2, 4)] {
+            let crew = Crew::new(cores);
+            std::thread::scope(|scope| {
+                for lane in 0..lanes {
+                    let crew = &crew;
+                    scope.spawn(move || {
+                        for solve in 0..30 {
+                            let team = crew.begin();
+                            for tasks in 0..20 {
+                                runs_each_once(&team, (tasks * 7 + solve + lane) % 23);
+                            }
+                        }
+                    });
+                }
+            });
+        }
+    }
+}

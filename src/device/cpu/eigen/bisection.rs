@@ -212,3 +212,62 @@ impl Tridiagonal<'_> {
         changes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cpu::sturm;
+    use crate::device::cpu::team::Crew;
+
+    /// Both counts are those of a matrix that differs by a few epsilon.
+    #[track_caller]
+    fn agrees_with_pivots(diagonal: &[f64], subdiagonal: &[f64]) {
+        let expected = sturm::eigenvalues(diagonal, subdiagonal);
+        let norm = expected.iter().fold(f64::MIN_POSITIVE, |norm, x| norm.max(x.abs()));
+        for level in Level::all() {
+            for threads in [1, 3] {
+                let crew = Crew::new(threads);
+                let values = eigenvalues(diagonal, subdiagonal, 0.0, level, &crew.begin());
+                for (x, y) in values.iter().zip(&expected) {
+                    let error = (x - y).abs() / norm / f64::EPSILON;
+                    assert!(error < 8.0, "n = {}, {level}: {x:e}, {y:e}: {error} epsilon", diagonal.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_matrices() {
+        for n in (1..40).chain([63, 64, 65, 127, 128, 129, 500, 1000]) {
+            let mut rng = fastrand::Rng::with_seed(n as u64);
+            let diagonal: Vec<f64> = (0..n).map(|_| rng.f64() - 0.5).collect();
+            let subdiagonal: Vec<f64> = (1..n).map(|_| rng.f64() - 0.5).collect();
+            agrees_with_pivots(&diagonal, &subdiagonal);
+        }
+    }
+
+    #[test]
+    fn clusters_zeros_and_extreme_entries() {
+        let n = 150;
+        let ones = vec![1.0; n];
+        agrees_with_pivots(&ones, &vec![0.0; n - 1]);
+        let zeros = eigenvalues(&vec![0.0; n], &vec![0.0; n - 1], 0.0, Level::widest(), &Crew::new(1).begin());
+        assert_eq!(zeros, vec![0.0; n]);
+        agrees_with_pivots(&vec![2.0; n], &vec![-1.0; n - 1]);
+        // Glued Wilkinson matrices: pairs, many times over.
+        let wilkinson: Vec<f64> = (0..n).map(|i| ((i % 21) as f64 - 10.0).abs()).collect();
+        let glue: Vec<f64> = (1..n).map(|i| if i % 21 == 0 { 1e-9 } else { 1.0 }).collect();
+        agrees_with_pivots(&wilkinson, &glue);
+        // Graded over 300 orders of magnitude, up and down, and squares that vanish.
+        let graded: Vec<f64> = (0..n).map(|i| 10.0_f64.powi(-2 * i as i32)).collect();
+        let beside: Vec<f64> = graded[1..].iter().map(|x| x * 0.3).collect();
+        agrees_with_pivots(&graded, &beside);
+        let reversed = |x: &[f64]| x.iter().rev().copied().collect::<Vec<f64>>();
+        agrees_with_pivots(&reversed(&graded), &reversed(&beside));
+        agrees_with_pivots(&ones, &vec![1e-170; n - 1]);
+        for scale in [1e-150, 1e150] {
+            let scaled = |x: &[f64]| x.iter().map(|x| x * scale).collect::<Vec<f64>>();
+            agrees_with_pivots(&scaled(&wilkinson), &scaled(&glue));
+        }
+    }
+}

@@ -74,7 +74,9 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
                 let (top, left) = (tile_row * TILE, tile_col * TILE);
                 let (height, width) = (TILE.min(self.n - top), TILE.min(self.n - left));
                 // In small squares, whose rows and columns both stay in the cache.
-                for (r0, c0) in (0..height).step_by(SQUARE).flat_map(|r| (0..width).step_by(SQUARE).map(move |c| (r, c))) {
+                for (r0, c0) in
+                    (0..height).step_by(SQUARE).flat_map(|r| (0..width).step_by(SQUARE).map(move |c| (r, c)))
+                {
                     for c in c0..width.min(c0 + SQUARE) {
                         let first = if tile_row == tile_col { r0.max(c) } else { r0 };
                         for r in first..height.min(r0 + SQUARE) {
