@@ -252,7 +252,7 @@ pub struct DeviceArgs {
     /// auto, cpu, cuda, cuda:N or cuda:all; auto takes the first NVIDIA GPU if it can be used
     #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env_values = true)]
     pub device: Choice,
-    /// How a GPU finds eigenvalues
+    /// How eigenvalues are found
     #[arg(long, value_enum, default_value_t)]
     pub solver: SolverChoice,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! `htsr doctor`: which devices can be used, and what is missing for the others.
 
-use htsr::device::cpu::Cpu;
+use htsr::device::cpu::{Cpu, Level};
 use htsr::device::{self, Device, Method, SolverChoice};
 use htsr::error::Result;
 use htsr::report::{Cell, Document, Table};
@@ -38,7 +38,7 @@ struct Diagnosis {
 
 pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
-    let diagnosis = Diagnosis::new();
+    let diagnosis = Diagnosis::new(Level::from_environment()?);
     output.write(&diagnosis.document(), printer)?;
     // Opening compiles the kernels, too: if this works, scoring will. `auto` was opened for the diagnosis.
     if args.device != device::Choice::Auto {
@@ -48,8 +48,8 @@ pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
 }
 
 impl Diagnosis {
-    fn new() -> Diagnosis {
-        let cpu = Cpu::new(Method::default(), None);
+    fn new(level: Level) -> Diagnosis {
+        let cpu = Cpu::new(Method::default(), None).with_level(level);
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let mut checks = vec![Check {
             component: "CPU".into(),

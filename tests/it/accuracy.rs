@@ -12,8 +12,12 @@ use crate::support::{Tensor, folder, projection, save};
 
 /// Analyses a matrix of rows x cols through a file.
 fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Precision) -> Analysis {
+    analyze_tensor(Tensor::f64(&[rows, cols], values), rule, precision)
+}
+
+fn analyze_tensor(tensor: Tensor, rule: Rule, precision: Precision) -> Analysis {
     let folder = folder();
-    let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::f64(&[rows, cols], values))]);
+    let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), tensor)]);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let device = Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1));
@@ -86,6 +90,42 @@ fn alpha_is_that_of_the_exact_spectrum() {
             }
         }
     }
+}
+
+/// What `--precision auto` promises, on spectra that f32 cannot do, and some that it can.
+#[test]
+fn alpha_as_precise_as_needed() {
+    let mut in_f32 = 0;
+    for (n, long) in [(64, 64), (65, 200), (131, 132), (200, 600)] {
+        let step = |i: usize| i as f64 / (n - 1) as f64;
+        let decades = |decades: f64| (0..n).map(|i| 10.0_f64.powf(-decades * (1.0 - step(i)))).collect::<Vec<_>>();
+        let mut hard = spectra(n);
+        for (name, width) in [("1 decade", 1.0), ("2 decades", 2.0), ("8 decades", 8.0), ("16 decades", 16.0)] {
+            hard.push((name, decades(width)));
+        }
+        let deficient = spectra(n)[3].1.iter().enumerate().map(|(i, &s)| if i < n / 8 { 0.0 } else { s }).collect();
+        hard.push(("rank-deficient", deficient));
+        hard.push(("ones", vec![1.0; n]));
+        for (name, singular_values) in hard {
+            let matrix = matrix_with_singular_values(long, n, &singular_values, 11);
+            for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+                let tensors: [fn(&[usize], &[f64]) -> Tensor; 2] = [Tensor::f32, Tensor::bf16];
+                for tensor in tensors {
+                    let exact = analyze_tensor(tensor(&[long, n], &matrix), rule, Precision::F64);
+                    let found = analyze_tensor(tensor(&[long, n], &matrix), rule, Precision::Auto);
+                    let case = format!("{name}, {long} x {n}, {rule}, {} for {}", found.precision, exact.precision);
+                    match (&found.fit, &exact.fit) {
+                        (Ok(found), Ok(exact)) => {
+                            assert!((found.alpha - exact.alpha).abs() <= 1e-3, "{case}: {found:?} {exact:?}");
+                        }
+                        (found, exact) => assert_eq!(found, exact, "{case}"),
+                    }
+                    in_f32 += usize::from(found.precision == "f32");
+                }
+            }
+        }
+    }
+    assert!(in_f32 > 20, "f32 was enough for {in_f32}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::support::{Tensor, command, folder, htsr, projection, save, small_model};
+use htsr::device::cpu::Level;
+
+use crate::support::{Tensor, command, folder, htsr, projection, run, save, small_model};
 
 #[test]
 fn a_table_of_layers_with_the_lists_for_mola() {
@@ -250,4 +252,46 @@ fn results_that_do_not_fit_on_the_disk_go_to_stdout() {
     let run = htsr(["score", path.to_str().unwrap(), "--format", "json", "-o", "/dev/full"]);
     run.fails(2, &["/dev/full: cannot be written: No space left", "hint: the results were written to stdout instead"]);
     assert_eq!(run.json()["matrices"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn an_instruction_set_can_be_forced() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let score = |simd: &str, extra: &[&str]| {
+        let mut command = command();
+        command.env("HTSR_SIMD", simd).args(["score", path.to_str().unwrap(), "--format", "json"]).args(extra);
+        run(&mut command)
+    };
+    let alphas = |run: &crate::support::Run| -> Vec<f64> {
+        run.succeeds().json()["matrices"].as_array().unwrap().iter().map(|row| row["alpha"].as_f64().unwrap()).collect()
+    };
+    let expected = alphas(&score("", &["--precision", "f64"]));
+    for level in Level::all() {
+        let scored = score(&level.to_string(), &["--precision", "f64"]);
+        for (x, y) in alphas(&scored).iter().zip(&expected) {
+            assert!((x / y - 1.0).abs() < 1e-9, "{level}: {x} {y}");
+        }
+        let device = &scored.json()["provenance"]["device"];
+        assert!(device.as_str().unwrap().ends_with(&format!(", {level})")), "{device}");
+    }
+    score("sse9", &[]).fails(2, &["HTSR_SIMD is 'sse9', which this machine has not", "hint: it has scalar"]);
+    run(command().env("HTSR_SIMD", "sse9").arg("doctor")).fails(2, &["HTSR_SIMD is 'sse9'"]);
+    assert!(score("", &["--device", "cpu", "--solver", "two-stage"]).json()["provenance"]["solver"] == "two-stage");
+}
+
+#[test]
+fn the_oracle_is_a_solver_too() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let score = |solver: &str| {
+        htsr(["score", path.to_str().unwrap(), "--precision", "f64", "--format", "json", "--solver", solver])
+    };
+    let (own, oracle) = (score("auto").json(), score("faer").json());
+    assert_eq!(oracle["provenance"]["solver"], "faer+sturm");
+    for (x, y) in own["matrices"].as_array().unwrap().iter().zip(oracle["matrices"].as_array().unwrap()) {
+        let (x, y) = (x["alpha"].as_f64().unwrap(), y["alpha"].as_f64().unwrap());
+        assert!((x / y - 1.0).abs() < 1e-9, "{x} {y}");
+    }
+    score("sytrd").fails(2, &["this --solver is cuSOLVER's", "hint: say --device cuda"]);
 }

@@ -12,6 +12,24 @@ use proptest::prelude::*;
 const EDGES: [usize; 13] = [159, 161, 191, 192, 193, 223, 225, 255, 257, 319, 383, 384, 385];
 const LARGE: [usize; 14] = [511, 513, 575, 576, 577, 767, 768, 769, 959, 960, 961, 1023, 1025, 1100];
 
+/// Beside a largest eigenvalue of 1, what random matrices may lose. Seen: 2.8e-7 and 1.0e-15.
+const RANDOM: Bounds = Bounds { f32: 5e-7, f64: 1e-14 };
+/// The same for matrices whose elements or eigenvalues repeat: rounding errors are alike too, and add up. Seen: 2.2e-6 and
+/// 7.6e-15, with what rotations and rounding to f32 lose.
+const REPETITIVE: Bounds = Bounds { f32: 4e-6, f64: 1e-14 };
+
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    f32: f64,
+    f64: f64,
+}
+
+impl Bounds {
+    fn of<T: Real>(self) -> f64 {
+        if T::EPSILON > 1e-10 { self.f32 } else { self.f64 }
+    }
+}
+
 // ---- Matrices: both halves, column-major, elements of order 1.
 
 /// The symmetric matrix with these elements in its lower half, which are asked for column by column.
@@ -63,10 +81,18 @@ fn gaussian(rng: &mut Rng) -> f64 {
     (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (2.0 * PI * rng.f64()).cos()
 }
 
-/// Random matrices whose elements f32 can hold, with names.
+/// Kinds of random matrices.
+const KINDS: [(&str, fn(usize, u64) -> Vec<f64>); 2] = [("Gram", gram), ("indefinite", indefinite)];
+
+/// One of those kinds, with elements that f32 can hold, and its name.
+fn random_matrix(kind: usize, n: usize, seed: u64) -> (String, Vec<f64>) {
+    let (name, matrix) = KINDS[kind];
+    (format!("{name}, n {n}, seed {seed}"), doubles(&singles(&matrix(n, seed))))
+}
+
+/// All kinds.
 fn random_matrices(n: usize, seed: u64) -> [(String, Vec<f64>); 2] {
-    [("Gram", gram(n, seed)), ("indefinite", indefinite(n, seed))]
-        .map(|(kind, matrix)| (format!("{kind}, n {n}, seed {seed}"), doubles(&singles(&matrix))))
+    [0, 1].map(|kind| random_matrix(kind, n, seed))
 }
 
 /// H A H for some random Householder reflections H: other elements, the same eigenvalues.
@@ -120,25 +146,14 @@ fn sorted(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
-/// The absolute error that an eigenvalue of a random matrix may have beside a largest one of 1.
-fn bound<T: Real>() -> f64 {
-    if T::EPSILON > 1e-10 { 5e-7 } else { 1e-14 }
-}
-
-/// The same for any matrix: where entries are alike, their rounding errors are too, and add up. A matrix of ones loses up to
-/// 18 epsilon (the library up to 80), and with a thousandth of noise on the ones it is 4 again.
-fn bound_of_any<T: Real>() -> f64 {
-    bound::<T>().max(32.0 * T::EPSILON)
-}
-
 fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |largest, x| x.abs().max(largest))
 }
 
 #[track_caller]
-fn assert_close<T: Real>(got: &[f64], expected: &[f64], bound: f64, case: &str) {
+fn assert_close<T: Real>(got: &[f64], expected: &[f64], bounds: Bounds, case: &str) {
     assert_eq!(got.len(), expected.len(), "{case}");
-    let allowed = bound * largest(expected);
+    let allowed = bounds.of::<T>() * largest(expected);
     for (index, (x, y)) in got.iter().zip(expected).enumerate() {
         let error = (x - y).abs();
         // This also holds for no NaN.
@@ -148,22 +163,19 @@ fn assert_close<T: Real>(got: &[f64], expected: &[f64], bound: f64, case: &str) 
 
 /// Solves in both precisions.
 #[track_caller]
-fn assert_spectrum(matrix: &[f64], expected: &[f64], level: Level, threads: usize, case: &str) {
+fn assert_spectrum(matrix: &[f64], expected: &[f64], bounds: Bounds, level: Level, threads: usize, case: &str) {
     let case = format!("{case}, {level}, {threads} threads");
-    assert_close::<f64>(&solve(matrix, level, threads), expected, bound::<f64>(), &case);
-    assert_close::<f32>(&solve(&singles(matrix), level, threads), expected, bound::<f32>(), &case);
+    assert_close::<f64>(&solve(matrix, level, threads), expected, bounds, &case);
+    assert_close::<f32>(&solve(&singles(matrix), level, threads), expected, bounds, &case);
 }
 
 #[track_caller]
-fn agrees_with_the_oracle(n: usize, seeds: std::ops::RangeInclusive<u64>, levels: &[Level]) {
-    for seed in seeds {
-        for (case, matrix) in random_matrices(n, seed) {
-            let expected = faer_eigenvalues(&matrix).unwrap();
-            for (index, &level) in levels.iter().enumerate() {
-                let threads = 1 + (n + seed as usize + index) % 4;
-                assert_spectrum(&matrix, &expected, level, threads, &case);
-            }
-        }
+fn agrees_with_the_oracle((case, matrix): &(String, Vec<f64>), levels: &[Level]) {
+    let expected = faer_eigenvalues(matrix).unwrap();
+    for (index, &level) in levels.iter().enumerate() {
+        // Some number from 1 to 4.
+        let threads = 1 + (matrix.len().isqrt() + case.len() + index) % 4;
+        assert_spectrum(matrix, &expected, RANDOM, level, threads, case);
     }
 }
 
@@ -171,12 +183,8 @@ fn agrees_with_the_oracle(n: usize, seeds: std::ops::RangeInclusive<u64>, levels
 #[track_caller]
 fn has_spectrum(case: &str, matrix: &[f64], expected: Vec<f64>) {
     let expected = sorted(expected);
-    for level in Level::all() {
-        for threads in [1, 3] {
-            let case = format!("{case}, {level}, {threads} threads");
-            assert_close::<f64>(&solve(matrix, level, threads), &expected, bound_of_any::<f64>(), &case);
-            assert_close::<f32>(&solve(&singles(matrix), level, threads), &expected, bound_of_any::<f32>(), &case);
-        }
+    for (index, level) in Level::all().into_iter().enumerate() {
+        assert_spectrum(matrix, &expected, REPETITIVE, level, 1 + index, case);
     }
 }
 
@@ -185,23 +193,26 @@ fn has_spectrum(case: &str, matrix: &[f64], expected: Vec<f64>) {
 #[test]
 fn every_small_order_agrees_with_the_oracle() {
     for n in 1..=130 {
-        agrees_with_the_oracle(n, 1..=3, &Level::all());
+        for seed in 1..=2 {
+            random_matrices(n, seed).iter().for_each(|matrix| agrees_with_the_oracle(matrix, &Level::all()));
+        }
     }
 }
 
 #[test]
 fn orders_around_the_edges_of_tiles_agree_with_the_oracle() {
     for n in EDGES {
-        agrees_with_the_oracle(n, 1..=2, &Level::all());
+        random_matrices(n, 3).iter().for_each(|matrix| agrees_with_the_oracle(matrix, &Level::all()));
     }
 }
 
 #[test]
 fn large_orders_agree_with_the_oracle() {
-    for n in LARGE {
+    for (index, n) in LARGE.into_iter().enumerate() {
         let levels = if [577, 769].contains(&n) { Level::all() } else { vec![Level::widest()] };
-        agrees_with_the_oracle(n, 1..=1, &levels);
+        agrees_with_the_oracle(&random_matrix(index % 2, n, 4), &levels);
     }
+    agrees_with_the_oracle(&random_matrix(0, 1100, 5), &[Level::widest()]);
 }
 
 // ---- Known spectra
@@ -344,7 +355,7 @@ fn isolated_blocks_keep_their_spectra() {
     // Zeros where the reflectors expect something: between blocks, and everywhere but in the last rows.
     let block = indefinite(30, 6);
     let alone = faer_eigenvalues(&block).unwrap();
-    for n in [60, 130, 200, 230] {
+    for n in [60, 130, 200] {
         for at in [0, 15, n - 30] {
             let inside = |i: usize| (at..at + 30).contains(&i);
             let matrix = symmetric(n, |row, col| match (inside(row), inside(col)) {
@@ -380,7 +391,8 @@ fn the_order_of_rows_and_columns_does_not_matter() {
         for (case, matrix) in random_matrices(n, 8) {
             let expected = faer_eigenvalues(&matrix).unwrap();
             for seed in 0..3 {
-                assert_spectrum(&permuted(&matrix, seed), &expected, Level::widest(), 2, &format!("{case}, permuted"));
+                let case = format!("{case}, permuted");
+                assert_spectrum(&permuted(&matrix, seed), &expected, RANDOM, Level::widest(), 2, &case);
             }
         }
     }
@@ -388,8 +400,8 @@ fn the_order_of_rows_and_columns_does_not_matter() {
 
 #[test]
 fn scaling_by_powers_of_two_scales_every_bit() {
-    let levels = Level::all();
     for n in [1, 2, 3, 31, 33, 100, 193, 300] {
+        let levels = if n <= 33 { Level::all() } else { vec![Level::widest()] };
         for (case, matrix) in random_matrices(n, 9) {
             for &level in &levels {
                 let (in_f64, in_f32) = (solve(&matrix, level, 2), solve(&singles(&matrix), level, 2));
@@ -417,13 +429,13 @@ fn the_largest_and_smallest_numbers_are_no_obstacle() {
         let scale = |x: f64, exponent: i32| x * 2.0_f64.powi(exponent / 2) * 2.0_f64.powi(exponent - exponent / 2);
         let scaled: Vec<f64> = matrix.iter().map(|&x| scale(x, exponent)).collect();
         let values: Vec<f64> = solve(&scaled, Level::widest(), 1).into_iter().map(|x| scale(x, -exponent)).collect();
-        assert_close::<f64>(&values, &expected, bound::<f64>(), &format!("2^{exponent}"));
+        assert_close::<f64>(&values, &expected, RANDOM, &format!("2^{exponent}"));
     }
     for exponent in [-110, 120] {
         let scaled: Vec<f32> = matrix.iter().map(|&x| (x * 2.0_f64.powi(exponent)) as f32).collect();
         let values: Vec<f64> =
             solve(&scaled, Level::widest(), 1).into_iter().map(|x| x * 2.0_f64.powi(-exponent)).collect();
-        assert_close::<f32>(&values, &expected, bound::<f32>(), &format!("2^{exponent}"));
+        assert_close::<f32>(&values, &expected, RANDOM, &format!("2^{exponent}"));
     }
 }
 
@@ -472,8 +484,8 @@ fn thousands_of_shared_solves_race_nowhere() {
 #[test]
 fn hundreds_of_shared_solves_of_many_tiles_race_nowhere() {
     let larger: Vec<Vec<f64>> = [390, 520, 600, 780].map(|n| indefinite(n, n as u64)).into();
-    solves_alike_however_often(&larger, 8);
-    solves_alike_however_often(&larger.iter().map(|matrix| singles(matrix)).collect::<Vec<_>>(), 16);
+    solves_alike_however_often(&larger, 5);
+    solves_alike_however_often(&larger.iter().map(|matrix| singles(matrix)).collect::<Vec<_>>(), 8);
 }
 
 // ---- What is no matrix
@@ -505,9 +517,9 @@ fn nan_and_infinity_are_refused() {
 
 #[test]
 fn what_lies_above_the_diagonal_has_no_influence() {
-    for n in [2, 3, 33, 100, 193, 400] {
+    for n in [2, 3, 33, 100, 193] {
         let matrix = indefinite(n, 13);
-        for above in [f64::NAN, f64::INFINITY, 1e300, 0.0] {
+        for above in [f64::NAN, f64::INFINITY, 1e300] {
             let mut lower = matrix.clone();
             for col in 0..n {
                 lower[col * n..col * n + col].fill(above);
@@ -545,7 +557,7 @@ fn keeps_trace_and_norm<T: Real>(matrix: &[T], level: Level, threads: usize) -> 
     let elements: Vec<f64> = matrix.iter().map(|&x| x.into()).collect();
     let trace: f64 = elements.iter().step_by(n + 1).sum();
     let norm = largest(&values);
-    let slack = n as f64 * bound::<T>();
+    let slack = n as f64 * REPETITIVE.of::<T>();
     let error = (values.iter().sum::<f64>() - trace).abs();
     prop_assert!(error <= slack * norm, "trace {trace:e}: {error:e} beside {norm:e}");
     let (square, sum) = (dot(&elements, &elements), dot(&values, &values));
@@ -589,7 +601,7 @@ fn solves_for_memory_checkers() {
         for threads in [1, 3] {
             for (case, matrix) in random_matrices(n, 14) {
                 let expected = faer_eigenvalues(&matrix).unwrap();
-                assert_spectrum(&matrix, &expected, level, threads, &case);
+                assert_spectrum(&matrix, &expected, RANDOM, level, threads, &case);
             }
         }
     }

@@ -35,7 +35,7 @@ pub use memory::lane_bytes;
 pub use simd::{Level, Real};
 pub use sturm::eigenvalues as tridiagonal_eigenvalues;
 use survey::{Survey, survey};
-use team::{Crew, Team};
+use team::{Crew, Seat, Team};
 
 /// How much longer than wide a matrix is, for which f32 is tried under the ks rule: it loses the smallest eigenvalues of
 /// others, and they may begin the tail.
@@ -111,6 +111,7 @@ impl Device for Cpu {
     ) -> Result<Option<Box<dyn Lane + 'a>>> {
         Ok(Some(Box::new(CpuLane {
             cpu: self,
+            _seat: self.crew.seat(),
             checkpoint,
             double: Workspace::default(),
             single: Workspace::default(),
@@ -223,6 +224,7 @@ struct Workspace<T> {
 
 struct CpuLane<'a> {
     cpu: &'a Cpu,
+    _seat: Seat<'a>,
     checkpoint: &'a Checkpoint,
     double: Workspace<f64>,
     single: Workspace<f32>,

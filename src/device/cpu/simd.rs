@@ -100,6 +100,12 @@ impl fmt::Display for Level {
     }
 }
 
+/// Whether multiply-adds are instructions, rather than calls of a library.
+#[inline(always)]
+pub fn fuses<S: Simd>() -> bool {
+    TypeId::of::<S>() != TypeId::of::<Scalar256b>()
+}
+
 /// f32 or f64, with the vector operations that the solver needs.
 pub trait Real: Element + RealField + Into<f64> + Sync {
     /// A vector of these.
@@ -179,7 +185,7 @@ macro_rules! real {
 
             #[inline(always)]
             fn mul_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
-                simd.$mul_add(a, b, c)
+                if fuses::<S>() { simd.$mul_add(a, b, c) } else { simd.$add(simd.$mul(a, b), c) }
             }
 
             #[inline(always)]

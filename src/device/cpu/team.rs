@@ -8,14 +8,13 @@
 //! they yield the core when nothing comes, and sleep when all lanes are busy again or no solve is under way.
 #![allow(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 /// Rounds of waiting before the core is offered to others: about 20 microseconds.
 const SPINS: usize = 400;
-/// Rounds of waiting before a helper looks whether it is still wanted.
-const PATIENCE: usize = 20_000;
 
 /// The threads of a device, beside its lanes.
 #[derive(Debug)]
@@ -31,14 +30,16 @@ struct Shared {
     changed: Condvar,
     /// How many cores lanes and helpers may use together.
     cores: usize,
+    /// Lanes, whatever they are doing.
+    lanes: AtomicUsize,
+    /// Helpers that are at a solve.
+    helping: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// Solves under way.
     solves: Vec<Arc<Solve>>,
-    /// Helpers that are at one of them.
-    helping: usize,
     closing: bool,
 }
 
@@ -79,7 +80,8 @@ unsafe impl Send for Step {}
 impl Crew {
     /// Threads for so many cores, one of which belongs to a lane at any time.
     pub fn new(cores: usize) -> Crew {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), cores });
+        let (lanes, helping) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), cores, lanes, helping });
         let spawn = |_| {
             let shared = shared.clone();
             // Without a thread there is less help, and nothing else is missing.
@@ -89,12 +91,33 @@ impl Crew {
         Crew { shared, helpers }
     }
 
+    /// Keeps a core for a lane, until the answer is dropped.
+    pub fn seat(&self) -> Seat<'_> {
+        self.shared.lanes.fetch_add(1, Ordering::Relaxed);
+        Seat(&self.shared)
+    }
+
     /// Announces a solve; it ends when the answer is dropped.
     pub fn begin(&self) -> Team<'_> {
         let solve = Arc::new(Solve::default());
         self.shared.lock().solves.push(solve.clone());
-        self.shared.changed.notify_all();
+        if !self.shared.is_crowded(1) {
+            self.shared.changed.notify_all();
+        }
         Team { crew: &self.shared, solve }
+    }
+}
+
+/// A lane's core.
+#[derive(Debug)]
+pub struct Seat<'a>(&'a Shared);
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.lanes.fetch_sub(1, Ordering::Relaxed);
+        // Under the lock, or a helper that is about to sleep would miss it.
+        let _state = self.0.lock();
+        self.0.changed.notify_all();
     }
 }
 
@@ -103,7 +126,7 @@ impl Drop for Crew {
         self.shared.lock().closing = true;
         self.shared.changed.notify_all();
         for helper in self.helpers.drain(..) {
-            // A helper's panic has been noticed by the solve that it helped.
+            // Helpers do not panic.
             let _ = helper.join();
         }
     }
@@ -122,24 +145,25 @@ impl Shared {
                 return;
             }
             // The solve with the fewest helpers would be best; steps are short, so the latest will do.
-            if state.solves.len() + state.helping < self.cores
-                && let Some(solve) = state.solves.last().cloned()
-            {
-                state.helping += 1;
+            let latest = state.solves.last().cloned().filter(|_| !self.is_crowded(1));
+            state = if let Some(solve) = latest {
+                self.helping.fetch_add(1, Ordering::Relaxed);
                 drop(state);
-                solve.assist(|| self.is_crowded());
-                state = self.lock();
-                state.helping -= 1;
+                // A panic is the leader's, who learns of it by `broken`.
+                let _ = catch_unwind(AssertUnwindSafe(|| solve.assist(|| self.is_crowded(0))));
+                self.helping.fetch_sub(1, Ordering::Relaxed);
+                self.lock()
             } else {
-                state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-            }
+                self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner())
+            };
         }
     }
 
-    /// Whether lanes need the cores that helpers use.
-    fn is_crowded(&self) -> bool {
-        let state = self.lock();
-        state.closing || state.solves.len() + state.helping > self.cores
+    /// Whether lanes, helpers and so many more would need more cores than there are.
+    fn is_crowded(&self, more: usize) -> bool {
+        // A solve without a lane takes a core, too.
+        let lanes = self.lanes.load(Ordering::Relaxed).max(1);
+        lanes + self.helping.load(Ordering::Relaxed) + more > self.cores
     }
 }
 
@@ -148,7 +172,7 @@ impl Solve {
     fn assist(&self, is_unwanted: impl Fn() -> bool) {
         let mut seen = 0;
         let mut waits = 0;
-        while !self.ended.load(Ordering::Acquire) {
+        while !self.ended.load(Ordering::Acquire) && !is_unwanted() {
             let epoch = self.epoch.load(Ordering::Acquire);
             if epoch != seen {
                 seen = epoch;
@@ -161,9 +185,6 @@ impl Solve {
                 std::hint::spin_loop();
             } else {
                 std::thread::yield_now();
-            }
-            if waits % PATIENCE == 0 && is_unwanted() {
-                return;
             }
         }
     }
@@ -216,7 +237,7 @@ pub struct Team<'a> {
 
 impl Team<'_> {
     /// Runs the tasks 0, 1 ... `tasks` - 1, and returns when all are done. They begin in this order, so a task may wait for
-    /// one before it.
+    /// one before it, but must not run tasks itself.
     ///
     /// # Panics
     ///
@@ -260,7 +281,6 @@ impl Drop for Team<'_> {
     fn drop(&mut self) {
         self.solve.ended.store(true, Ordering::Release);
         self.crew.lock().solves.retain(|solve| !Arc::ptr_eq(solve, &self.solve));
-        self.crew.changed.notify_all();
     }
 }
 

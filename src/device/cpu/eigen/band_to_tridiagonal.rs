@@ -30,7 +30,7 @@ const COLUMNS: usize = 4;
 pub fn reduce<T: Real>(band: &mut Band<T>, level: Level, team: &Team) -> (Vec<f64>, Vec<f64>) {
     let n = band.order();
     let groups = groups(n, band.bandwidth());
-    let progress: Vec<AtomicUsize> = groups.iter().map(|_| AtomicUsize::new(0)).collect();
+    let progress: Vec<Progress> = groups.iter().map(|_| Progress::default()).collect();
     let (b, stride) = (band.bandwidth(), band.stride());
     let chase = Chase { n, b, stride, columns: band.columns(), groups: &groups, progress: &progress };
     team.run(groups.len(), &|group| level.run(Sweeps { chase: &chase, group }));
@@ -60,8 +60,22 @@ struct Chase<'a, T> {
     stride: usize,
     columns: *mut T,
     groups: &'a [Range<usize>],
-    /// For each group, how many steps its last sweep has done; all, if it is `usize::MAX`.
-    progress: &'a [AtomicUsize],
+    progress: &'a [Progress],
+}
+
+/// How many steps the last sweep of a group has done; all, if it is `usize::MAX`. On a cache line of its own, since others
+/// wait for it actively.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Progress(AtomicUsize);
+
+/// Lets the next group go on when this one ends, even by a panic, so that the panic gets through.
+struct End<'a>(&'a Progress);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(usize::MAX, Ordering::Release);
+    }
 }
 
 // SAFETY: groups write the columns of their steps only, which those before them have left (`Chase::wait`).
@@ -106,7 +120,7 @@ impl<T: Real> Chase<'_, T> {
     fn wait(&self, group: usize, steps: usize) {
         let Some(before) = group.checked_sub(1) else { return };
         let mut waits = 0_u32;
-        while self.progress[before].load(Ordering::Acquire) < steps {
+        while self.progress[before].0.load(Ordering::Acquire) < steps {
             waits += 1;
             if waits < 1000 {
                 std::hint::spin_loop();
@@ -120,6 +134,7 @@ impl<T: Real> Chase<'_, T> {
     #[inline(always)]
     fn group<S: Simd, const NV: usize>(&self, simd: S, group: usize) {
         let (n, b) = (self.n, self.b);
+        let _end = End(&self.progress[group]);
         let Range { start: first, end } = self.groups[group];
         let sweeps = end - first;
         // Step k of sweep s begins in column s + 1 + k b.
@@ -142,11 +157,10 @@ impl<T: Real> Chase<'_, T> {
                     self.step::<S, NV>(simd, sweep + 1 + step * b, bulge);
                 }
                 if i + 1 == sweeps {
-                    self.progress[group].store(step + 1, Ordering::Release);
+                    self.progress[group].0.store(step + 1, Ordering::Release);
                 }
             }
         }
-        self.progress[group].store(usize::MAX, Ordering::Release);
     }
 
     /// Applies a reflector on both sides of the block on the diagonal at column `col`, then to the block below from the right,

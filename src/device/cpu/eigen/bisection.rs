@@ -10,11 +10,9 @@
 //! Eigenvalues do not depend on each other: one grid of as many shifts as there are eigenvalues replaces the first halvings, and
 //! the rest is done for many eigenvalues side by side.
 
-use std::any::TypeId;
+use pulp::{Simd, WithSimd};
 
-use pulp::{Scalar256b, Simd, WithSimd};
-
-use super::super::simd::Level;
+use super::super::simd::{Level, fuses};
 use super::super::team::Team;
 
 /// Shifts that are counted side by side: four vectors of eight, to hide the latency of the recurrence.
@@ -169,12 +167,6 @@ impl WithSimd for Bisect<'_> {
         }
         low.map(|low| low + half)
     }
-}
-
-/// Whether multiply-adds are instructions, rather than calls.
-#[inline(always)]
-fn fuses<S: Simd>() -> bool {
-    TypeId::of::<S>() != TypeId::of::<Scalar256b>()
 }
 
 impl Tridiagonal<'_> {

@@ -18,6 +18,8 @@ use super::panel::{self, MAX_STRIP, Panel, transposed_product, triangular_factor
 use super::tiles::{TILE, Tiles, offset, tile_rows};
 use crate::device::Failure;
 
+/// Rows whose products are added up in the precision of the matrix, before they go on in f64.
+const SHORT: usize = 24;
 /// Elements behind each panel, for rows that the kernel takes along.
 const SLACK: usize = 16 * MAX_STRIP;
 
@@ -27,10 +29,11 @@ fn groups(n: usize) -> usize {
 }
 
 /// Elements of workspace that [`reduce`] takes beside the tiles.
-pub fn workspace_elements(n: usize, bandwidth: usize) -> u64 {
+pub fn workspace_elements<T>(n: usize, bandwidth: usize) -> u64 {
     let (rows, b) = ((tile_rows(n) * TILE) as u64, bandwidth as u64);
     let panel = rows * b + SLACK as u64;
-    (5 + groups(n) as u64) * panel + (2 * tile_rows(n) as u64 + 5) * b * b + 3 * (MAX_STRIP * MAX_STRIP) as u64
+    let doubles = (2 * tile_rows(n) + 4) as u64 * b * b * (size_of::<f64>() / size_of::<T>()) as u64;
+    (5 + groups(n) as u64) * panel + doubles + 3 * b * b + 3 * (MAX_STRIP * MAX_STRIP) as u64
 }
 
 /// Reduces a matrix whose largest element is of order 1 to a band, which must be zero. The tiles are destroyed.
@@ -47,7 +50,7 @@ pub fn reduce<T: Real>(
 ) -> Result<(), Failure> {
     let (n, b) = (matrix.order(), band.bandwidth());
     let rows = tile_rows(n) * TILE;
-    let workspace = workspace.get(workspace_elements(n, b))?;
+    let workspace = workspace.get(workspace_elements::<T>(n, b))?;
     workspace.fill(T::from_f64(0.0));
     let mut rest = workspace;
     let mut take = |elements: usize| {
@@ -56,6 +59,8 @@ pub fn reduce<T: Real>(
         taken.as_mut_ptr()
     };
     let panel = rows * b + SLACK;
+    // Every part is a multiple of 16 elements, so that these are aligned, too.
+    let doubles = size_of::<f64>() / size_of::<T>();
     let mut stage = Stage {
         n,
         rows,
@@ -67,8 +72,9 @@ pub fn reduce<T: Real>(
         q: take(2 * panel),
         w: take(groups(n) * panel),
         w_stride: panel,
-        products: take(2 * tile_rows(n) * b * b),
-        factors: take(5 * b * b),
+        products: take(2 * tile_rows(n) * b * b * doubles).cast(),
+        triangles: take(4 * b * b * doubles).cast(),
+        factors: take(3 * b * b),
         small: take(3 * MAX_STRIP * MAX_STRIP),
         band: band.columns(),
         band_stride: band.stride(),
@@ -113,9 +119,12 @@ struct Stage<T> {
     /// W, in several sums.
     w: *mut T,
     w_stride: usize,
-    /// For each row of tiles V^T V and V^T W.
-    products: *mut T,
-    /// The taus; T and -T^T V^T W T / 2, in strips for the kernel; T^T; and V^T W T.
+    /// For each row of tiles V^T V and V^T W. In f64, like all that is made of them: where entries are alike, sums of their
+    /// products lose more than anything else.
+    products: *mut f64,
+    /// T^T, and in strips for the kernel T, V^T W T and -T^T V^T W T / 2.
+    triangles: *mut f64,
+    /// The taus; T and -T^T V^T W T / 2, in strips for the kernel.
     factors: *mut T,
     small: *mut T,
     band: *mut T,
@@ -406,13 +415,22 @@ impl<T: Real> Stage<T> {
                     T::store::<S>(total.add(i), sum);
                 }
             }
+            let small = &mut [T::from_f64(0.0); MAX_STRIP * MAX_STRIP];
             for (half, other) in [self.next, self.w].into_iter().enumerate() {
-                for i in 0..b / p {
-                    let v = self.panel_of(self.next).at::<S>(i, top);
-                    for j in 0..b / p {
-                        let x = self.panel_of(other).at::<S>(j, top);
-                        let out = products.add(half * b * b + i * p * b + j * p);
-                        transposed_product::<T, S, MR>(simd, TILE, v, x, out, b);
+                for (i, j) in (0..b / p).flat_map(|i| (0..b / p).map(move |j| (i, j))) {
+                    let out = products.add(half * b * b + i * p * b + j * p);
+                    for row in 0..p {
+                        out.add(row * b).write_bytes(0, p);
+                    }
+                    for start in (top..top + TILE).step_by(SHORT) {
+                        let v = self.panel_of(self.next).at::<S>(i, start);
+                        let x = self.panel_of(other).at::<S>(j, start);
+                        transposed_product::<T, S, MR>(simd, SHORT, v, x, small.as_mut_ptr(), p);
+                        for row in 0..p {
+                            for col in 0..p {
+                                *out.add(row * b + col) += small[row * p + col].into();
+                            }
+                        }
                     }
                 }
             }
@@ -425,35 +443,42 @@ impl<T: Real> Stage<T> {
         let b = self.b;
         let size = b * b;
         // SAFETY: `perform`; this is the only task.
-        let (factors, products) = unsafe {
+        let (products, triangles, factors) = unsafe {
             let products = std::slice::from_raw_parts_mut(self.products, 2 * tile_rows(self.n) * size);
-            (std::slice::from_raw_parts_mut(self.factors, 5 * size), products)
+            let triangles = std::slice::from_raw_parts_mut(self.triangles, 4 * size);
+            (products, triangles, std::slice::from_raw_parts_mut(self.factors, 3 * size))
         };
-        let (taus, rest) = factors.split_at_mut(size);
-        let (t_strips, rest) = rest.split_at_mut(size);
-        let (m_strips, rest) = rest.split_at_mut(size);
-        let (transposed, u_strips) = rest.split_at_mut(size);
-
         let mut by_row = products[2 * (first / TILE) * size..].chunks_exact_mut(2 * size);
         let sums = by_row.next().expect("there is a tile row");
         for products in by_row {
             sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += *product);
         }
         let (vv, vw) = sums.split_at(size);
-        triangular_factor(b, vv, &taus[..b], transposed);
-        for (strip, out) in t_strips.chunks_exact_mut(b * p).enumerate() {
-            for (k, row) in out.chunks_exact_mut(p).enumerate() {
+
+        let (transposed, rest) = triangles.split_at_mut(size);
+        let (t, rest) = rest.split_at_mut(size);
+        let (u, m) = rest.split_at_mut(size);
+        triangular_factor(b, vv, &factors[..b], transposed);
+        let double = kernel::width::<f64, S>();
+        for (strip, out) in t.chunks_exact_mut(b * double).enumerate() {
+            for (k, row) in out.chunks_exact_mut(double).enumerate() {
                 for (c, t) in row.iter_mut().enumerate() {
-                    *t = transposed[(strip * p + c) * b + k];
+                    *t = transposed[(strip * double + c) * b + k];
                 }
             }
         }
         // U = V^T W T, M = -T^T U / 2.
-        let (vw, transposed) = (vw.as_ptr(), transposed.as_ptr());
         // SAFETY: rows that the last block reads beyond b lie in the workspace.
         unsafe {
-            small_product::<T, S, MR>(simd, b, 1.0, vw, t_strips, u_strips);
-            small_product::<T, S, MR>(simd, b, -0.5, transposed, u_strips, m_strips);
+            small_product::<S, MR>(simd, b, 1.0, vw.as_ptr(), t, u);
+            small_product::<S, MR>(simd, b, -0.5, transposed.as_ptr(), u, m);
+        }
+        for (out, matrix) in factors[size..].chunks_exact_mut(size).zip([t, m]) {
+            for (index, x) in out.iter_mut().enumerate() {
+                let (strip, k, c) = (index / (b * p), index / p % b, index % p);
+                let col = strip * p + c;
+                *x = T::from_f64(matrix[(col / double * b + k) * double + col % double]);
+            }
         }
     }
 
@@ -506,24 +531,24 @@ impl<T: Real> Stage<T> {
 ///
 /// MR rows more than A has can be read behind it.
 #[inline(always)]
-unsafe fn small_product<T: Real, S: Simd, const MR: usize>(
+unsafe fn small_product<S: Simd, const MR: usize>(
     simd: S,
     b: usize,
     factor: f64,
-    a: *const T,
-    strips: &[T],
-    out: &mut [T],
+    a: *const f64,
+    strips: &[f64],
+    out: &mut [f64],
 ) {
-    let p = kernel::width::<T, S>();
+    let p = kernel::width::<f64, S>();
     for (strip, out) in strips.chunks_exact(b * p).zip(out.chunks_exact_mut(b * p)) {
         for row in (0..b).step_by(MR) {
             // SAFETY: the caller's promise; no more rows than there are left are written.
             unsafe {
-                let zero = kernel::zero::<T, S, MR>(simd);
-                let sums = product::<T, S, MR>(simd, zero, b, (a.add(row * b), b, 1), strip.as_ptr());
-                write_to::<T, S, MR>(&sums, MR.min(b - row), out.as_mut_ptr().add(row * p), p);
+                let zero = kernel::zero::<f64, S, MR>(simd);
+                let sums = product::<f64, S, MR>(simd, zero, b, (a.add(row * b), b, 1), strip.as_ptr());
+                write_to::<f64, S, MR>(&sums, MR.min(b - row), out.as_mut_ptr().add(row * p), p);
             }
         }
-        out.iter_mut().for_each(|x| *x *= T::from_f64(factor));
+        out.iter_mut().for_each(|x| *x *= factor);
     }
 }

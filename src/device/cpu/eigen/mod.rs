@@ -38,7 +38,7 @@ fn bandwidth(n: usize) -> usize {
 /// Bytes of the buffers for the Gram matrix of a matrix of this shape and its eigenvalues, in elements of T: the tiles,
 /// the panels, and the band.
 pub fn buffer_bytes<T: Real>(long: usize, n: usize) -> [u64; 3] {
-    let panels = dense_to_band::workspace_elements(n, bandwidth(n)).max(gram::workspace_elements::<T>(long, n));
+    let panels = dense_to_band::workspace_elements::<T>(n, bandwidth(n)).max(gram::workspace_elements::<T>(long, n));
     [tiles::elements(n), panels, band::elements(n, bandwidth(n))].map(|elements| elements * size_of::<T>() as u64)
 }
 

@@ -314,12 +314,13 @@ pub unsafe fn transposed_product<T: Real, S: Simd, const MR: usize>(
 /// T^T, T being the upper triangle for which H_0 H_1 ... = I - V T V^T, from V^T V (Schreiber and Van Loan, SIAM J. Sci. Stat.
 /// Comput. 10, 1989). All are of order `order`, row after row.
 #[inline(always)]
-pub fn triangular_factor<T: Real>(order: usize, gram: &[T], taus: &[T], transposed: &mut [T]) {
-    transposed[..order * order].fill(T::from_f64(0.0));
+pub fn triangular_factor<T: Real, U: Real>(order: usize, gram: &[U], taus: &[T], transposed: &mut [U]) {
+    transposed[..order * order].fill(U::from_f64(0.0));
     for (k, &tau) in taus.iter().enumerate().take(order) {
+        let tau = U::from_f64(tau.into());
         let (before, row) = transposed.split_at_mut(k * order);
         for (l, column) in before.chunks_exact(order).enumerate() {
-            let factor = T::from_f64(0.0) - tau * gram[k * order + l];
+            let factor = U::from_f64(0.0) - tau * gram[k * order + l];
             row[..=l].iter_mut().zip(column).for_each(|(t, x)| *t += factor * *x);
         }
         row[k] = tau;
