@@ -5,7 +5,7 @@ import time
 
 # After a call, OpenBLAS and OpenMP keep their threads spinning for some hundredths of a second. The next competitor shall
 # not share the cores with them.
-REST = 0.1
+REST = 0.3
 
 
 def seconds(function, *arguments):

@@ -109,10 +109,12 @@ fn alpha_as_precise_as_needed() {
         for (name, singular_values) in hard {
             let matrix = matrix_with_singular_values(long, n, &singular_values, 11);
             for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
-                let tensors: [fn(&[usize], &[f64]) -> Tensor; 2] = [Tensor::f32, Tensor::bf16];
-                for tensor in tensors {
-                    let exact = analyze_tensor(tensor(&[long, n], &matrix), rule, Precision::F64);
-                    let found = analyze_tensor(tensor(&[long, n], &matrix), rule, Precision::Auto);
+                let tensor = |half: bool| {
+                    if half { Tensor::bf16(&[long, n], &matrix) } else { Tensor::f32(&[long, n], &matrix) }
+                };
+                for half in [false, true] {
+                    let exact = analyze_tensor(tensor(half), rule, Precision::F64);
+                    let found = analyze_tensor(tensor(half), rule, Precision::Auto);
                     let case = format!("{name}, {long} x {n}, {rule}, {} for {}", found.precision, exact.precision);
                     match (&found.fit, &exact.fit) {
                         (Ok(found), Ok(exact)) => {

@@ -82,7 +82,10 @@ fn gaussian(rng: &mut Rng) -> f64 {
 }
 
 /// Kinds of random matrices.
-const KINDS: [(&str, fn(usize, u64) -> Vec<f64>); 2] = [("Gram", gram), ("indefinite", indefinite)];
+/// Makes a matrix of an order from a seed.
+type Generator = fn(usize, u64) -> Vec<f64>;
+
+const KINDS: [(&str, Generator); 2] = [("Gram", gram), ("indefinite", indefinite)];
 
 /// One of those kinds, with elements that f32 can hold, and its name.
 fn random_matrix(kind: usize, n: usize, seed: u64) -> (String, Vec<f64>) {

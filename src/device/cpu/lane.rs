@@ -1,0 +1,242 @@
+//! A lane of the CPU: one matrix after the other, in the precision that it takes.
+
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
+use faer::{ColMut, MatMut, Par};
+
+use super::eigen::{self, Tiles};
+use super::memory::{self, Buffer};
+use super::simd::Real;
+use super::survey::{Survey, survey};
+use super::team::{Seat, Team};
+use super::{Cpu, Solver, gram, library, qr};
+use crate::checkpoint::{Checkpoint, FloatType, MatrixView, Scan};
+use crate::device::refine::{self, Factors, InverseGram, Triangle};
+use crate::device::{AUTO_TOLERANCE, Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
+use crate::error::Result;
+use crate::fit::{MIN_EIGENVALUES, Rule, fit, is_certain};
+use crate::matrices::WeightMatrix;
+use crate::spectrum::Spectrum;
+
+/// How much longer than wide a matrix is, for which f32 is tried under the ks rule: it loses the smallest eigenvalues of
+/// others, and they may begin the tail.
+const OBLONG: f64 = 1.25;
+
+/// Buffers that grow with the matrices and are kept from one to the next.
+#[derive(Debug, Default)]
+struct Workspace<T> {
+    /// The Gram matrix, or the triangle R of a QR factorisation.
+    square: Buffer<T>,
+    /// A block of rows of W in its tall form, or the panels of the reduction to a band.
+    block: Buffer<T>,
+    /// The band between the stages of the solver.
+    band: Buffer<T>,
+}
+
+pub(super) struct CpuLane<'a> {
+    cpu: &'a Cpu,
+    _seat: Seat<'a>,
+    checkpoint: &'a Checkpoint,
+    double: Workspace<f64>,
+    single: Workspace<f32>,
+}
+
+impl Lane for CpuLane<'_> {
+    fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
+        Ok(batch.iter().map(|matrix| self.analyze_one(matrix)).collect())
+    }
+}
+
+impl<'a> CpuLane<'a> {
+    pub fn new(cpu: &'a Cpu, checkpoint: &'a Checkpoint) -> CpuLane<'a> {
+        let (single, double) = (Workspace::default(), Workspace::default());
+        CpuLane { cpu, _seat: cpu.crew.seat(), checkpoint, double, single }
+    }
+
+    fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
+        let team = self.cpu.crew.begin();
+        let residence = self.checkpoint.prefetch(matrix.shard, &matrix.tensor);
+        let view = matrix.view(self.checkpoint, self.cpu.method.cast).map_err(Failure::NotMapped)?;
+        let analysis = self.analyze_view(&view, &team);
+        self.checkpoint.release(matrix.shard, &matrix.tensor, residence);
+        // A file that changed meanwhile explains every failure and spoils every success.
+        self.checkpoint.verify(matrix.shard).map_err(Failure::Unreadable)?;
+        analysis
+    }
+
+    fn analyze_view(&mut self, view: &MatrixView, team: &Team) -> Outcome {
+        if view.short() < MIN_EIGENVALUES {
+            return Err(Failure::TooFewEigenvalues(view.short()));
+        }
+        let Survey { largest, order } = survey(view, self.cpu.level, team);
+        if !largest.is_finite()
+            && let Scan::NonFinite { row, col } = view.scan()
+        {
+            return Err(Failure::NonFinite { row, col, cast: self.cpu.method.cast });
+        }
+        if largest == 0.0 {
+            return Err(Failure::AllZero);
+        }
+        let exponent = binary_exponent(largest);
+        let job = Job { view, exponent, order: &order, cpu: self.cpu, team };
+        let rule = self.cpu.method.rule;
+        match self.cpu.method.precision {
+            Precision::F32 => {
+                let spectrum = self.single.gram_spectrum(&job)?;
+                let (spectrum, precision) = refine::in_f32(rule, spectrum, &mut job.factors(&mut self.double))?;
+                job.analysis(spectrum, precision)
+            }
+            Precision::F64 => {
+                let spectrum = self.double.gram_spectrum(&job)?;
+                let (spectrum, precision) = refine::in_f64(rule, spectrum, &mut job.factors(&mut self.double))?;
+                job.analysis(spectrum, precision)
+            }
+            Precision::Auto => self.analyze_as_needed(&job),
+        }
+    }
+
+    /// In f32 if that is certain to give alpha within what `--precision auto` promises, else in f64, by W itself if need be.
+    fn analyze_as_needed(&mut self, job: &Job) -> Outcome {
+        let rule = self.cpu.method.rule;
+        let is_enough = |outcome: &Outcome| {
+            outcome.as_ref().is_ok_and(|analysis| is_certain(&analysis.spectrum, rule, &analysis.fit, AUTO_TOLERANCE))
+        };
+        if job.begins_in_f32() {
+            match self.single.gram_spectrum(job) {
+                Ok(spectrum) => {
+                    let outcome = job.analysis(spectrum, "f32");
+                    if is_enough(&outcome) {
+                        return outcome;
+                    }
+                }
+                // f32 may fail where f64 does not.
+                Err(Failure::Solver(_) | Failure::OutOfRange) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let spectrum = self.double.gram_spectrum(job)?;
+        let outcome = job.analysis(spectrum.clone(), "f64");
+        if is_enough(&outcome) {
+            return outcome;
+        }
+        let (spectrum, precision) = refine::in_f64(rule, spectrum, &mut job.factors(&mut self.double))?;
+        job.analysis(spectrum, precision)
+    }
+}
+
+/// A matrix, and how it is computed.
+struct Job<'a, 'v> {
+    view: &'a MatrixView<'v>,
+    /// W times 2^-exponent has a largest element between 1 and 2.
+    exponent: i32,
+    order: &'a [usize],
+    cpu: &'a Cpu,
+    team: &'a Team<'a>,
+}
+
+impl<'v> Job<'_, 'v> {
+    fn scale(&self) -> f64 {
+        power_of_two(-self.exponent)
+    }
+
+    /// Whether f32 has a fair chance of being enough.
+    fn begins_in_f32(&self) -> bool {
+        let view = self.view;
+        view.dtype() != FloatType::F64
+            && match self.cpu.method.rule {
+                Rule::Median => true,
+                Rule::Ks => view.long() as f64 >= OBLONG * view.short() as f64,
+                // The bins hang on the smallest eigenvalue, and neighbouring starts with nearly the same D give alphas that
+                // differ by more than the tolerance: 10 of 12 oblong and all square matrices of MiniLM were redone.
+                Rule::Peak => false,
+            }
+    }
+
+    fn factors<'w>(&'w self, workspace: &'w mut Workspace<f64>) -> CpuFactors<'w, 'v> {
+        CpuFactors { view: self.view, scale: self.scale(), workspace }
+    }
+
+    /// The analysis of W, given the spectrum of W times [`Job::scale`].
+    fn analysis(&self, spectrum: Spectrum, precision: &'static str) -> Outcome {
+        let spectrum = spectrum.scaled(self.exponent);
+        if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
+            return Err(Failure::OutOfRange);
+        }
+        Ok(Analysis { fit: fit(&spectrum, self.cpu.method.rule), spectrum, precision })
+    }
+}
+
+/// The factorisations of `scale` W.
+struct CpuFactors<'a, 'v> {
+    view: &'a MatrixView<'v>,
+    scale: f64,
+    workspace: &'a mut Workspace<f64>,
+}
+
+impl Factors for CpuFactors<'_, '_> {
+    type Error = Failure;
+    type Cholesky<'t>
+        = CpuTriangle<'t>
+    where
+        Self: 't;
+    type Triangle<'t>
+        = CpuTriangle<'t>
+    where
+        Self: 't;
+
+    fn cholesky(&mut self) -> Result<Option<CpuTriangle<'_>>, Failure> {
+        Ok(None)
+    }
+
+    fn qr(&mut self) -> Result<CpuTriangle<'_>, Failure> {
+        let Workspace { square, block, .. } = &mut *self.workspace;
+        Ok(CpuTriangle(qr::triangle(self.view, self.scale, square, block)?))
+    }
+}
+
+/// An upper triangle; what lies below its diagonal is ignored.
+struct CpuTriangle<'a>(MatMut<'a, f64>);
+
+impl InverseGram for CpuTriangle<'_> {
+    type Error = Failure;
+
+    fn order(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Failure> {
+        let mut x = ColMut::from_slice_mut(x).as_mat_mut();
+        solve_lower_triangular_in_place(self.0.as_ref().transpose(), x.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(self.0.as_ref(), x, Par::Seq);
+        Ok(())
+    }
+}
+
+impl Triangle for CpuTriangle<'_> {
+    fn singular_values(self) -> Result<Vec<f64>, Failure> {
+        library::singular_values(self.0)
+    }
+}
+
+impl<T: Real> Workspace<T> {
+    /// The spectrum of W, scaled, from its Gram matrix.
+    fn gram_spectrum(&mut self, job: &Job) -> Result<Spectrum, Failure> {
+        let (n, level, team) = (job.view.short(), job.cpu.level, job.team);
+        let (values, trace) = match job.cpu.solver {
+            Solver::TwoStage => {
+                let mut gram = Tiles::zeros(n, &mut self.square)?;
+                eigen::gram(job.view, job.scale(), job.order, &mut gram, &mut self.block, level, team)?;
+                let trace = gram.diagonal().map(Into::<f64>::into).sum();
+                (eigen::eigenvalues(&mut gram, &mut self.band, &mut self.block, level, team)?, trace)
+            }
+            Solver::Faer => {
+                let stride = memory::stride(n);
+                let square = self.square.get(stride as u64 * n as u64)?;
+                let mut gram = MatMut::from_column_major_slice_with_stride_mut(square, n, n, stride);
+                gram::lower(job.view, job.scale(), gram.as_mut(), &mut self.block)?;
+                let trace = (0..n).map(|i| -> f64 { gram[(i, i)].into() }).sum();
+                (library::eigenvalues(gram)?, trace)
+            }
+        };
+        Ok(Spectrum::from_gram(values, trace, T::EPSILON)?)
+    }
+}
