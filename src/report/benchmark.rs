@@ -99,7 +99,7 @@ pub struct BenchmarkRow {
     /// Times and rates.
     #[serde(flatten)]
     pub throughput: Throughput,
-    /// Largest |x - x_f64| / x_max over the eigenvalues of the first matrix, x_f64 being those of the CPU in f64; null if it
+    /// Largest |x - x_f64| / x_max over the eigenvalues of the first matrix, x_f64 being those of the CPU in f64 by faer; null if it
     /// was not asked for.
     pub error: Option<f64>,
 }
@@ -220,7 +220,7 @@ impl Benchmark {
         match self.provenance.options.work {
             WorkOptions::Sizes { check_up_to, .. } => {
                 if check_up_to > 0 {
-                    let error = "largest |x - x_f64| / x_max of the first matrix, x_f64 from the CPU in f64";
+                    let error = "largest |x - x_f64| / x_max of the first matrix, x_f64 from the CPU in f64, by faer";
                     footer.push(("error", format!("{error}; sizes up to {check_up_to}")));
                 }
                 footer.push(("weights", "random, in the page cache: this measures computation, not the disk".into()));

@@ -47,7 +47,7 @@ pub struct SizeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     #[arg(conflicts_with = "model")]
     pub count: Option<u32>,
-    /// Largest size whose eigenvalues are compared with those of the CPU in f64; 0 for none
+    /// Largest size whose eigenvalues are compared with those of the CPU in f64 by faer; 0 for none
     #[arg(long, value_name = "SIZE", default_value_t = 2048, conflicts_with = "model")]
     pub check_up_to: usize,
 }

@@ -85,14 +85,14 @@ fn measure(
     Ok(())
 }
 
-/// The spectrum of a matrix by the CPU in f64, if it has one.
+/// The spectrum of a matrix by the CPU in f64 and another library, if it has one.
 fn reference(
     checkpoint: &Checkpoint,
     matrix: &[WeightMatrix],
     rule: Rule,
     printer: &Printer,
 ) -> Result<Option<Spectrum>> {
-    let cpu = Cpu::new(Method { rule, precision: Precision::F64, cast: Cast::None }, Some(1));
+    let cpu = Cpu::new(Method { rule, precision: Precision::F64, cast: Cast::None }, Some(1)).with_faer();
     let mut outcomes = pipeline::analyze(checkpoint, matrix, &cpu, &Progress::new(printer))?;
     Ok(outcomes.pop().and_then(Result::ok).map(|analysis| analysis.spectrum))
 }
