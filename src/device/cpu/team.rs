@@ -5,16 +5,22 @@
 //! which whoever is free takes in order. What a task computes never depends on who runs it, nor on how many are free.
 //!
 //! Helpers wait actively while a solve that they help goes on, because its steps are shorter than it takes to wake a thread;
-//! they yield the core when nothing comes, and sleep when all lanes are busy again or no solve is under way.
+//! they yield the core when nothing comes, doze when nothing comes for long (a factorisation by a library, say), and sleep when
+//! all lanes are busy again or no solve is under way.
 #![allow(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Rounds of waiting before the core is offered to others: about 20 microseconds.
 const SPINS: usize = 400;
+/// Rounds of waiting after which a helper dozes: some milliseconds, longer than any part of a solve that one thread does.
+const YIELDS: usize = 20_000;
+/// How long it dozes at a time.
+const DOZE: Duration = Duration::from_micros(200);
 
 /// The threads of a device, beside its lanes.
 #[derive(Debug)]
@@ -183,8 +189,10 @@ impl Solve {
             waits += 1;
             if waits < SPINS {
                 std::hint::spin_loop();
-            } else {
+            } else if waits < YIELDS {
                 std::thread::yield_now();
+            } else {
+                std::thread::sleep(DOZE);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Third stage: the eigenvalues of a tridiagonal matrix, by bisection.
 //!
-//! The number of eigenvalues above a shift x is the number of changes of sign in the sequence of leading principal minors of
+//! The number of eigenvalues below a shift x is the number of changes of sign in the sequence of leading principal minors of
 //! T - x (Sturm; Givens 1954), p_i = (d_i - x) p_{i-1} - e_{i-1}^2 p_{i-2}. Computed in floating-point arithmetic, it is the
 //! sequence of a matrix whose entries differ by a few epsilon of the norm (Wilkinson, The Algebraic Eigenvalue Problem, section
 //! 5.37), like that of pivots, but it needs no division: on today's processors it is several times as fast. The minors leave the

@@ -7,15 +7,15 @@
 //! one pass over the tiles applies it and, while a tile is in the cache, multiplies it by the next V.
 #![allow(unsafe_code)]
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::simd::{Level, Real};
 use super::super::team::Team;
 use super::band::Band;
-use super::kernel::{self, add_to, product, product_with, write_to};
+use super::kernel::{self, Rows, WithRows, add_to, product, product_with, write_to};
 use super::panel::{self, MAX_STRIP, Panel, transposed_product, triangular_factor};
-use super::tiles::{TILE, Tiles, offset, tile_rows};
+use super::tiles::{TILE, Tiles, offset, tile_rows, used};
 use crate::device::Failure;
 
 /// Rows whose products are added up in the precision of the matrix, before they go on in f64.
@@ -159,16 +159,7 @@ struct Task<'a, T> {
     index: usize,
 }
 
-impl<T: Real> WithSimd for Task<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        if S::REGISTER_COUNT >= 32 { self.perform::<S, 12>(simd) } else { self.perform::<S, 6>(simd) }
-    }
-}
-
-impl<T: Real> Task<'_, T> {
+impl<T: Real> WithRows for Task<'_, T> {
     #[inline(always)]
     fn perform<S: Simd, const MR: usize>(self, simd: S) {
         let (stage, index) = (self.stage, self.index);
@@ -201,7 +192,7 @@ struct Block {
 impl<T: Real> Stage<T> {
     fn run(&self, level: Level, team: &Team, tasks: std::ops::Range<usize>, phase: Phase) {
         let first = tasks.start;
-        team.run(tasks.len(), &|task| level.run(Task { stage: self, phase, index: first + task }));
+        team.run(tasks.len(), &|task| level.run(Rows(Task { stage: self, phase, index: first + task })));
     }
 
     fn panel_of(&self, elements: *mut T) -> Panel<T> {
@@ -210,7 +201,7 @@ impl<T: Real> Stage<T> {
 
     /// The end of the rows of a tile row, rounded up to a multiple of `unit`.
     fn end(&self, tile_row: usize, unit: usize) -> usize {
-        (self.n - tile_row * TILE).min(TILE).next_multiple_of(unit)
+        used(self.n, tile_row).next_multiple_of(unit)
     }
 
     #[inline(always)]

@@ -4,13 +4,13 @@
 //! product is added to the tiles of the lower half. W is never resident in the precision of the computation.
 #![allow(unsafe_code)]
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::simd::{Level, Real};
 use super::super::team::Team;
-use super::kernel::{self, add_to, product};
-use super::tiles::{TILE, Tiles, offset, tile_rows};
+use super::kernel::{self, Rows, WithRows, add_to, product};
+use super::tiles::{TILE, Tiles, offset, tile_rows, used};
 use crate::checkpoint::MatrixView;
 use crate::device::Failure;
 
@@ -58,13 +58,13 @@ pub fn lower<T: Real>(
         right: right.as_mut_ptr(),
         tiles: tiles.elements().as_mut_ptr(),
     };
+    let tasks = if view.is_tall() { depth.div_ceil(STRIP) } else { rows };
+    let pairs: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..=row).map(move |col| (row, col))).collect();
     for start in (0..view.long()).step_by(depth) {
-        let tasks = if view.is_tall() { depth.div_ceil(STRIP) } else { rows };
-        team.run(tasks, &|index| level.run(Task { product: &product, phase: Phase::Pack { start }, index }));
-        let pairs: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..=row).map(move |col| (row, col))).collect();
+        team.run(tasks, &|index| level.run(Rows(Task { product: &product, phase: Phase::Pack { start }, index })));
         team.run(pairs.len(), &|index| {
             let (row, col) = pairs[index];
-            level.run(Task { product: &product, phase: Phase::Multiply { row, col }, index });
+            level.run(Rows(Task { product: &product, phase: Phase::Multiply { row, col }, index }));
         });
     }
     Ok(())
@@ -99,16 +99,7 @@ struct Task<'a, 'v, T> {
     index: usize,
 }
 
-impl<T: Real> WithSimd for Task<'_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        if S::REGISTER_COUNT >= 32 { self.perform::<S, 12>(simd) } else { self.perform::<S, 6>(simd) }
-    }
-}
-
-impl<T: Real> Task<'_, '_, T> {
+impl<T: Real> WithRows for Task<'_, '_, T> {
     #[inline(always)]
     fn perform<S: Simd, const MR: usize>(self, simd: S) {
         // SAFETY: the buffers have the sizes that `lower` gives them; tasks write different rows, columns or tiles.
@@ -180,7 +171,7 @@ impl<T: Real> Product<'_, '_, T> {
     unsafe fn multiply<S: Simd, const MR: usize>(&self, simd: S, tile_row: usize, tile_col: usize) {
         let p = kernel::width::<T, S>();
         let (n, half) = (self.view.short(), TILE / 2);
-        let end = |tile: usize, unit: usize| (n - tile * TILE).min(TILE).next_multiple_of(unit);
+        let end = |tile: usize, unit: usize| used(n, tile).next_multiple_of(unit);
         // SAFETY: `perform`.
         unsafe {
             let tile = self.tiles.add(offset(tile_row, tile_col));

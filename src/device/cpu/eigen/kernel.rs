@@ -1,12 +1,30 @@
 //! The product of two narrow matrices, from which the whole first stage is built.
 #![allow(unsafe_code)]
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::simd::Real;
 
 /// MR rows of two vectors each: sums in registers.
 pub type Sums<T, S, const MR: usize> = [[<T as Real>::Vector<S>; 2]; MR];
+
+/// Work with the kernel, whose height MR follows from the number of registers.
+pub trait WithRows {
+    /// Does it.
+    fn perform<S: Simd, const MR: usize>(self, simd: S);
+}
+
+/// [`WithRows`] as a [`WithSimd`].
+pub struct Rows<W>(pub W);
+
+impl<W: WithRows> WithSimd for Rows<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= 32 { self.0.perform::<S, 12>(simd) } else { self.0.perform::<S, 6>(simd) }
+    }
+}
 
 /// Elements of a row of [`Sums`].
 #[inline(always)]

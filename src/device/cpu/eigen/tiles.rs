@@ -20,6 +20,11 @@ pub fn tile_rows(n: usize) -> usize {
     n.div_ceil(TILE)
 }
 
+/// How many rows of a row of tiles a matrix of order n has, or columns of a column of tiles.
+pub fn used(n: usize, tile: usize) -> usize {
+    (n - tile * TILE).min(TILE)
+}
+
 /// Elements of all tiles of a matrix of order n.
 pub fn elements(n: usize) -> u64 {
     let rows = tile_rows(n) as u64;
