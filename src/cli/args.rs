@@ -234,7 +234,7 @@ impl BudgetArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ThreadArgs {
-    /// Matrices that are scored at once, each on one core, or on a GPU in one lane; changes speed and memory, never
+    /// Cores to use, each for one matrix and then to help with others, or lanes of a GPU; changes speed and memory, never
     /// results [default: all cores, or 4 lanes of each GPU, as far as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
