@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::FloatType;
 use crate::device::{Failure, Method, Outcome};
-use crate::fit::{Fit, NoFit, Rule};
+use crate::fit::{Fit, NoFit, Rule, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 
@@ -111,7 +111,10 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
         Some(format!("{hidden} of {} eigenvalues are zero within rounding and were not tried as xmin", spectrum.len()))
     } else if error > ALPHA_ERROR {
         Some(format!("rounding leaves alpha, for this tail, uncertain by up to {error:.0e}"))
-    } else if method.rule == Rule::Peak && smallest > Rule::PEAK_TOLERANCE {
+    } else if method.rule == Rule::Peak
+        && smallest > Rule::PEAK_TOLERANCE
+        && !is_certain(spectrum, method.rule, &Ok(*fit), ALPHA_ERROR)
+    {
         Some(format!(
             "the smallest eigenvalue is known only to {smallest:.0e}, too coarse to fix the bins of the peak rule"
         ))

@@ -114,6 +114,11 @@ impl Spectrum {
         self.with(smallest, eta / smallest + iteration)
     }
 
+    /// Replaces the smallest eigenvalue by one that is known to this relative error.
+    pub fn with_smallest_eigenvalue(self, value: f64, relative_error: f64) -> Self {
+        self.with(value, relative_error)
+    }
+
     fn with(mut self, smallest: f64, relative_error: f64) -> Self {
         // Whatever the noise has put below the smallest eigenvalue is at least as large as that.
         self.values.iter_mut().for_each(|x| *x = x.max(smallest));

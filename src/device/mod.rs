@@ -6,6 +6,7 @@
 
 mod ceilings;
 mod choice;
+mod corrected;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -70,7 +71,7 @@ pub struct Analysis {
     /// The power law, or why there is none.
     pub fit: Result<Fit, NoFit>,
     /// The arithmetic that produced the spectrum, as a word for the reader: `f64` or `f32` (the Gram matrix), `+qr` (its
-    /// smallest eigenvalue from a QR of W in f64), `+chol` (from a Gram matrix in f64), `f64 svd` (all from such a QR).
+    /// smallest eigenvalue from a QR of W in f64), `+chol` (from a Gram matrix in f64, corrected by W where need be), `f64 svd` (all from such a QR).
     pub precision: &'static str,
 }
 

@@ -1,6 +1,8 @@
 //! When the eigenvalues of a Gram matrix are not enough for the rule, and what is computed instead: the same decisions on
 //! every device.
 
+use super::corrected::{Others, Products, smallest_eigenvalue};
+use super::lanczos::Smallest;
 use super::{Failure, lanczos};
 use crate::fit::{NoFit, Rule, fit};
 use crate::spectrum::Spectrum;
@@ -24,6 +26,11 @@ pub(super) trait Factors {
     type Triangle<'t>: Triangle<Error = Self::Error>
     where
         Self: 't;
+    /// Products with W.
+    type Products: Products;
+
+    /// Products with W, whose columns are in the order of the factors'. `None` if this device has none.
+    fn products(&self) -> Option<Self::Products>;
 
     /// Factorises the Gram matrix. `None` if it is not positive definite, or this device has no use for it.
     ///
@@ -78,8 +85,15 @@ pub(super) fn in_f64<F: Factors>(
     if !needs_smallest && !needs_all(rule, &spectrum) {
         return Ok((spectrum, "f64"));
     }
+    if needs_smallest
+        && let Some(corrected) = with_corrected_smallest(&spectrum, factors)?
+        && !self::needs_smallest(rule, &corrected)
+        && !needs_all(rule, &corrected)
+    {
+        return Ok((corrected, "f64+chol"));
+    }
     let mut triangle = factors.qr()?;
-    if needs_smallest && let Some(singular_value) = smallest_singular_value(&mut triangle)? {
+    if needs_smallest && let Some(Smallest { singular_value, .. }) = smallest_singular_value(&mut triangle)? {
         let refined = spectrum.clone().with_smallest(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
         // If even the smallest singular value is zero within rounding, no other matters to the peak rule.
         if refined.relative_error(0) >= 1.0 || !needs_all(rule, &refined) {
@@ -104,16 +118,16 @@ pub(super) fn in_f32<F: Factors>(
         return Ok((spectrum, "f32"));
     }
     if let Some(mut triangle) = factors.cholesky()?
-        && let Some(smallest) = smallest_singular_value(&mut triangle)?
+        && let Some(Smallest { singular_value, .. }) = smallest_singular_value(&mut triangle)?
     {
-        let refined = spectrum.clone().with_smallest_of_gram(smallest, f64::EPSILON, lanczos::RELATIVE_ERROR);
+        let refined = spectrum.clone().with_smallest_of_gram(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
         if !self::needs_smallest(rule, &refined) {
             return Ok((refined, "f32+chol"));
         }
     }
     let mut triangle = factors.qr()?;
     let smallest = match smallest_singular_value(&mut triangle)? {
-        Some(smallest) => smallest,
+        Some(Smallest { singular_value, .. }) => singular_value,
         None => triangle.singular_values()?.into_iter().fold(f64::INFINITY, f64::min),
     };
     Ok((spectrum.with_smallest(smallest, f64::EPSILON, lanczos::RELATIVE_ERROR), "f32+qr"))
@@ -124,7 +138,21 @@ pub(super) fn needs_smallest(rule: Rule, spectrum: &Spectrum) -> bool {
     rule == Rule::Peak && spectrum.relative_error(0) > Rule::PEAK_TOLERANCE
 }
 
-fn smallest_singular_value<T: InverseGram>(triangle: &mut T) -> Result<Option<f64>, T::Error> {
+/// The spectrum with its smallest eigenvalue from the Gram matrix and products with W; `None` where that does not work.
+fn with_corrected_smallest<F: Factors>(spectrum: &Spectrum, factors: &mut F) -> Result<Option<Spectrum>, F::Error> {
+    // What the smallest eigenvalue must be told from.
+    let next = spectrum.values().get(1).map_or(f64::INFINITY, |x| x * (1.0 - spectrum.relative_error(1)));
+    if !(next > 0.0) {
+        return Ok(None);
+    }
+    let Some(products) = factors.products() else { return Ok(None) };
+    let Some(mut gram) = factors.cholesky()? else { return Ok(None) };
+    let Some(Smallest { vector, .. }) = smallest_singular_value(&mut gram)? else { return Ok(None) };
+    let known = smallest_eigenvalue(vector, Others { next, largest: spectrum.largest() }, &mut gram, &products)?;
+    Ok(known.map(|known| spectrum.clone().with_smallest_eigenvalue(known.value, known.relative_error)))
+}
+
+fn smallest_singular_value<T: InverseGram>(triangle: &mut T) -> Result<Option<Smallest>, T::Error> {
     lanczos::smallest_singular_value(triangle.order(), |x| triangle.apply_inverse_gram(x))
 }
 

@@ -5,6 +5,7 @@ use faer::{ColMut, MatMut, Par};
 
 use super::eigen::{self, Tiles};
 use super::memory::{self, Buffer};
+use super::products::WeightProducts;
 use super::simd::Real;
 use super::survey::{Survey, survey};
 use super::team::{Seat, Team};
@@ -18,8 +19,8 @@ use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 
 /// How much longer than wide a matrix is, for which f32 is tried under the ks rule: it loses the smallest eigenvalues of
-/// others, and they may begin the tail.
-const OBLONG: f64 = 1.25;
+/// others, and they may begin the tail. Only of those others the peak rule may need the smallest better than f64 gives it.
+pub(super) const OBLONG: f64 = 1.25;
 
 /// Buffers that grow with the matrices and are kept from one to the next.
 #[derive(Debug, Default)]
@@ -30,6 +31,10 @@ struct Workspace<T> {
     block: Buffer<T>,
     /// The band between the stages of the solver.
     band: Buffer<T>,
+    /// A Gram matrix, kept for its Cholesky factorisation.
+    kept: Buffer<T>,
+    /// Whether that is of the matrix at hand.
+    is_kept: bool,
 }
 
 pub(super) struct CpuLane<'a> {
@@ -152,7 +157,9 @@ impl<'v> Job<'_, 'v> {
     }
 
     fn factors<'w>(&'w self, workspace: &'w mut Workspace<f64>) -> CpuFactors<'w, 'v> {
-        CpuFactors { view: self.view, scale: self.scale(), workspace }
+        let Job { view, order, team, .. } = self;
+        let products = WeightProducts { view, scale: self.scale(), order, level: self.cpu.level, team };
+        CpuFactors { products, workspace }
     }
 
     /// The analysis of W, given the spectrum of W times [`Job::scale`].
@@ -167,29 +174,58 @@ impl<'v> Job<'_, 'v> {
 
 /// The factorisations of `scale` W.
 struct CpuFactors<'a, 'v> {
-    view: &'a MatrixView<'v>,
-    scale: f64,
+    products: WeightProducts<'a, 'v>,
     workspace: &'a mut Workspace<f64>,
 }
 
-impl Factors for CpuFactors<'_, '_> {
+impl<'a, 'v> Factors for CpuFactors<'a, 'v> {
     type Error = Failure;
     type Cholesky<'t>
-        = CpuTriangle<'t>
+        = CpuCholesky<'t>
     where
         Self: 't;
     type Triangle<'t>
         = CpuTriangle<'t>
     where
         Self: 't;
+    type Products = WeightProducts<'a, 'v>;
 
-    fn cholesky(&mut self) -> Result<Option<CpuTriangle<'_>>, Failure> {
-        Ok(None)
+    fn products(&self) -> Option<WeightProducts<'a, 'v>> {
+        Some(self.products)
+    }
+
+    fn cholesky(&mut self) -> Result<Option<CpuCholesky<'_>>, Failure> {
+        if !std::mem::take(&mut self.workspace.is_kept) {
+            return Ok(None);
+        }
+        let n = self.products.view.short();
+        let stride = memory::stride(n);
+        let elements = self.workspace.kept.get(stride as u64 * n as u64)?;
+        let mut matrix = MatMut::from_column_major_slice_with_stride_mut(elements, n, n, stride);
+        Ok(library::cholesky(matrix.as_mut())?.then_some(CpuCholesky(matrix)))
     }
 
     fn qr(&mut self) -> Result<CpuTriangle<'_>, Failure> {
         let Workspace { square, block, .. } = &mut *self.workspace;
-        Ok(CpuTriangle(qr::triangle(self.view, self.scale, square, block)?))
+        Ok(CpuTriangle(qr::triangle(self.products.view, self.products.scale, square, block)?))
+    }
+}
+
+/// A lower triangle L with L L^T = W^T W; what lies above its diagonal is ignored.
+struct CpuCholesky<'a>(MatMut<'a, f64>);
+
+impl InverseGram for CpuCholesky<'_> {
+    type Error = Failure;
+
+    fn order(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Failure> {
+        let mut x = ColMut::from_slice_mut(x).as_mat_mut();
+        solve_lower_triangular_in_place(self.0.as_ref(), x.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(self.0.as_ref().transpose(), x, Par::Seq);
+        Ok(())
     }
 }
 
@@ -221,11 +257,17 @@ impl<T: Real> Workspace<T> {
     /// The spectrum of W, scaled, from its Gram matrix.
     fn gram_spectrum(&mut self, job: &Job) -> Result<Spectrum, Failure> {
         let (n, level, team) = (job.view.short(), job.cpu.level, job.team);
+        self.is_kept = false;
         let (values, trace) = match job.cpu.solver {
             Solver::TwoStage => {
                 let mut gram = Tiles::zeros(n, &mut self.square)?;
                 eigen::gram(job.view, job.scale(), job.order, &mut gram, &mut self.block, level, team)?;
                 let trace = gram.diagonal().map(Into::<f64>::into).sum();
+                if memory::keeps_gram::<T>(job.view.long(), n, job.cpu.method.rule) {
+                    let stride = memory::stride(n);
+                    gram.copy_lower(self.kept.get(stride as u64 * n as u64)?, stride);
+                    self.is_kept = true;
+                }
                 (eigen::eigenvalues(&mut gram, &mut self.band, &mut self.block, level, team)?, trace)
             }
             Solver::Faer => {

@@ -1,6 +1,7 @@
 //! The memory of a lane: planned before the run, and asked for without aborting the process.
 
 use super::eigen;
+use super::lane::OBLONG;
 use super::library::singular_values_bytes;
 use crate::device::{Failure, Method, Precision};
 use crate::fit::Rule;
@@ -61,6 +62,11 @@ pub(super) fn stride(n: usize) -> usize {
     16 * if lines.is_multiple_of(16) { lines + 1 } else { lines }
 }
 
+/// Whether the Gram matrix of a matrix of this shape is kept beside the one that the eigensolver destroys.
+pub(super) fn keeps_gram<T>(long: usize, short: usize, rule: Rule) -> bool {
+    size_of::<T>() == size_of::<f64>() && rule == Rule::Peak && (long as f64) < OBLONG * short as f64
+}
+
 /// What matrix products allocate for packing, as seen, and small change.
 const OTHER_BYTES: u64 = 5 << 20;
 
@@ -89,7 +95,11 @@ pub fn lane_bytes(rows: usize, cols: usize, method: &Method) -> u64 {
             // 256: the largest block of reflectors that faer keeps beside a matrix.
             scratch = singular_values_bytes(short).max(256 * short as u64 * size);
         }
-        square + block + band + scratch
+        let kept = match keeps_gram::<f64>(long, short, method.rule) {
+            true => (stride(short) * short) as u64 * size,
+            false => 0,
+        };
+        square + block + band + scratch + kept
     };
     OTHER_BYTES
         + match (method.precision, method.rule) {

@@ -10,6 +10,7 @@ mod gram;
 mod lane;
 mod library;
 mod memory;
+mod products;
 mod qr;
 mod simd;
 mod sturm;

@@ -6,6 +6,7 @@ use super::lane::{CudaLane, Job, Trouble, blocks, layout, runs};
 use super::plan;
 use super::solver::Real;
 use super::upload::Block;
+use crate::device::corrected::Products;
 use crate::device::refine::{Factors, InverseGram, Triangle};
 use crate::device::{Failure, power_of_two};
 
@@ -60,6 +61,19 @@ impl CudaLane<'_> {
     }
 }
 
+/// Products with W on a GPU do not exist: what a Gram matrix gives too coarsely comes from a QR factorisation.
+pub(super) enum NoProducts {}
+
+impl Products for NoProducts {
+    fn forward(&self, _: &[f64]) -> Vec<f64> {
+        match *self {}
+    }
+
+    fn backward(&self, _: &[f64]) -> Vec<f64> {
+        match *self {}
+    }
+}
+
 /// The factorisations of a job.
 pub(super) struct CudaFactors<'l, 'a, 'j> {
     pub lane: &'l mut CudaLane<'a>,
@@ -76,6 +90,11 @@ impl<'a> Factors for CudaFactors<'_, 'a, '_> {
         = CudaTriangle<'t, 'a>
     where
         Self: 't;
+    type Products = NoProducts;
+
+    fn products(&self) -> Option<NoProducts> {
+        None
+    }
 
     fn cholesky(&mut self) -> Result<Option<CudaTriangle<'_, 'a>>, Trouble> {
         let (long, n) = (self.job.view.long(), self.job.view.short());

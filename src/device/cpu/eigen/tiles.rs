@@ -97,6 +97,19 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         }
     }
 
+    /// Writes the lower half to the columns of a matrix that are `stride` elements apart.
+    pub fn copy_lower(&self, columns: &mut [T], stride: usize) {
+        // In small squares, as they are filled.
+        for (top, left) in (0..self.n).step_by(SQUARE).flat_map(|top| (0..=top).step_by(SQUARE).map(move |l| (top, l)))
+        {
+            for col in left..self.n.min(left + SQUARE) {
+                for row in top.max(col)..self.n.min(top + SQUARE) {
+                    columns[col * stride + row] = self.get(row, col);
+                }
+            }
+        }
+    }
+
     /// The diagonal.
     pub fn diagonal(&self) -> impl Iterator<Item = T> + '_ {
         (0..self.n).map(|i| self.elements[offset(i / TILE, i / TILE) + i % TILE * (TILE + 1)])
