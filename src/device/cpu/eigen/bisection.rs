@@ -1,4 +1,4 @@
-//! Third stage: the eigenvalues of a tridiagonal matrix, by bisection.
+//! Third stage: the eigenvalues of a tridiagonal matrix, by bisection that knows where to look.
 //!
 //! The number of eigenvalues below a shift x is the number of changes of sign in the sequence of leading principal minors of
 //! T - x (Sturm; Givens 1954), p_i = (d_i - x) p_{i-1} - e_{i-1}^2 p_{i-2}. Computed in floating-point arithmetic, it is the
@@ -8,7 +8,12 @@
 //! raised to a floor, which bounds how fast minors can shrink.
 //!
 //! Eigenvalues do not depend on each other: one grid of as many shifts as there are eigenvalues replaces the first halvings, and
-//! the rest is done for many eigenvalues side by side.
+//! the rest is done for many eigenvalues side by side. An interval is halved until it holds one eigenvalue. Then the last minor,
+//! det(T - x), changes its sign in it once, and false position with the weights of Anderson and Bjorck (BIT 13, 1973) finds
+//! where in a few steps; counts still decide which part of the interval is kept, so that false position can only be slow, and
+//! where it is, the interval is halved again.
+
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
@@ -22,8 +27,10 @@ const STRIDE: usize = 8;
 /// Squares of subdiagonals below this, the norm being between 1/2 and 1, are raised to it. It moves eigenvalues by at most
 /// 2 * 2^-56, and in [`STRIDE`] steps the larger of two minors shrinks by no more than its fourth power.
 const FLOOR: f64 = 1.0 / (1_u128 << 112) as f64;
-/// Eigenvalues that a task finds.
-const CHUNK: usize = 4 * LANES;
+/// Eigenvalues that a task finds. Those that are found early make room for others.
+const CHUNK: usize = 8 * LANES;
+/// Steps in a row that may leave more than half of an interval before it is halved.
+const PATIENCE: u8 = 2;
 
 /// The eigenvalues, ascending, each within about `resolution` times the norm, and the few epsilon of f64 that the counts lose.
 ///
@@ -48,36 +55,34 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64], resolution: f64, level
     }
     let matrix = Tridiagonal { n, diagonal: &scaled, squares: &squares };
 
-    // How many eigenvalues lie below each of n + 1 points: all of them lie within [-1, 1], and the ends need no count.
+    // All eigenvalues lie within [-1, 1], and the ends of the grid need no count.
     let width = 2.0 / n as f64;
-    let point = |index: usize| index as f64 * width - 1.0;
-    let mut counts = vec![0; n + 1];
+    let shift = |index: usize| index as f64 * width - 1.0;
+    let mut points: Vec<Point> = (0..=n).map(|index| Point { shift: shift(index), ..Point::default() }).collect();
     {
-        let interior = Slots::new(&mut counts[1..n]);
+        let interior = Slots::new(&mut points[1..n]);
         team.run(n.saturating_sub(1).div_ceil(CHUNK), &|task| {
             for start in (task * CHUNK..n - 1).step_by(LANES).take(CHUNK / LANES) {
-                let shifts = std::array::from_fn(|lane| point(start + lane + 1));
-                let found = level.run(Count { matrix: &matrix, shifts: &shifts });
+                let shifts = std::array::from_fn(|lane| shift(start + lane + 1));
+                let found = level.run(Evaluate { matrix: &matrix, shifts: &shifts });
                 interior.write(start, &found);
             }
         });
     }
-    counts[n] = n;
+    points[n].below = n;
     // Rounding may turn neighbouring counts of one cluster around.
     for i in 1..=n {
-        counts[i] = counts[i].max(counts[i - 1]);
+        points[i].below = points[i].below.max(points[i - 1].below);
     }
 
-    let halvings = (width / resolution.max(f64::EPSILON / 2.0)).log2().ceil().max(0.0) as usize;
+    let tolerance = resolution.max(f64::EPSILON);
     let mut values = vec![0.0; n];
     {
         let slots = Slots::new(&mut values);
         team.run(n.div_ceil(CHUNK), &|task| {
-            for start in (task * CHUNK..n).step_by(LANES).take(CHUNK / LANES) {
-                let low = std::array::from_fn(|lane| point(counts.partition_point(|&c| c <= start + lane).max(1) - 1));
-                let found = level.run(Bisect { matrix: &matrix, first: start, low, width, halvings });
-                slots.write(start, &found);
-            }
+            let range = task * CHUNK..n.min((task + 1) * CHUNK);
+            let start = range.start;
+            slots.write(start, &level.run(Search { matrix: &matrix, points: &points, range, tolerance }));
         });
     }
     values.iter_mut().for_each(|x| *x = scale(*x, exponent));
@@ -118,65 +123,176 @@ struct Tridiagonal<'a> {
     squares: &'a [f64],
 }
 
-struct Count<'a> {
+/// A shift x, and what is known of T - x.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    shift: f64,
+    /// Eigenvalues below the shift.
+    below: usize,
+    /// The determinant is this times 2^exponent; NaN if it is not known. Its sign is that of (-1)^below.
+    determinant: f64,
+    exponent: i64,
+}
+
+impl Default for Point {
+    fn default() -> Self {
+        Point { shift: 0.0, below: 0, determinant: f64::NAN, exponent: 0 }
+    }
+}
+
+struct Evaluate<'a> {
     matrix: &'a Tridiagonal<'a>,
     shifts: &'a [f64; LANES],
 }
 
-impl WithSimd for Count<'_> {
-    type Output = [usize; LANES];
+impl WithSimd for Evaluate<'_> {
+    type Output = [Point; LANES];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> [usize; LANES] {
-        let below = if fuses::<S>() {
-            self.matrix.count_below::<true>(self.shifts)
+    fn with_simd<S: Simd>(self, _simd: S) -> [Point; LANES] {
+        if fuses::<S>() {
+            self.matrix.evaluate::<true>(self.shifts)
         } else {
-            self.matrix.count_below::<false>(self.shifts)
-        };
-        below.map(|count| count as usize)
+            self.matrix.evaluate::<false>(self.shifts)
+        }
     }
 }
 
-struct Bisect<'a> {
-    matrix: &'a Tridiagonal<'a>,
-    first: usize,
-    low: [f64; LANES],
-    width: f64,
-    halvings: usize,
+/// An interval that holds the eigenvalue number `index`.
+#[derive(Debug, Clone, Copy)]
+struct Interval {
+    index: usize,
+    low: Point,
+    high: Point,
+    /// The end that moved last.
+    moved: End,
+    /// Steps in a row that left more than half.
+    slow: u8,
 }
 
-impl WithSimd for Bisect<'_> {
-    type Output = [f64; LANES];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Neither,
+    Low,
+    High,
+}
 
-    /// The eigenvalues number `first`, `first` + 1 ..., each in an interval of its own.
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> [f64; LANES] {
-        let Bisect { matrix, first, mut low, width, halvings } = self;
-        let mut half = 0.5 * width;
-        let mut middle = [0.0; LANES];
-        for _ in 0..halvings {
-            for lane in 0..LANES {
-                middle[lane] = low[lane] + half;
-            }
-            let below =
-                if fuses::<S>() { matrix.count_below::<true>(&middle) } else { matrix.count_below::<false>(&middle) };
-            for lane in 0..LANES {
-                low[lane] = if below[lane] <= (first + lane) as u64 { middle[lane] } else { low[lane] };
-            }
-            half *= 0.5;
+impl Interval {
+    /// That between two neighbouring points.
+    fn new(points: &[Point], index: usize) -> Interval {
+        let high = points.partition_point(|point| point.below <= index).max(1);
+        Interval { index, low: points[high - 1], high: points[high], moved: End::Neither, slow: 0 }
+    }
+
+    fn width(&self) -> f64 {
+        self.high.shift - self.low.shift
+    }
+
+    fn middle(&self) -> f64 {
+        self.low.shift + 0.5 * self.width()
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.high.below - self.low.below == 1
+    }
+
+    /// Where to look next.
+    fn next(&self, tolerance: f64) -> f64 {
+        if !self.is_isolated() || self.slow >= PATIENCE {
+            return self.middle();
         }
-        low.map(|low| low + half)
+        let common = self.low.exponent.max(self.high.exponent);
+        let value = |point: &Point| point.determinant * power_of_two(point.exponent - common);
+        let (low, high) = (value(&self.low), value(&self.high));
+        let zero = self.low.shift + self.width() * (low / (low - high));
+        // A little beyond the zero, as seen from the nearer end: if it is close, both ends will be close to it.
+        let beyond = if zero < self.middle() { 0.45 * tolerance } else { -0.45 * tolerance };
+        let x = zero + beyond;
+        // NaN goes to the middle, too.
+        if x > self.low.shift && x < self.high.shift { x } else { self.middle() }
+    }
+
+    /// Keeps the part that holds the eigenvalue.
+    fn divide(&mut self, at: Point) {
+        let width = self.width();
+        let was_isolated = self.is_isolated();
+        let (end, replaced) =
+            if at.below <= self.index { (End::Low, &mut self.low) } else { (End::High, &mut self.high) };
+        let old = std::mem::replace(replaced, at);
+        if was_isolated && end == self.moved {
+            // The same end twice: the value at the other end counts for less.
+            let share = 1.0 - at.determinant / old.determinant * power_of_two(at.exponent - old.exponent);
+            let share = if share > 0.0 { share } else { 0.5 };
+            let other = if end == End::Low { &mut self.high } else { &mut self.low };
+            other.determinant *= share;
+        }
+        self.moved = end;
+        self.slow = if was_isolated && self.width() > 0.5 * width { self.slow + 1 } else { 0 };
+    }
+}
+
+/// 2^exponent, or the nearest power of two that is a normal number.
+fn power_of_two(exponent: i64) -> f64 {
+    f64::from_bits(((exponent.clamp(-1022, 1023) + 1023) as u64) << 52)
+}
+
+struct Search<'a> {
+    matrix: &'a Tridiagonal<'a>,
+    points: &'a [Point],
+    range: Range<usize>,
+    tolerance: f64,
+}
+
+impl WithSimd for Search<'_> {
+    type Output = Vec<f64>;
+
+    /// The eigenvalues with these numbers.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<f64> {
+        let Search { matrix, points, range, tolerance } = self;
+        let first = range.start;
+        let mut values = vec![0.0; range.len()];
+        let mut waiting = range;
+        let mut lanes: [Option<Interval>; LANES] = [None; LANES];
+        loop {
+            let mut shifts = [0.0; LANES];
+            let mut idle = 0;
+            for (lane, shift) in lanes.iter_mut().zip(&mut shifts) {
+                if lane.is_none() {
+                    *lane = waiting.next().map(|index| Interval::new(points, index));
+                }
+                match lane {
+                    Some(interval) => *shift = interval.next(tolerance),
+                    None => idle += 1,
+                }
+            }
+            if idle == LANES {
+                return values;
+            }
+            let found = if fuses::<S>() { matrix.evaluate::<true>(&shifts) } else { matrix.evaluate::<false>(&shifts) };
+            for (lane, at) in lanes.iter_mut().zip(found) {
+                let Some(interval) = lane else { continue };
+                interval.divide(at);
+                // An interval of neighbouring numbers cannot be divided.
+                if interval.width() <= tolerance {
+                    values[interval.index - first] = interval.middle();
+                    *lane = None;
+                }
+            }
+        }
     }
 }
 
 impl Tridiagonal<'_> {
-    /// How many eigenvalues lie below each shift.
+    /// What is to be known of each shift.
     #[inline(always)]
-    fn count_below<const FUSED: bool>(&self, shifts: &[f64; LANES]) -> [u64; LANES] {
+    fn evaluate<const FUSED: bool>(&self, shifts: &[f64; LANES]) -> [Point; LANES] {
         let mut changes = [0_u64; LANES];
         let mut last = [1.0_f64; LANES];
         let mut before = [0.0_f64; LANES];
+        let mut scaled = [0_u64; LANES];
         let chunks = self.diagonal.chunks_exact(STRIDE).zip(self.squares.chunks_exact(STRIDE));
+        let scalings = self.n.div_ceil(STRIDE) as i64;
         for (index, (diagonal, squares)) in chunks.enumerate() {
             let steps = STRIDE.min(self.n - index * STRIDE);
             for (d, square) in diagonal.iter().zip(squares).take(steps) {
@@ -199,9 +315,19 @@ impl Tridiagonal<'_> {
                 let factor = f64::from_bits((2046 - exponent) << 52);
                 before[lane] *= factor;
                 last[lane] *= factor;
+                scaled[lane] += exponent;
             }
         }
-        changes
+        let mut points = [Point::default(); LANES];
+        for lane in 0..LANES {
+            points[lane] = Point {
+                shift: shifts[lane],
+                below: changes[lane] as usize,
+                determinant: last[lane],
+                exponent: scaled[lane] as i64 - 1023 * scalings,
+            };
+        }
+        points
     }
 }
 
