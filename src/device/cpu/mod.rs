@@ -172,10 +172,10 @@ pub fn symmetric_eigenvalues<T: Real>(matrix: &[T], level: Level, threads: usize
     let scale = power_of_two(-exponent);
     let mut buffer = Buffer::default();
     let mut tiles = Tiles::zeros(n, &mut buffer)?;
-    tiles.fill(|row, col| T::from_f64(matrix[col * n + row].into() * scale));
     let crew = Crew::new(threads);
-    let mut values =
-        eigen::eigenvalues(&mut tiles, &mut Buffer::default(), &mut Buffer::default(), level, &crew.begin())?;
+    let team = crew.begin();
+    tiles.fill(&team, |row, col| T::from_f64(matrix[col * n + row].into() * scale));
+    let mut values = eigen::eigenvalues(&mut tiles, &mut Buffer::default(), &mut Buffer::default(), level, &team)?;
     values.iter_mut().for_each(|x| *x *= power_of_two(exponent));
     Ok(values)
 }

@@ -5,7 +5,10 @@
 //! matrix, and the whole takes little more than half of n^2. Tiles on the diagonal hold both halves. What lies beyond the
 //! order is zero.
 
+use std::sync::Mutex;
+
 use super::super::memory::Buffer;
+use super::super::team::Team;
 use crate::device::Failure;
 
 /// Rows and columns of a tile: a multiple of all heights and widths of the [`kernel`](super::kernel)'s results, and of all
@@ -35,6 +38,29 @@ pub fn elements(n: usize) -> u64 {
 pub fn offset(row: usize, col: usize) -> usize {
     debug_assert!(col <= row);
     (row * (row + 1) / 2 + col) * TILE * TILE
+}
+
+fn fill_tile<T: Copy>(
+    n: usize,
+    (tile_row, tile_col): (usize, usize),
+    tile: &mut [T],
+    element: &impl Fn(usize, usize) -> T,
+) {
+    let (top, left) = (tile_row * TILE, tile_col * TILE);
+    let (height, width) = (used(n, tile_row), used(n, tile_col));
+    // In small squares, whose rows and columns both stay in the cache.
+    for (r0, c0) in (0..height).step_by(SQUARE).flat_map(|r| (0..width).step_by(SQUARE).map(move |c| (r, c))) {
+        for c in c0..width.min(c0 + SQUARE) {
+            let first = if tile_row == tile_col { r0.max(c) } else { r0 };
+            for r in first..height.min(r0 + SQUARE) {
+                let x = element(top + r, left + c);
+                tile[r * TILE + c] = x;
+                if tile_row == tile_col {
+                    tile[c * TILE + r] = x;
+                }
+            }
+        }
+    }
 }
 
 /// The lower half of a symmetric matrix.
@@ -72,29 +98,17 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
     }
 
     /// Sets all elements in the lower half, and where they are stored twice, their mirror images, to `element(row, col)`.
-    pub fn fill(&mut self, element: impl Fn(usize, usize) -> T) {
-        for tile_row in 0..tile_rows(self.n) {
-            for tile_col in 0..=tile_row {
-                let tile = &mut self.elements[offset(tile_row, tile_col)..][..TILE * TILE];
-                let (top, left) = (tile_row * TILE, tile_col * TILE);
-                let (height, width) = (TILE.min(self.n - top), TILE.min(self.n - left));
-                // In small squares, whose rows and columns both stay in the cache.
-                for (r0, c0) in
-                    (0..height).step_by(SQUARE).flat_map(|r| (0..width).step_by(SQUARE).map(move |c| (r, c)))
-                {
-                    for c in c0..width.min(c0 + SQUARE) {
-                        let first = if tile_row == tile_col { r0.max(c) } else { r0 };
-                        for r in first..height.min(r0 + SQUARE) {
-                            let x = element(top + r, left + c);
-                            tile[r * TILE + c] = x;
-                            if tile_row == tile_col {
-                                tile[c * TILE + r] = x;
-                            }
-                        }
-                    }
-                }
-            }
-        }
+    pub fn fill(&mut self, team: &Team, element: impl Fn(usize, usize) -> T + Sync)
+    where
+        T: Send,
+    {
+        let n = self.n;
+        let places = (0..tile_rows(n)).flat_map(|row| (0..=row).map(move |col| (row, col)));
+        let tiles: Vec<_> = places.zip(self.elements.chunks_exact_mut(TILE * TILE).map(Mutex::new)).collect();
+        team.run(tiles.len(), &|index| {
+            let (place, tile) = &tiles[index];
+            fill_tile(n, *place, &mut tile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), &element);
+        });
     }
 
     /// Writes the lower half to the columns of a matrix that are `stride` elements apart.
