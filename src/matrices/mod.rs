@@ -6,6 +6,7 @@
 mod families;
 mod selection;
 mod skip;
+mod windows;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use selection::{Layers, Selection};
+pub use windows::{Farms, Window};
 
 use crate::checkpoint::{Cast, Checkpoint, Dtype, FloatType, MatrixView, TensorInfo};
 
