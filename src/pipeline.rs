@@ -12,6 +12,9 @@ use crate::metrics::{self, Subject};
 use crate::report::{Input, Options, Provenance, Report};
 use crate::score::{self, LayerScore, MatrixScore};
 
+/// Most bytes of elements of a batch that are computed, not mapped, and so are held while the batch is under way.
+const COMPUTED_BYTES: u64 = 256 << 20;
+
 /// What is asked of a checkpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -151,7 +154,7 @@ pub fn problems(
 fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
     let reason = row.reason.as_ref()?;
     let cause = format!("{reason} (shape [{}, {}], {})", matrix.rows, matrix.cols, matrix.dtype);
-    let error = Error::input(&checkpoint.shards()[matrix.shard].path, cause).tensor(matrix.name());
+    let error = Error::input(&checkpoint.shards()[matrix.stored().shard].path, cause).tensor(matrix.name());
     Some(match score::hint(outcome) {
         Some(hint) => error.hint(hint),
         None => error,
@@ -241,7 +244,12 @@ fn batches(matrices: &[WeightMatrix], device: &dyn Device) -> Vec<Vec<usize>> {
         cost(b).total_cmp(&cost(a)).then(shape(b).cmp(&shape(a))).then(a.cmp(&b))
     });
     let runs = order.chunk_by(|&a, &b| shape(a) == shape(b));
-    runs.flat_map(|run| run.chunks(device.batch_size(&matrices[run[0]]).max(1)).map(<[usize]>::to_vec)).collect()
+    let at_once = |run: &[usize]| {
+        let computed = run.iter().map(|&index| matrices[index].computed_bytes()).max();
+        let affordable = COMPUTED_BYTES.checked_div(computed.unwrap_or(0)).unwrap_or(u64::MAX);
+        device.batch_size(&matrices[run[0]]).min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1)
+    };
+    runs.flat_map(|run| run.chunks(at_once(run)).map(<[usize]>::to_vec)).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -22,7 +22,7 @@ pub use choice::{Choice, Gpus, Opened, SolverChoice, open};
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::error::Result;
 use crate::fit::{Fit, NoFit, Rule};
-use crate::matrices::WeightMatrix;
+use crate::matrices::{Unavailable, WeightMatrix};
 use crate::spectrum::{Inconsistent, Spectrum};
 
 /// The arithmetic in which the Gram matrix is formed and its eigenvalues are computed. Fits are always in f64.
@@ -127,6 +127,16 @@ impl fmt::Display for Failure {
 impl From<Inconsistent> for Failure {
     fn from(Inconsistent { of, sum, expected }: Inconsistent) -> Failure {
         Failure::Solver(format!("the {of} add up to {sum:e} instead of {expected:e}"))
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Failure {
+        match unavailable {
+            Unavailable::NotMapped(cause) => Failure::NotMapped(cause),
+            Unavailable::Unreadable(cause) => Failure::Unreadable(cause),
+            Unavailable::OutOfMemory { bytes } => Failure::OutOfMemory { bytes },
+        }
     }
 }
 

@@ -1,0 +1,172 @@
+//! Where the elements of a matrix come from, and how a device gets at them.
+//!
+//! The elements lie in a mapped file, or they are computed from what lies there, for one matrix at a time. A device need not
+//! know which: it [loads](WeightMatrix::load) a matrix, reads its [view](Loaded::view), and [finishes](Loaded::finish) with
+//! it. Whatever is computed is held by [`Loaded`] alone and is gone with it, so that memory is bounded by the matrices that
+//! are under way.
+
+use super::WeightMatrix;
+use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence, TensorInfo};
+
+/// A tensor of a checkpoint that holds a matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where its elements lie; it has two dimensions.
+    pub tensor: TensorInfo,
+    /// Index into [`Checkpoint::shards`].
+    pub shard: usize,
+    /// Element type.
+    pub dtype: FloatType,
+}
+
+/// What the elements of a matrix are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elements {
+    /// Those of a tensor.
+    Stored(Stored),
+}
+
+/// Why a matrix cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unavailable {
+    /// A file cannot be mapped into memory.
+    NotMapped(String),
+    /// A file could not be read, or changed while it was read.
+    Unreadable(String),
+    /// There is no memory for what has to be computed.
+    OutOfMemory {
+        /// Size of the buffer that was refused.
+        bytes: u64,
+    },
+}
+
+/// A matrix whose elements can be read.
+#[derive(Debug)]
+pub struct Loaded<'a> {
+    content: Content<'a>,
+    dtype: FloatType,
+    cast: Cast,
+    rows: usize,
+    cols: usize,
+}
+
+#[derive(Debug)]
+enum Content<'a> {
+    /// Mapped, not copied.
+    Mapped { bytes: &'a [u8], stored: &'a Stored, checkpoint: &'a Checkpoint, residence: Residence },
+    /// Row-major and little-endian, as a file would hold them.
+    Computed(Vec<u8>),
+}
+
+impl<'a> Loaded<'a> {
+    /// A matrix that lies in a file. It is read from there, and only as far as the view is.
+    fn mapped(
+        matrix: &WeightMatrix,
+        stored: &'a Stored,
+        checkpoint: &'a Checkpoint,
+        cast: Cast,
+    ) -> Result<Loaded<'a>, Unavailable> {
+        let residence = checkpoint.prefetch(stored.shard, &stored.tensor);
+        let bytes = checkpoint.bytes_of(stored.shard, &stored.tensor).map_err(Unavailable::NotMapped)?;
+        let content = Content::Mapped { bytes, stored, checkpoint, residence };
+        Ok(Loaded { content, dtype: stored.dtype, cast, rows: matrix.rows, cols: matrix.cols })
+    }
+
+    /// A matrix of shape rows x cols that was computed: row-major and little-endian, with all rounding behind it. Its files
+    /// must have been released and verified by then.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` has not exactly the length that the shape and type take.
+    pub fn computed(bytes: Vec<u8>, dtype: FloatType, rows: usize, cols: usize) -> Loaded<'static> {
+        assert_eq!(Some(bytes.len()), rows.checked_mul(cols).and_then(|n| n.checked_mul(dtype.bytes())));
+        Loaded { content: Content::Computed(bytes), dtype, cast: Cast::None, rows, cols }
+    }
+
+    /// The elements, which go through the cast that is still to come.
+    pub fn view(&self) -> MatrixView<'_> {
+        let bytes = match &self.content {
+            Content::Mapped { bytes, .. } => bytes,
+            Content::Computed(bytes) => bytes.as_slice(),
+        };
+        MatrixView::new(bytes, self.dtype, self.cast, self.rows, self.cols)
+    }
+
+    /// Lets the elements go, and confirms that what was read of them is what the file held when it was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable::Unreadable`] if it is not: a file that changed meanwhile explains every failure and spoils every
+    /// success.
+    pub fn finish(self) -> Result<(), Unavailable> {
+        match self.content {
+            Content::Mapped { stored, checkpoint, residence, .. } => {
+                checkpoint.release(stored.shard, &stored.tensor, residence);
+                checkpoint.verify(stored.shard).map_err(Unavailable::Unreadable)
+            }
+            Content::Computed(_) => Ok(()),
+        }
+    }
+}
+
+impl WeightMatrix {
+    /// Makes the elements readable, rounded by `cast`: asks for those that lie in a file, and computes the others.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be mapped, or there is no memory for what is computed.
+    pub fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
+        match &self.elements {
+            Elements::Stored(stored) => Loaded::mapped(self, stored, checkpoint, cast),
+        }
+    }
+
+    /// The tensor that the matrix is named after.
+    pub fn stored(&self) -> &Stored {
+        match &self.elements {
+            Elements::Stored(stored) => stored,
+        }
+    }
+
+    /// The tensors that the elements come from.
+    pub fn tensors(&self) -> impl Iterator<Item = &Stored> {
+        match &self.elements {
+            Elements::Stored(stored) => std::iter::once(stored),
+        }
+    }
+
+    /// Bytes of these tensors.
+    pub fn stored_bytes(&self) -> u64 {
+        self.tensors().map(|stored| stored.tensor.bytes).sum()
+    }
+
+    /// Bytes of memory of its own that the matrix takes from [`WeightMatrix::load`] to [`Loaded::finish`], at most.
+    pub fn computed_bytes(&self) -> u64 {
+        match &self.elements {
+            Elements::Stored(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn computed_elements_are_read_as_those_of_a_file() {
+        let values: [f64; 6] = [1.0, -2.0, 3.0, 1e300, -1e-300, 0.1];
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let loaded = Loaded::computed(bytes, FloatType::F64, 2, 3);
+        let mut row = [0.0_f64; 3];
+        loaded.view().read_segment(1, 0..3, 1.0, &mut row);
+        assert_eq!(row, values[3..]);
+        assert_eq!((loaded.view().dtype(), loaded.view().cast()), (FloatType::F64, Cast::None));
+        assert_eq!(loaded.finish(), Ok(()));
+    }
+
+    #[test]
+    #[should_panic = "left == right"]
+    fn computed_elements_fill_the_shape() {
+        Loaded::computed(vec![0; 47], FloatType::F64, 2, 3);
+    }
+}
