@@ -5,7 +5,9 @@
 //! it. Whatever is computed is held by [`Loaded`] alone and is gone with it, so that memory is bounded by the matrices that
 //! are under way.
 
-use super::WeightMatrix;
+use std::sync::Arc;
+
+use super::{WeightMatrix, Window, shuffle};
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence, TensorInfo};
 
 /// A tensor of a checkpoint that holds a matrix.
@@ -24,6 +26,20 @@ pub struct Stored {
 pub enum Elements {
     /// Those of a tensor.
     Stored(Stored),
+    /// Some of those of another matrix.
+    Window {
+        /// That matrix.
+        of: Arc<WeightMatrix>,
+        /// Which of its elements.
+        window: Window,
+    },
+    /// Those of another matrix, in random order (see [`WeightMatrix::randomized`]).
+    Shuffled {
+        /// That matrix.
+        of: Arc<WeightMatrix>,
+        /// What the order is drawn from, with the name of the matrix.
+        seed: u64,
+    },
 }
 
 /// Why a matrix cannot be read.
@@ -83,6 +99,27 @@ impl<'a> Loaded<'a> {
         Loaded { content: Content::Computed(bytes), dtype, cast: Cast::None, rows, cols }
     }
 
+    /// Leaves what was read in the system's page cache, because it is going to be read again.
+    fn kept(mut self) -> Self {
+        if let Content::Mapped { residence, .. } = &mut self.content {
+            *residence = Residence::Kept;
+        }
+        self
+    }
+
+    /// A copy of the elements of `window`, and an end to what they are copied from. The cast is still to come.
+    fn copy(self, window: Window) -> Result<Loaded<'static>, Unavailable> {
+        let Loaded { dtype, cast, .. } = self;
+        let Window { row, col, rows, cols } = window;
+        let mut bytes = buffer(rows * cols * dtype.bytes())?;
+        let view = self.view();
+        for (index, out) in bytes.chunks_exact_mut(cols * dtype.bytes()).enumerate() {
+            view.copy_segment(row + index, col..col + cols, out);
+        }
+        self.finish()?;
+        Ok(Loaded { content: Content::Computed(bytes), dtype, cast, rows, cols })
+    }
+
     /// The elements, which go through the cast that is still to come.
     pub fn view(&self) -> MatrixView<'_> {
         let bytes = match &self.content {
@@ -118,6 +155,22 @@ impl WeightMatrix {
     pub fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
         match &self.elements {
             Elements::Stored(stored) => Loaded::mapped(self, stored, checkpoint, cast),
+            Elements::Window { of, window } => of.load(checkpoint, cast)?.kept().copy(*window),
+            Elements::Shuffled { of, seed } => {
+                let mut copy = of.load(checkpoint, cast)?.copy(of.as_window())?;
+                if let Content::Computed(bytes) = &mut copy.content {
+                    shuffle::shuffle(bytes, copy.dtype.bytes(), *seed, of.name());
+                }
+                Ok(copy)
+            }
+        }
+    }
+
+    /// The matrix that this one is a part or a rearrangement of, or it itself.
+    pub fn origin(&self) -> &WeightMatrix {
+        match &self.elements {
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.origin(),
+            Elements::Stored(_) => self,
         }
     }
 
@@ -125,14 +178,13 @@ impl WeightMatrix {
     pub fn stored(&self) -> &Stored {
         match &self.elements {
             Elements::Stored(stored) => stored,
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.stored(),
         }
     }
 
     /// The tensors that the elements come from.
     pub fn tensors(&self) -> impl Iterator<Item = &Stored> {
-        match &self.elements {
-            Elements::Stored(stored) => std::iter::once(stored),
-        }
+        std::iter::once(self.stored())
     }
 
     /// Bytes of these tensors.
@@ -144,8 +196,44 @@ impl WeightMatrix {
     pub fn computed_bytes(&self) -> u64 {
         match &self.elements {
             Elements::Stored(_) => 0,
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => {
+                (self.rows * self.cols * self.dtype.bytes()) as u64 + of.computed_bytes()
+            }
         }
     }
+
+    /// One matrix for every window, in the order of [`Farms::windows`](super::Farms::windows), under the name of this one.
+    pub fn windows(&self, windows: &[Window]) -> Vec<WeightMatrix> {
+        let of = Arc::new(self.clone());
+        let part = |&window: &Window| WeightMatrix {
+            elements: Elements::Window { of: Arc::clone(&of), window },
+            rows: window.rows,
+            cols: window.cols,
+            ..self.clone()
+        };
+        windows.iter().map(part).collect()
+    }
+
+    /// The matrix with its elements in a random order, as `seed` and its name determine it on every machine.
+    ///
+    /// What correlates them is lost: its spectrum is that of a random matrix whose elements have the same distribution
+    /// (Martin and Mahoney, arXiv 1810.01075, section 5.1).
+    #[must_use]
+    pub fn randomized(&self, seed: u64) -> WeightMatrix {
+        WeightMatrix { elements: Elements::Shuffled { of: Arc::new(self.clone()), seed }, ..self.clone() }
+    }
+
+    fn as_window(&self) -> Window {
+        Window { row: 0, col: 0, rows: self.rows, cols: self.cols }
+    }
+}
+
+/// A buffer that may be refused.
+fn buffer(bytes: usize) -> Result<Vec<u8>, Unavailable> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(bytes).map_err(|_| Unavailable::OutOfMemory { bytes: bytes as u64 })?;
+    buffer.resize(bytes, 0);
+    Ok(buffer)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod elements;
 mod families;
 mod selection;
+mod shuffle;
 mod skip;
 mod windows;
 
