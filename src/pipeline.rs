@@ -1,5 +1,7 @@
 //! The stages in order, and matrices through a device in parallel lanes.
 
+mod parts;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::metrics::{self, Subject};
 use crate::report::{Input, Options, Provenance, Report};
-use crate::score::{self, LayerScore, MatrixScore};
+use crate::score::{self, LayerScore, MatrixScore, WindowSet};
+use parts::Parts;
+pub use parts::Sampling;
 
 /// Most bytes of elements of a batch that are computed, not mapped, and so are held while the batch is under way.
 const COMPUTED_BYTES: u64 = 256 << 20;
@@ -20,7 +24,9 @@ const COMPUTED_BYTES: u64 = 256 << 20;
 pub struct Request {
     /// Which matrices.
     pub selection: Selection,
-    /// How they are fitted.
+    /// What of them.
+    pub sampling: Sampling,
+    /// How they are fitted: by [`Sampling::method`].
     pub method: Method,
     /// What else is measured of them.
     pub metrics: metrics::Plan,
@@ -79,9 +85,13 @@ pub fn score(
         return Err(nothing_to_score(checkpoint, &skipped));
     }
     request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
-    let examine = |matrix: &WeightMatrix, outcome: Outcome| examine(checkpoint, request, matrix, &outcome);
-    let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) =
-        analyze_and(checkpoint, &matrices, device, observer, examine)?.into_iter().unzip();
+    let parts = Parts::new(&matrices, request.sampling);
+    let keep = |part: usize, outcome: Outcome| {
+        let (matrix, outcomes) = parts.collect(part, outcome)?;
+        Some(examine(checkpoint, request, &matrices[matrix], outcomes))
+    };
+    let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
+    let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) = examined.into_iter().flatten().unzip();
     let layers = score::layers(&rows);
     let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
     let allocation = allocate(&layers, &request.budget).map_err(|error| problems.push(error)).ok();
@@ -91,16 +101,40 @@ pub fn score(
 
 /// The row of a matrix with its metrics, and what is wrong with it.
 ///
-/// This is done on the thread that has computed the spectrum, right after it; the spectrum is dropped then.
+/// This is done on the thread that has computed the last of its spectra, right after it; the spectra are dropped then.
 fn examine(
     checkpoint: &Checkpoint,
     request: &Request,
     matrix: &WeightMatrix,
-    outcome: &Outcome,
+    outcomes: Vec<Outcome>,
 ) -> (MatrixScore, Option<Error>) {
-    let mut row = MatrixScore::new(matrix, &request.method, outcome);
-    row.measured = metrics::measure(&request.metrics, &Subject::new(matrix, request.method.rule, outcome));
-    let problem = problem(checkpoint, matrix, outcome, &row);
+    let rule = request.method.rule;
+    let windows = match request.sampling {
+        Sampling::Windows(farms) => Some(farms.windows(matrix.rows, matrix.cols)),
+        Sampling::Whole | Sampling::Randomized(_) => None,
+    };
+    let (outcome, twin) = match &windows {
+        Some(windows) => (parts::pooled(rule, windows, outcomes), None),
+        None => {
+            let mut outcomes = outcomes.into_iter();
+            (outcomes.next().unwrap_or_else(unanswered), outcomes.next())
+        }
+    };
+    let mut row = MatrixScore::new(matrix, &request.method, &outcome);
+    row.windows =
+        windows.map(|windows| WindowSet { count: windows.len(), rows: windows[0].rows, cols: windows[0].cols });
+    let subject = match row.windows {
+        Some(set) => Subject::of_windows(set.count, (set.rows, set.cols), rule, &outcome),
+        None => Subject::new(matrix, rule, &outcome),
+    };
+    row.eigenvalues = row.windows.map_or(row.eigenvalues, |windows| windows.eigenvalues());
+    row.measured = metrics::measure(&request.metrics, &subject);
+    if let Some(twin) = twin {
+        for (name, measurement) in metrics::compare(&subject, &Subject::new(matrix, rule, &twin)) {
+            row.measured.insert(name, measurement);
+        }
+    }
+    let problem = problem(checkpoint, matrix, &outcome, &row);
     (row, problem)
 }
 
@@ -127,6 +161,14 @@ fn options(request: &Request) -> Options {
         include: patterns(&request.selection.include),
         exclude: patterns(&request.selection.exclude),
         layers: request.selection.layers.as_ref().map(ToString::to_string),
+        farms: match request.sampling {
+            Sampling::Windows(farms) => Some(farms),
+            _ => None,
+        },
+        randomize: match request.sampling {
+            Sampling::Randomized(seed) => Some(seed),
+            _ => None,
+        },
         metrics: request.metrics.asked().iter().map(|metric| metric.name.to_owned()).collect(),
         budget: request.budget,
     }
@@ -176,7 +218,8 @@ pub fn analyze(
     analyze_and(checkpoint, matrices, device, observer, |_, outcome| outcome)
 }
 
-/// The same, and keeps of each outcome what `keep` makes of it, on the thread that has computed it.
+/// The same, and keeps of each outcome what `keep` makes of it and of the index of its matrix, on the thread that has
+/// computed it.
 ///
 /// # Errors
 ///
@@ -186,7 +229,7 @@ pub fn analyze_and<T: Send>(
     matrices: &[WeightMatrix],
     device: &dyn Device,
     observer: &dyn Observer,
-    keep: impl Fn(&WeightMatrix, Outcome) -> T + Sync,
+    keep: impl Fn(usize, Outcome) -> T + Sync,
 ) -> Result<Vec<T>> {
     let batches = batches(matrices, device);
     let lanes = device.lanes(matrices).min(batches.len());
@@ -207,7 +250,7 @@ pub fn analyze_and<T: Send>(
             members.iter().for_each(|matrix| observer.started(matrix));
             for (&index, outcome) in batch.iter().zip(lane.analyze(&members)?) {
                 observer.finished(&matrices[index], &outcome);
-                let result = keep(&matrices[index], outcome);
+                let result = keep(index, outcome);
                 lock(&kept)[index] = Some(result);
             }
         }
@@ -230,9 +273,12 @@ pub fn analyze_and<T: Send>(
         return Err(Error::interrupted());
     }
     let kept = kept.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let unanswered = || Err(Failure::Solver("the device gave no answer".into()));
-    let results = matrices.iter().zip(kept);
-    Ok(results.map(|(matrix, result)| result.unwrap_or_else(|| keep(matrix, unanswered()))).collect())
+    let results = kept.into_iter().enumerate();
+    Ok(results.map(|(index, result)| result.unwrap_or_else(|| keep(index, unanswered()))).collect())
+}
+
+fn unanswered() -> Outcome {
+    Err(Failure::Solver("the device gave no answer".into()))
 }
 
 /// Indices of matrices of one shape, no more than the device takes at once, in order of falling cost.

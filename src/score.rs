@@ -1,5 +1,7 @@
 //! From fits to scores: one row per matrix, one alpha per layer.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::FloatType;
@@ -20,6 +22,30 @@ pub enum Status {
     Ok,
     /// It has not; `reason` says why, and its layer's mean leaves it out.
     Failed,
+}
+
+/// Windows of a matrix whose eigenvalues were laid together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSet {
+    /// How many.
+    pub count: usize,
+    /// Rows of each.
+    pub rows: usize,
+    /// Columns of each.
+    pub cols: usize,
+}
+
+impl WindowSet {
+    /// Number of eigenvalues of all together.
+    pub fn eigenvalues(&self) -> usize {
+        self.count * self.rows.min(self.cols)
+    }
+}
+
+impl fmt::Display for WindowSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}x{}", self.count, self.rows, self.cols)
+    }
 }
 
 /// One scored matrix: a row of the results (schema 1).
@@ -49,8 +75,11 @@ pub struct MatrixScore {
     pub xmin: Option<f64>,
     /// Number of eigenvalues in the tail.
     pub tail: Option<usize>,
-    /// Number of eigenvalues.
+    /// Number of eigenvalues, those of all windows together.
     pub eigenvalues: usize,
+    /// The windows that the eigenvalues are those of; none if they are those of the matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowSet>,
     /// The smallest eigenvalue; `None` where it is zero within rounding.
     pub lambda_min: Option<f64>,
     /// The largest eigenvalue.
@@ -94,6 +123,7 @@ impl MatrixScore {
             xmin: fit.map(|fit| fit.xmin),
             tail: fit.map(|fit| fit.tail),
             eigenvalues: matrix.eigenvalues(),
+            windows: None,
             lambda_min: spectrum.filter(|spectrum| spectrum.relative_error(0) < 1.0).map(Spectrum::smallest),
             lambda_max: spectrum.map(Spectrum::largest),
             trace: spectrum.map(Spectrum::trace),
@@ -138,21 +168,29 @@ pub fn hint(outcome: &Outcome) -> Option<&'static str> {
             NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
             NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
         },
-        Err(failure) => Some(match failure {
-            Failure::TooFewEigenvalues(_) => "leave it out with --exclude",
-            Failure::NotMapped(_) => {
-                "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
-            }
-            Failure::Unreadable(_) => "score it again when nothing writes to the file",
-            Failure::NonFinite { cast: crate::checkpoint::Cast::None, .. } => {
-                "the weights are damaged, or training diverged"
-            }
-            Failure::NonFinite { .. } => "score it without --cast",
-            Failure::AllZero => "leave it out with --exclude if it is not used",
-            Failure::OutOfRange => "rescale the weights",
-            Failure::OutOfMemory { .. } => "use fewer --threads",
-            Failure::Solver(_) => "please report this matrix as a bug",
-        }),
+        Err(failure) => Some(failure_hint(failure)),
+    }
+}
+
+fn failure_hint(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::TooFewEigenvalues(_) => "leave it out with --exclude",
+        Failure::NotMapped(_) => {
+            "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
+        }
+        Failure::Unreadable(_) => "score it again when nothing writes to the file",
+        Failure::NonFinite { cast: crate::checkpoint::Cast::None, .. } => {
+            "the weights are damaged, or training diverged"
+        }
+        Failure::NonFinite { .. } => "score it without --cast",
+        Failure::AllZero => "leave it out with --exclude if it is not used",
+        Failure::OutOfRange => "rescale the weights",
+        Failure::OutOfMemory { .. } => "use fewer --threads",
+        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => {
+            "larger windows, or none, may still have a spectrum"
+        }
+        Failure::InWindow { cause, .. } => failure_hint(cause),
+        Failure::Solver(_) => "please report this matrix as a bug",
     }
 }
 

@@ -15,9 +15,11 @@ use super::progress::Progress;
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let rows = args.by.unwrap_or(if args.metrics.is_some() { ScoreRow::Matrix } else { ScoreRow::Layer });
+    let sampling = args.sampling.sampling();
     let request = Request {
         selection: args.selection.selection(),
-        method: args.method.method(),
+        sampling,
+        method: sampling.method(args.method.method()),
         metrics: args.metrics.unwrap_or_default(),
         budget: args.budget.budget(160),
     };

@@ -8,16 +8,20 @@
 //! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
 //! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
 
+mod chance;
 mod list;
 mod norms;
 mod plan;
+mod randomized;
 mod shape;
 mod subject;
 mod tail;
 mod value;
 
+pub use chance::{Chance, chance};
 pub use list::METRICS;
 pub use plan::Plan;
+pub use randomized::compare;
 pub use subject::Subject;
 pub use value::{Measured, Measurement, Value};
 

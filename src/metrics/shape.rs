@@ -3,7 +3,7 @@
 use super::{Measurement, Subject};
 
 pub(super) fn num_evals(subject: &Subject) -> Measurement {
-    Ok(subject.short.into())
+    Ok((subject.short * subject.windows).into())
 }
 
 pub(super) fn aspect_ratio(subject: &Subject) -> Measurement {

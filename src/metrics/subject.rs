@@ -1,5 +1,6 @@
 //! What a metric may look at: the shape of a matrix, its spectrum and its fit.
 
+use super::{Chance, chance};
 use crate::device::{Analysis, Outcome};
 use crate::fit::{Fit, Rule};
 use crate::matrices::WeightMatrix;
@@ -8,10 +9,12 @@ use crate::spectrum::Spectrum;
 /// A matrix to be measured. What several metrics share belongs here, computed once.
 #[derive(Debug)]
 pub struct Subject<'a> {
-    /// The smaller dimension: the number of eigenvalues.
+    /// The smaller dimension of the matrix, or of each of its windows.
     pub short: usize,
     /// The larger dimension.
     pub long: usize,
+    /// Number of windows whose eigenvalues make up the spectrum; 1 for that of the matrix itself.
+    pub windows: usize,
     /// The rule by which the tail was chosen.
     pub rule: Rule,
     outcome: &'a Outcome,
@@ -20,7 +23,20 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// `matrix`, and what a device found of it by `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: matrix.eigenvalues(), long: matrix.long(), rule, outcome }
+        Subject { short: matrix.eigenvalues(), long: matrix.long(), windows: 1, rule, outcome }
+    }
+
+    /// So many windows of one shape, and the spectrum and fit of all of them together.
+    pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
+        Subject { short: shape.0.min(shape.1), long: shape.0.max(shape.1), windows, rule, outcome }
+    }
+
+    /// What chance gives a matrix of this shape, or why that is not known.
+    pub fn chance(&self) -> Result<Chance, String> {
+        match self.windows {
+            1 => chance(self.rule, self.short, self.long as f64 / self.short.max(1) as f64),
+            _ => Err("chance is not tabulated for the eigenvalues of windows (--farms)".into()),
+        }
     }
 
     fn analysis(&self) -> Result<&'a Analysis, String> {
@@ -53,7 +69,7 @@ pub(super) mod tests {
 
     /// A `short` x `long` matrix.
     pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
-        Subject { short, long, rule, outcome }
+        Subject { short, long, windows: 1, rule, outcome }
     }
 
     #[test]

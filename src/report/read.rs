@@ -99,6 +99,8 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         include: Vec::new(),
         exclude: Vec::new(),
         layers: None,
+        farms: None,
+        randomize: None,
         metrics: Vec::new(),
         budget: Budget::default(),
     };

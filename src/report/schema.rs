@@ -108,6 +108,7 @@ impl Report {
 
     /// The results with one row per matrix.
     pub fn by_matrix(&self) -> Document<'_, Report> {
+        let windows = self.matrices.iter().any(|matrix| matrix.windows.is_some());
         let columns = [
             ("tensor", true),
             ("stack", false),
@@ -122,6 +123,7 @@ impl Report {
             ("xmin", true),
             ("tail", true),
             ("eigenvalues", true),
+            ("windows", windows),
             ("lambda_min", false),
             ("lambda_max", false),
             ("trace", false),
@@ -192,7 +194,8 @@ impl Report {
                 crate::checkpoint::Cast::None => String::new(),
                 cast => format!(", cast to {cast}"),
             };
-            footer.push(("alpha", format!("{rule} rule, {precision}{cast}, {solver} on {device}")));
+            let farms = options.farms.map(|farms| format!(", FARMS {farms}")).unwrap_or_default();
+            footer.push(("alpha", format!("{rule} rule, {precision}{cast}{farms}, {solver} on {device}")));
         }
         footer.push(("made by", format!("htsr {version} ({commit})")));
         footer
@@ -232,6 +235,7 @@ fn matrix_cells(matrix: &MatrixScore) -> Vec<Cell> {
         real(matrix.xmin),
         Cell::optional(matrix.tail, whole),
         whole(matrix.eigenvalues),
+        Cell::optional(matrix.windows, |windows| Cell::Text(windows.to_string())),
         real(matrix.lambda_min),
         real(matrix.lambda_max),
         real(matrix.trace),

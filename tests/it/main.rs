@@ -3,9 +3,11 @@
 mod accuracy;
 mod allocate;
 mod bench;
+mod chance;
 mod cli;
 mod determinism;
 mod eigenvalues;
+mod farms;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod inspect;
