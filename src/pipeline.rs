@@ -1,5 +1,7 @@
 //! The stages in order, and matrices through a device in parallel lanes.
 
+mod parts;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,16 +10,26 @@ use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
+use crate::metrics::{self, Subject};
 use crate::report::{Input, Options, Provenance, Report};
-use crate::score::{self, LayerScore, MatrixScore};
+use crate::score::{self, LayerScore, MatrixScore, WindowSet};
+use parts::Parts;
+pub use parts::Sampling;
+
+/// Most bytes of elements of a batch that are computed, not mapped, and so are held while the batch is under way.
+const COMPUTED_BYTES: u64 = 256 << 20;
 
 /// What is asked of a checkpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Which matrices.
     pub selection: Selection,
-    /// How they are fitted.
+    /// What of them.
+    pub sampling: Sampling,
+    /// How they are fitted: by [`Sampling::method`].
     pub method: Method,
+    /// What else is measured of them.
+    pub metrics: metrics::Plan,
     /// What is shared out among the layers.
     pub budget: Budget,
 }
@@ -73,21 +85,57 @@ pub fn score(
         return Err(nothing_to_score(checkpoint, &skipped));
     }
     request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
-    let outcomes = analyze(checkpoint, &matrices, device, observer)?;
-
-    let rows =
-        matrices.iter().zip(&outcomes).map(|(matrix, outcome)| MatrixScore::new(matrix, &request.method, outcome));
-    let rows: Vec<MatrixScore> = rows.collect();
+    let parts = Parts::new(&matrices, request.sampling);
+    let keep = |part: usize, outcome: Outcome| {
+        let (matrix, outcomes) = parts.collect(part, outcome)?;
+        Some(examine(checkpoint, request, &matrices[matrix], outcomes))
+    };
+    let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
+    let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) = examined.into_iter().flatten().unzip();
     let layers = score::layers(&rows);
-    let mut problems: Vec<Error> = matrices
-        .iter()
-        .zip(&outcomes)
-        .zip(&rows)
-        .filter_map(|((matrix, outcome), row)| problem(checkpoint, matrix, outcome, row))
-        .collect();
+    let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
     let allocation = allocate(&layers, &request.budget).map_err(|error| problems.push(error)).ok();
     let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
     Ok(Scored { report: Report::new(provenance, rows, layers, allocation, skipped), problems })
+}
+
+/// The row of a matrix with its metrics, and what is wrong with it.
+///
+/// This is done on the thread that has computed the last of its spectra, right after it; the spectra are dropped then.
+fn examine(
+    checkpoint: &Checkpoint,
+    request: &Request,
+    matrix: &WeightMatrix,
+    outcomes: Vec<Outcome>,
+) -> (MatrixScore, Option<Error>) {
+    let rule = request.method.rule;
+    let windows = match request.sampling {
+        Sampling::Windows(farms) => Some(farms.windows(matrix.rows, matrix.cols)),
+        Sampling::Whole | Sampling::Randomized(_) => None,
+    };
+    let (outcome, twin) = match &windows {
+        Some(windows) => (parts::pooled(rule, windows, outcomes), None),
+        None => {
+            let mut outcomes = outcomes.into_iter();
+            (outcomes.next().unwrap_or_else(unanswered), outcomes.next())
+        }
+    };
+    let mut row = MatrixScore::new(matrix, &request.method, &outcome);
+    row.windows =
+        windows.map(|windows| WindowSet { count: windows.len(), rows: windows[0].rows, cols: windows[0].cols });
+    let subject = match row.windows {
+        Some(set) => Subject::of_windows(set.count, (set.rows, set.cols), rule, &outcome),
+        None => Subject::new(matrix, rule, &outcome),
+    };
+    row.eigenvalues = row.windows.map_or(row.eigenvalues, |windows| windows.eigenvalues());
+    row.measured = metrics::measure(&request.metrics, &subject);
+    if let Some(twin) = twin {
+        for (name, measurement) in metrics::compare(&subject, &Subject::new(matrix, rule, &twin)) {
+            row.measured.insert(name, measurement);
+        }
+    }
+    let problem = problem(checkpoint, matrix, &outcome, &row);
+    (row, problem)
 }
 
 /// Shares `budget` out among scored layers.
@@ -113,6 +161,15 @@ fn options(request: &Request) -> Options {
         include: patterns(&request.selection.include),
         exclude: patterns(&request.selection.exclude),
         layers: request.selection.layers.as_ref().map(ToString::to_string),
+        farms: match request.sampling {
+            Sampling::Windows(farms) => Some(farms),
+            _ => None,
+        },
+        randomize: match request.sampling {
+            Sampling::Randomized(seed) => Some(seed),
+            _ => None,
+        },
+        metrics: request.metrics.asked().iter().map(|metric| metric.name.to_owned()).collect(),
         budget: request.budget,
     }
 }
@@ -139,7 +196,7 @@ pub fn problems(
 fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
     let reason = row.reason.as_ref()?;
     let cause = format!("{reason} (shape [{}, {}], {})", matrix.rows, matrix.cols, matrix.dtype);
-    let error = Error::input(&checkpoint.shards()[matrix.shard].path, cause).tensor(matrix.name());
+    let error = Error::input(&checkpoint.shards()[matrix.stored().shard].path, cause).tensor(matrix.name());
     Some(match score::hint(outcome) {
         Some(hint) => error.hint(hint),
         None => error,
@@ -158,12 +215,28 @@ pub fn analyze(
     device: &dyn Device,
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>> {
+    analyze_and(checkpoint, matrices, device, observer, |_, outcome| outcome)
+}
+
+/// The same, and keeps of each outcome what `keep` makes of it and of the index of its matrix, on the thread that has
+/// computed it.
+///
+/// # Errors
+///
+/// As [`analyze`].
+pub fn analyze_and<T: Send>(
+    checkpoint: &Checkpoint,
+    matrices: &[WeightMatrix],
+    device: &dyn Device,
+    observer: &dyn Observer,
+    keep: impl Fn(usize, Outcome) -> T + Sync,
+) -> Result<Vec<T>> {
     let batches = batches(matrices, device);
     let lanes = device.lanes(matrices).min(batches.len());
     observer.planned(matrices, lanes);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; matrices.len()]);
+    let kept: Mutex<Vec<Option<T>>> = Mutex::new(matrices.iter().map(|_| None).collect());
     let work = || -> Result<()> {
         let Some(mut lane) = device.lane(checkpoint, matrices)? else { return Ok(()) };
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -177,7 +250,8 @@ pub fn analyze(
             members.iter().for_each(|matrix| observer.started(matrix));
             for (&index, outcome) in batch.iter().zip(lane.analyze(&members)?) {
                 observer.finished(&matrices[index], &outcome);
-                lock(&outcomes)[index] = Some(outcome);
+                let result = keep(index, outcome);
+                lock(&kept)[index] = Some(result);
             }
         }
         Ok(())
@@ -198,9 +272,13 @@ pub fn analyze(
     if observer.cancelled() {
         return Err(Error::interrupted());
     }
-    let outcomes = outcomes.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let unanswered = || Err(Failure::Solver("the device gave no answer".into()));
-    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect())
+    let kept = kept.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let results = kept.into_iter().enumerate();
+    Ok(results.map(|(index, result)| result.unwrap_or_else(|| keep(index, unanswered()))).collect())
+}
+
+fn unanswered() -> Outcome {
+    Err(Failure::Solver("the device gave no answer".into()))
 }
 
 /// Indices of matrices of one shape, no more than the device takes at once, in order of falling cost.
@@ -212,7 +290,12 @@ fn batches(matrices: &[WeightMatrix], device: &dyn Device) -> Vec<Vec<usize>> {
         cost(b).total_cmp(&cost(a)).then(shape(b).cmp(&shape(a))).then(a.cmp(&b))
     });
     let runs = order.chunk_by(|&a, &b| shape(a) == shape(b));
-    runs.flat_map(|run| run.chunks(device.batch_size(&matrices[run[0]]).max(1)).map(<[usize]>::to_vec)).collect()
+    let at_once = |run: &[usize]| {
+        let computed = run.iter().map(|&index| matrices[index].computed_bytes()).max();
+        let affordable = COMPUTED_BYTES.checked_div(computed.unwrap_or(0)).unwrap_or(u64::MAX);
+        device.batch_size(&matrices[run[0]]).min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1)
+    };
+    runs.flat_map(|run| run.chunks(at_once(run)).map(<[usize]>::to_vec)).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,11 +1,14 @@
 //! From fits to scores: one row per matrix, one alpha per layer.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::FloatType;
 use crate::device::{Failure, Method, Outcome};
 use crate::fit::{Fit, NoFit, Rule, is_certain};
 use crate::matrices::WeightMatrix;
+use crate::metrics::Measured;
 use crate::spectrum::Spectrum;
 
 /// Bound on the error of alpha above which a row says so: what published codes agree to.
@@ -19,6 +22,30 @@ pub enum Status {
     Ok,
     /// It has not; `reason` says why, and its layer's mean leaves it out.
     Failed,
+}
+
+/// Windows of a matrix whose eigenvalues were laid together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSet {
+    /// How many.
+    pub count: usize,
+    /// Rows of each.
+    pub rows: usize,
+    /// Columns of each.
+    pub cols: usize,
+}
+
+impl WindowSet {
+    /// Number of eigenvalues of all together.
+    pub fn eigenvalues(&self) -> usize {
+        self.count * self.rows.min(self.cols)
+    }
+}
+
+impl fmt::Display for WindowSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}x{}", self.count, self.rows, self.cols)
+    }
 }
 
 /// One scored matrix: a row of the results (schema 1).
@@ -48,8 +75,11 @@ pub struct MatrixScore {
     pub xmin: Option<f64>,
     /// Number of eigenvalues in the tail.
     pub tail: Option<usize>,
-    /// Number of eigenvalues.
+    /// Number of eigenvalues, those of all windows together.
     pub eigenvalues: usize,
+    /// The windows that the eigenvalues are those of; none if they are those of the matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowSet>,
     /// The smallest eigenvalue; `None` where it is zero within rounding.
     pub lambda_min: Option<f64>,
     /// The largest eigenvalue.
@@ -64,10 +94,13 @@ pub struct MatrixScore {
     pub reason: Option<String>,
     /// What limits the accuracy of an alpha that there is.
     pub note: Option<String>,
+    /// Its metrics.
+    #[serde(flatten)]
+    pub measured: Measured,
 }
 
 impl MatrixScore {
-    /// The row for `matrix`.
+    /// The row for `matrix`, without metrics.
     pub fn new(matrix: &WeightMatrix, method: &Method, outcome: &Outcome) -> MatrixScore {
         let analysis = outcome.as_ref().ok();
         let spectrum = analysis.map(|analysis| &analysis.spectrum);
@@ -90,6 +123,7 @@ impl MatrixScore {
             xmin: fit.map(|fit| fit.xmin),
             tail: fit.map(|fit| fit.tail),
             eigenvalues: matrix.eigenvalues(),
+            windows: None,
             lambda_min: spectrum.filter(|spectrum| spectrum.relative_error(0) < 1.0).map(Spectrum::smallest),
             lambda_max: spectrum.map(Spectrum::largest),
             trace: spectrum.map(Spectrum::trace),
@@ -97,6 +131,7 @@ impl MatrixScore {
             status: if fit.is_some() { Status::Ok } else { Status::Failed },
             reason,
             note: fit.zip(spectrum).and_then(|(fit, spectrum)| accuracy_note(fit, spectrum, method)),
+            measured: Measured::default(),
         }
     }
 }
@@ -136,21 +171,29 @@ pub fn hint(outcome: &Outcome) -> Option<&'static str> {
             NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
             NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
         },
-        Err(failure) => Some(match failure {
-            Failure::TooFewEigenvalues(_) => "leave it out with --exclude",
-            Failure::NotMapped(_) => {
-                "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
-            }
-            Failure::Unreadable(_) => "score it again when nothing writes to the file",
-            Failure::NonFinite { cast: crate::checkpoint::Cast::None, .. } => {
-                "the weights are damaged, or training diverged"
-            }
-            Failure::NonFinite { .. } => "score it without --cast",
-            Failure::AllZero => "leave it out with --exclude if it is not used",
-            Failure::OutOfRange => "rescale the weights",
-            Failure::OutOfMemory { .. } => "use fewer --threads",
-            Failure::Solver(_) => "please report this matrix as a bug",
-        }),
+        Err(failure) => Some(failure_hint(failure)),
+    }
+}
+
+fn failure_hint(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::TooFewEigenvalues(_) => "leave it out with --exclude",
+        Failure::NotMapped(_) => {
+            "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
+        }
+        Failure::Unreadable(_) => "score it again when nothing writes to the file",
+        Failure::NonFinite { cast: crate::checkpoint::Cast::None, .. } => {
+            "the weights are damaged, or training diverged"
+        }
+        Failure::NonFinite { .. } => "score it without --cast",
+        Failure::AllZero => "leave it out with --exclude if it is not used",
+        Failure::OutOfRange => "rescale the weights",
+        Failure::OutOfMemory { .. } => "use fewer --threads",
+        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => {
+            "larger windows, or none, may still have a spectrum"
+        }
+        Failure::InWindow { cause, .. } => failure_hint(cause),
+        Failure::Solver(_) => "please report this matrix as a bug",
     }
 }
 

@@ -143,6 +143,26 @@ impl Spectrum {
         }
     }
 
+    /// The eigenvalues of several matrices as one spectrum; its trace is the sum of theirs. Every bound on errors is the widest
+    /// of all, but for the smallest eigenvalue, which keeps its own.
+    ///
+    /// # Panics
+    ///
+    /// If there is no spectrum.
+    pub fn pooled(spectra: &[Spectrum]) -> Spectrum {
+        let mut values: Vec<f64> = spectra.iter().flat_map(|spectrum| &spectrum.values).copied().collect();
+        values.sort_by(f64::total_cmp);
+        let widest =
+            |bound: fn(&Accuracy) -> f64| spectra.iter().map(|spectrum| bound(&spectrum.accuracy)).fold(0.0, f64::max);
+        let least = spectra.iter().min_by(|a, b| a.smallest().total_cmp(&b.smallest())).expect("there is a spectrum");
+        let accuracy = Accuracy {
+            eta: widest(|accuracy| accuracy.eta),
+            delta: widest(|accuracy| accuracy.delta),
+            smallest: Some(least.relative_error(0)),
+        };
+        Spectrum { values, trace: spectra.iter().map(Spectrum::trace).sum(), accuracy }
+    }
+
     /// The same spectrum for W times 2^exponent.
     pub fn scaled(mut self, exponent: i32) -> Self {
         let factor = 4.0_f64.powi(exponent);
@@ -228,6 +248,21 @@ mod tests {
         let spectrum = spectrum.with_smallest(1e-7, f64::EPSILON, 1e-8);
         assert_eq!(spectrum.values()[..2], [1e-7 * 1e-7, 1e-7 * 1e-7]);
         assert!(spectrum.relative_error(0) < 1e-6);
+    }
+
+    #[test]
+    fn a_pooled_spectrum_holds_all_values_and_the_widest_bounds() {
+        let one = Spectrum::from_gram(vec![0.3, 4.0], 4.3, f64::EPSILON).unwrap();
+        let two = Spectrum::from_gram(vec![0.2, 16.0], 16.2, f64::EPSILON).unwrap();
+        let pooled = Spectrum::pooled(&[one.clone(), two.clone()]);
+        assert_eq!(pooled.values(), [0.2, 0.3, 4.0, 16.0]);
+        assert_eq!((pooled.trace(), pooled.accuracy().eta), (4.3 + 16.2, two.accuracy().eta));
+        assert_eq!(pooled.relative_error(0), two.relative_error(0));
+        assert!(pooled.relative_error(1) > one.relative_error(0));
+        assert_eq!(Spectrum::pooled(std::slice::from_ref(&one)).values(), one.values());
+        // Zero within rounding in one of them is zero within rounding in all.
+        let singular = Spectrum::from_gram(vec![0.0, 1.0], 1.0, f64::EPSILON).unwrap();
+        assert_eq!(Spectrum::pooled(&[one, singular]).first_known(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Dtype, TensorInfo};
 use crate::device::Device;
-use crate::matrices::WeightMatrix;
+use crate::matrices::{Elements, Stored, WeightMatrix};
 
 use super::Tensor;
 
@@ -28,15 +28,16 @@ pub fn enough(device: &dyn Device, tensor: &Tensor) -> usize {
 
 /// What a device has to know of a matrix that does not exist yet.
 fn described(tensor: &Tensor) -> WeightMatrix {
+    let info = TensorInfo {
+        name: tensor.name.clone(),
+        dtype: Dtype::Float(tensor.dtype),
+        shape: vec![tensor.rows as u64, tensor.cols as u64],
+        offset: 0,
+        bytes: tensor.bytes() as u64,
+    };
     WeightMatrix {
-        tensor: TensorInfo {
-            name: tensor.name.clone(),
-            dtype: Dtype::Float(tensor.dtype),
-            shape: vec![tensor.rows as u64, tensor.cols as u64],
-            offset: 0,
-            bytes: tensor.bytes() as u64,
-        },
-        shard: 0,
+        name: tensor.name.clone(),
+        elements: Elements::Stored(Stored { tensor: info, shard: 0, dtype: tensor.dtype }),
         stack: String::new(),
         layer: 0,
         role: String::new(),

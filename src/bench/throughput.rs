@@ -43,7 +43,7 @@ impl Throughput {
     /// The rates of `matrices` with these `outcomes`.
     pub fn new(matrices: &[WeightMatrix], outcomes: &[Outcome], timing: &Timing, ceilings: &Ceilings) -> Throughput {
         let seconds = timing.median();
-        let bytes = matrices.iter().map(|matrix| matrix.tensor.bytes).sum::<u64>();
+        let bytes = matrices.iter().map(WeightMatrix::stored_bytes).sum::<u64>();
         let flops = matrices.iter().map(WeightMatrix::flops).sum::<f64>();
         let mut precisions = BTreeMap::new();
         let mut seconds_at_peak = 0.0;

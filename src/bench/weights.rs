@@ -169,7 +169,8 @@ mod tests {
         assert_eq!(matrices.len(), 4);
         for (matrix, tensor) in matrices.iter().zip(&tensors) {
             assert_eq!((matrix.dtype, matrix.rows, matrix.cols), (tensor.dtype, tensor.rows, tensor.cols));
-            let view = matrix.view(&checkpoint, Cast::None).unwrap();
+            let loaded = matrix.load(&checkpoint, Cast::None).unwrap();
+            let view = loaded.view();
             let mut values = vec![0.0_f64; 1200 * 1000];
             view.read_tall_rows(0..1200, 1.0, &mut values);
             let count = values.len() as f64;

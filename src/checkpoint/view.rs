@@ -143,6 +143,17 @@ impl<'a> MatrixView<'a> {
         }
     }
 
+    /// Copies W[row, cols] as it is stored.
+    ///
+    /// # Panics
+    ///
+    /// If `out` has not the size of the segment or that reaches beyond the matrix.
+    pub fn copy_segment(&self, row: usize, cols: Range<usize>, out: &mut [u8]) {
+        assert!(cols.end <= self.cols);
+        let size = self.dtype.bytes();
+        out.copy_from_slice(&self.bytes[(row * self.cols + cols.start) * size..][..cols.len() * size]);
+    }
+
     /// Looks at every element once.
     pub fn scan(&self) -> Scan {
         let mut segment = vec![0.0_f64; self.cols.min(SCAN_ELEMENTS)];

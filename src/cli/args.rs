@@ -7,7 +7,9 @@ use htsr::allocate::{Budget, Rounding};
 use htsr::checkpoint::Cast;
 use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
 use htsr::fit::Rule;
-use htsr::matrices::{Layers, Selection};
+use htsr::matrices::{Farms, Layers, Selection};
+use htsr::metrics::Plan;
+use htsr::pipeline::Sampling;
 use htsr::report::{Document, Format, Report};
 use regex::Regex;
 
@@ -66,12 +68,18 @@ pub struct ScoreArgs {
     #[command(flatten)]
     pub method: MethodArgs,
     #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
     pub budget: BudgetArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// One row of the table per layer, or per matrix (JSON always has both)
-    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
-    pub by: ScoreRow,
+    /// Show these metrics of every matrix, as names with commas between them, or all; an unknown name lists them. JSON and
+    /// CSV have those that cost nothing in any case
+    #[arg(long, value_name = "LIST", help_heading = "Output")]
+    pub metrics: Option<Plan>,
+    /// One row of the table per layer, or per matrix (JSON always has both) [default: layer; with --metrics: matrix]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    pub by: Option<ScoreRow>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -197,6 +205,30 @@ pub struct MethodArgs {
 impl MethodArgs {
     pub fn method(&self) -> Method {
         Method { rule: self.rule, precision: self.precision, cast: self.cast }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Fit")]
+pub struct SamplingArgs {
+    /// Fit the eigenvalues of windows of every matrix, all of one shape, instead of its own (FARMS): rows=2000,q=1,windows=15
+    /// is what is published for LLaMA and the default of each; q is columns by rows, and up to windows x windows are laid
+    /// over a matrix
+    #[arg(long, value_name = "SETTINGS", conflicts_with = "randomize")]
+    pub farms: Option<Farms>,
+    /// Compare every matrix with its elements in the random order that this number determines, for the metrics rand_*: twice
+    /// the work
+    #[arg(long, value_name = "SEED")]
+    pub randomize: Option<u64>,
+}
+
+impl SamplingArgs {
+    pub fn sampling(&self) -> Sampling {
+        match (self.farms, self.randomize) {
+            (Some(farms), _) => Sampling::Windows(farms),
+            (None, Some(seed)) => Sampling::Randomized(seed),
+            (None, None) => Sampling::Whole,
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use htsr::checkpoint::Checkpoint;
 use htsr::device::Device;
 use htsr::error::{Error, Result};
 use htsr::matrices::Selection;
-use htsr::pipeline::{Request, Scored};
+use htsr::metrics::Plan;
+use htsr::pipeline::{Request, Sampling, Scored};
 use htsr::report::{Cell, Document, Report};
 use htsr::synthetic::Model;
 use serde::Serialize;
@@ -32,7 +33,9 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let model = Model { layers: args.layers as usize, hidden: args.hidden as usize };
     let request = Request {
         selection: Selection::default(),
+        sampling: Sampling::Whole,
         method: args.method.method(),
+        metrics: Plan::default(),
         budget: args.budget.budget(args.layers * 5),
     };
     let device = args.device.open(request.method, printer)?;

@@ -72,7 +72,8 @@ impl Observer for Progress<'_> {
         self.done.fetch_add(1, Ordering::Relaxed);
         self.bar.inc(steps(matrix));
         self.show_count();
-        if self.printer.verbose() {
+        // A part of a matrix is no result yet.
+        if self.printer.verbose() && std::ptr::eq(matrix.origin(), matrix) {
             self.bar.suspend(|| self.printer.detail(&line(matrix, outcome)));
         }
     }

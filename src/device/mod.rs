@@ -23,7 +23,7 @@ pub use choice::{Choice, Gpus, Opened, SolverChoice, open};
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::error::Result;
 use crate::fit::{Fit, NoFit, Rule};
-use crate::matrices::WeightMatrix;
+use crate::matrices::{Unavailable, WeightMatrix, Window};
 use crate::spectrum::{Inconsistent, Spectrum};
 
 /// The arithmetic in which the Gram matrix is formed and its eigenvalues are computed. Fits are always in f64.
@@ -102,6 +102,13 @@ pub enum Failure {
         /// Size of the buffer that was refused.
         bytes: u64,
     },
+    /// A window of the matrix has no spectrum, and so the matrix has none that is made of windows.
+    InWindow {
+        /// The window.
+        window: Window,
+        /// Why it has none.
+        cause: Box<Failure>,
+    },
     /// The solver did not converge, or returned values that cannot be eigenvalues of this matrix.
     Solver(String),
 }
@@ -120,6 +127,7 @@ impl fmt::Display for Failure {
             Failure::AllZero => f.write_str("all elements are zero"),
             Failure::OutOfRange => f.write_str("its eigenvalues lie outside the range of f64"),
             Failure::OutOfMemory { bytes } => write!(f, "a buffer of {bytes} bytes cannot be allocated"),
+            Failure::InWindow { window, cause } => write!(f, "{window}: {cause}"),
             Failure::Solver(cause) => write!(f, "the eigensolver failed: {cause}"),
         }
     }
@@ -128,6 +136,16 @@ impl fmt::Display for Failure {
 impl From<Inconsistent> for Failure {
     fn from(Inconsistent { of, sum, expected }: Inconsistent) -> Failure {
         Failure::Solver(format!("the {of} add up to {sum:e} instead of {expected:e}"))
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Failure {
+        match unavailable {
+            Unavailable::NotMapped(cause) => Failure::NotMapped(cause),
+            Unavailable::Unreadable(cause) => Failure::Unreadable(cause),
+            Unavailable::OutOfMemory { bytes } => Failure::OutOfMemory { bytes },
+        }
     }
 }
 

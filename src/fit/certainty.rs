@@ -100,7 +100,7 @@ impl<'a> Rivals<'a> {
         let Some(alpha) = self.logs.alpha(i) else { return false };
         let limit = reach + self.distance_error(i, alpha);
         let difference = (alpha - found.alpha).abs() + self.alpha_error(i, alpha);
-        difference <= tolerance || self.logs.ks_distance(i, alpha, limit) > limit
+        difference <= tolerance || self.logs.ks_distance(i, alpha, limit).0 > limit
     }
 
     /// True if the tail from `i` cannot win, though x_i is known only to lie between the smallest eigenvalue and the first

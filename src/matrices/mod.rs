@@ -3,26 +3,31 @@
 //! Nothing is dropped silently: every tensor ends up either in [`Catalog::matrices`] or, with a reason, in
 //! [`Catalog::skipped`].
 
+mod elements;
 mod families;
 mod selection;
+mod shuffle;
 mod skip;
+mod windows;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use elements::{Elements, Loaded, Stored, Unavailable};
 pub use selection::{Layers, Selection};
+pub use windows::{Farms, Window};
 
-use crate::checkpoint::{Cast, Checkpoint, Dtype, FloatType, MatrixView, TensorInfo};
+use crate::checkpoint::{Checkpoint, Dtype, FloatType, TensorInfo};
 
 /// A projection matrix of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightMatrix {
-    /// Where its elements lie.
-    pub tensor: TensorInfo,
-    /// Index into [`Checkpoint::shards`].
-    pub shard: usize,
+    /// Full name of the tensor.
+    pub name: String,
+    /// Where its elements come from.
+    pub elements: Elements,
     /// The module path above the layers (`model`, `encoder`, `model.decoder` ...), which keeps the layers of several
     /// stacks apart.
     pub stack: String,
@@ -30,7 +35,7 @@ pub struct WeightMatrix {
     pub layer: u32,
     /// Module path within the layer, without expert numbers: `self_attn.q_proj`, `mlp.experts.up_proj` ...
     pub role: String,
-    /// Element type.
+    /// Type of the elements that a device reads.
     pub dtype: FloatType,
     /// Outer dimension.
     pub rows: usize,
@@ -41,7 +46,7 @@ pub struct WeightMatrix {
 impl WeightMatrix {
     /// Full name of the tensor.
     pub fn name(&self) -> &str {
-        &self.tensor.name
+        &self.name
     }
 
     /// Number of eigenvalues, M = min(rows, cols).
@@ -65,16 +70,6 @@ impl WeightMatrix {
     pub fn flops(&self) -> f64 {
         let (long, short) = (self.long() as f64, self.eigenvalues() as f64);
         long * short * short + 4.0 / 3.0 * short * short * short
-    }
-
-    /// The elements in the mapped file.
-    ///
-    /// # Errors
-    ///
-    /// A sentence, if the shard cannot be mapped.
-    pub fn view<'a>(&self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<MatrixView<'a>, String> {
-        let bytes = checkpoint.bytes_of(self.shard, &self.tensor)?;
-        Ok(MatrixView::new(bytes, self.dtype, cast, self.rows, self.cols))
     }
 }
 
@@ -122,8 +117,7 @@ impl Catalog {
                 Err(reason) => catalog.skipped.push(Skipped { tensor: tensor.info.name.clone(), reason }),
             }
         }
-        let key =
-            |m: &WeightMatrix| (natural(&m.stack), m.stack.clone(), m.layer, natural(m.name()), m.tensor.name.clone());
+        let key = |m: &WeightMatrix| (natural(&m.stack), m.stack.clone(), m.layer, natural(m.name()), m.name.clone());
         catalog.matrices.sort_by_cached_key(key);
         catalog.skipped.sort_by_cached_key(|skipped| (natural(&skipped.tensor), skipped.tensor.clone()));
         catalog
@@ -155,7 +149,9 @@ fn classify(tensor: &TensorInfo, shard: usize) -> Result<WeightMatrix, String> {
         return Err(format!("empty (shape {:?})", tensor.shape));
     }
     let families::Place { stack, layer, role } = place;
-    Ok(WeightMatrix { tensor: tensor.clone(), shard, stack, layer, role, dtype, rows, cols })
+    let name = tensor.name.clone();
+    let elements = Elements::Stored(Stored { tensor: tensor.clone(), shard, dtype });
+    Ok(WeightMatrix { name, elements, stack, layer, role, dtype, rows, cols })
 }
 
 /// A sort key under which `layer.10` follows `layer.9`: words, each with the length and digits of the number behind it.

@@ -63,12 +63,12 @@ impl Inspection {
     /// Describes `checkpoint` for scoring by `method` on the CPU, with so many threads if that is said.
     pub fn new(checkpoint: &Checkpoint, catalog: Catalog, method: &Method, threads: Option<usize>) -> Inspection {
         let input = Input::of(checkpoint);
-        let largest = catalog.matrices.iter().map(|matrix| lane_bytes(matrix.rows, matrix.cols, method)).max();
+        let largest = catalog.matrices.iter().map(|matrix| lane_bytes(matrix, method)).max();
         let lanes = Cpu::new(*method, threads).lanes(&catalog.matrices);
         Inspection {
             schema: SCHEMA,
             layers: catalog.matrices.chunk_by(WeightMatrix::same_layer).count(),
-            matrix_bytes: catalog.matrices.iter().map(|matrix| matrix.tensor.bytes).sum(),
+            matrix_bytes: catalog.matrices.iter().map(WeightMatrix::stored_bytes).sum(),
             flops: catalog.matrices.iter().map(|matrix| matrix.flops()).sum(),
             rule: method.rule,
             precision: method.precision,
@@ -78,8 +78,8 @@ impl Inspection {
                 .matrices
                 .into_iter()
                 .map(|matrix| InspectedMatrix {
-                    shard: input.files[matrix.shard].name.clone(),
-                    tensor: matrix.tensor.name,
+                    shard: input.files[matrix.stored().shard].name.clone(),
+                    tensor: matrix.name,
                     stack: matrix.stack,
                     layer: matrix.layer,
                     role: matrix.role,

@@ -8,6 +8,7 @@ use crate::allocate::Budget;
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
+use crate::matrices::Farms;
 
 /// Where a result comes from. What a source does not know (a CSV of alphas has no device) is null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,15 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// Layers that were scored, as they were written; null for all.
     pub layers: Option<String>,
+    /// The windows that were laid over every matrix; none if it was scored as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub farms: Option<Farms>,
+    /// The seed of the randomized matrices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub randomize: Option<u64>,
+    /// Metrics that were asked for, and that tables therefore show; others may have been measured, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<String>,
     /// The budget of experts.
     #[serde(flatten)]
     pub budget: Budget,

@@ -150,6 +150,18 @@ fn minilm_is_scored_as_on_the_cpu() {
 }
 
 #[test]
+fn windows_and_randomized_matrices_are_scored_as_on_the_cpu() {
+    let Some(machine) = machine() else { return };
+    let folder = folder();
+    let path = demo(folder.path(), 2, 96);
+    for rule in RULES {
+        compare(&machine, &path, &["--rule", rule, "--farms", "rows=20,q=1.5,windows=3"], 0);
+        compare(&machine, &path, &["--rule", rule, "--randomize", "3"], 0);
+    }
+    compare(&machine, &path, &["--cast", "fp16", "--farms", "rows=20,windows=2"], 0);
+}
+
+#[test]
 fn minilm_in_other_precisions() {
     let (Some(machine), Some(path)) = (machine(), minilm()) else { return };
     for rule in RULES {

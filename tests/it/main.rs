@@ -3,9 +3,11 @@
 mod accuracy;
 mod allocate;
 mod bench;
+mod chance;
 mod cli;
 mod determinism;
 mod eigenvalues;
+mod farms;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod inspect;
@@ -13,6 +15,7 @@ mod interrupt;
 mod kernels;
 mod malformed;
 mod matrices;
+mod metrics;
 mod nvrtc;
 mod properties;
 mod reference;

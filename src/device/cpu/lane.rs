@@ -59,12 +59,9 @@ impl<'a> CpuLane<'a> {
 
     fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
         let team = self.cpu.crew.begin();
-        let residence = self.checkpoint.prefetch(matrix.shard, &matrix.tensor);
-        let view = matrix.view(self.checkpoint, self.cpu.method.cast).map_err(Failure::NotMapped)?;
-        let analysis = self.analyze_view(&view, &team);
-        self.checkpoint.release(matrix.shard, &matrix.tensor, residence);
-        // A file that changed meanwhile explains every failure and spoils every success.
-        self.checkpoint.verify(matrix.shard).map_err(Failure::Unreadable)?;
+        let elements = matrix.load(self.checkpoint, self.cpu.method.cast)?;
+        let analysis = self.analyze_view(&elements.view(), &team);
+        elements.finish()?;
         analysis
     }
 

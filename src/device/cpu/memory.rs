@@ -5,6 +5,7 @@ use super::lane::OBLONG;
 use super::library::singular_values_bytes;
 use crate::device::{Failure, Method, Precision};
 use crate::fit::Rule;
+use crate::matrices::WeightMatrix;
 
 /// Bytes of the rows of W that are decoded at once.
 pub(super) const BLOCK_BYTES: usize = 8 << 20;
@@ -75,14 +76,19 @@ pub(super) fn stacked_rows(long: usize, short: usize) -> usize {
     long.min(short + short.max(BLOCK_BYTES / size_of::<f64>() / short))
 }
 
-/// Bytes that a lane allocates at most for a matrix of the given shape. (The pages of W that are mapped meanwhile belong to
+/// Bytes that a lane allocates at most for a matrix. (The pages of W that are mapped meanwhile belong to
 /// the system, which takes them back when it likes.)
 ///
 /// The Gram matrix with what its eigenvalues take, in f32 or f64 or one after the other; or, where the rule may need it, the
 /// rows of a QR factorisation in f64 and then what the singular values of its triangle take. Most matrices need much less than
 /// the singular values do.
-pub fn lane_bytes(rows: usize, cols: usize, method: &Method) -> u64 {
-    let (long, short) = (rows.max(cols), rows.min(cols));
+///
+/// What is computed before its spectrum is, as [`WeightMatrix::computed_bytes`] has it, comes on top.
+pub fn lane_bytes(matrix: &WeightMatrix, method: &Method) -> u64 {
+    solver_bytes(matrix.long(), matrix.eigenvalues(), method) + matrix.computed_bytes()
+}
+
+fn solver_bytes(long: usize, short: usize, method: &Method) -> u64 {
     let size = size_of::<f64>() as u64;
     let single = || eigen::buffer_bytes::<f32>(long, short).iter().sum::<u64>();
     let double = |refines: bool| {

@@ -83,7 +83,7 @@ impl Device for Cpu {
 
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
         let affordable = || {
-            let largest = matrices.iter().map(|matrix| lane_bytes(matrix.rows, matrix.cols, &self.method)).max()?;
+            let largest = matrices.iter().map(|matrix| lane_bytes(matrix, &self.method)).max()?;
             // A fifth is left to others, the page cache among them.
             Some((crate::memory::available_bytes()? / 5 * 4 / largest.max(1)) as usize)
         };

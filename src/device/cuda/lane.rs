@@ -14,12 +14,12 @@ use super::plan::{self, Engine, Plan};
 use super::solver::{Path, Real, Solver};
 use super::upload::{Block, Ring};
 use super::{Gpu, device_error};
-use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence};
+use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
 use crate::device::refine;
 use crate::device::{AUTO_TOLERANCE, Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
 use crate::error::Result;
 use crate::fit::{Fit, MIN_EIGENVALUES, fit};
-use crate::matrices::WeightMatrix;
+use crate::matrices::{Loaded, Unavailable, WeightMatrix};
 use crate::spectrum::{Accuracy, Spectrum};
 
 /// Exponents of the largest weight, in powers of two, with whose squares f32 has no trouble.
@@ -161,38 +161,41 @@ impl<'a> CudaLane<'a> {
 
 impl Lane for CudaLane<'_> {
     fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
-        let ask = |matrix: &&WeightMatrix| self.checkpoint.prefetch(matrix.shard, &matrix.tensor);
-        let residences: Vec<Residence> = batch.iter().map(ask).collect();
-        let outcomes = self.batch(batch).map_err(|fault| device_error(&fault))?;
-        let verify = |((matrix, residence), outcome): ((&&WeightMatrix, Residence), Outcome)| {
-            self.checkpoint.release(matrix.shard, &matrix.tensor, residence);
-            // A file that changed meanwhile explains every failure and spoils every success.
-            self.checkpoint.verify(matrix.shard).map_err(Failure::Unreadable)?;
+        let cast = self.engine.method.cast;
+        let elements: Vec<Result<Loaded, Unavailable>> =
+            batch.iter().map(|matrix| matrix.load(self.checkpoint, cast)).collect();
+        let outcomes = self.batch(batch, &elements).map_err(|fault| device_error(&fault))?;
+        let finish = |(elements, outcome): (Result<Loaded, Unavailable>, Outcome)| {
+            elements?.finish()?;
             outcome
         };
-        Ok(batch.iter().zip(residences).zip(outcomes).map(verify).collect())
+        Ok(elements.into_iter().zip(outcomes).map(finish).collect())
     }
 }
 
 impl CudaLane<'_> {
     /// Analyses a batch: in f32 what may be done so, then in f64 what must be.
-    fn batch(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>, Fault> {
+    fn batch(
+        &mut self,
+        batch: &[&WeightMatrix],
+        elements: &[Result<Loaded, Unavailable>],
+    ) -> Result<Vec<Outcome>, Fault> {
         self.gpu.context.bind()?;
-        let (checkpoint, method) = (self.checkpoint, self.engine.method);
+        let method = self.engine.method;
         let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
         let mut in_f32: Vec<(usize, Job)> = Vec::new();
         let mut in_f64: Vec<(usize, Job)> = Vec::new();
-        for (index, matrix) in batch.iter().enumerate() {
+        for (index, (matrix, elements)) in batch.iter().zip(elements).enumerate() {
             if matrix.eigenvalues() < MIN_EIGENVALUES {
                 outcomes[index] = Some(Err(Failure::TooFewEigenvalues(matrix.eigenvalues())));
                 continue;
             }
-            match matrix.view(checkpoint, method.cast) {
-                Err(cause) => outcomes[index] = Some(Err(Failure::NotMapped(cause))),
-                Ok(view) => {
+            match elements {
+                Err(unavailable) => outcomes[index] = Some(Err(unavailable.clone().into())),
+                Ok(elements) => {
                     let single = self.engine.begins_in_f32(matrix);
                     let jobs = if single { &mut in_f32 } else { &mut in_f64 };
-                    jobs.push((index, Job { view, exponent: 0 }));
+                    jobs.push((index, Job { view: elements.view(), exponent: 0 }));
                 }
             }
         }
@@ -447,7 +450,7 @@ fn unit_roundoff(real: Real) -> f64 {
 fn verdict(engine: &Engine, real: Real, job: &Job, look: &Look) -> Option<Verdict> {
     if let Some(index) = look.first_bad {
         let (row, col) = (index as usize / job.view.cols(), index as usize % job.view.cols());
-        return Some(Verdict::Settled(Err(Failure::NonFinite { row, col, cast: job.view.cast() })));
+        return Some(Verdict::Settled(Err(Failure::NonFinite { row, col, cast: engine.method.cast })));
     }
     if look.largest == 0.0 {
         return Some(Verdict::Settled(Err(Failure::AllZero)));

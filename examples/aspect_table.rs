@@ -1,0 +1,78 @@
+//! The alpha that chance alone gives: simulates Gaussian matrices, and writes the table that `alpha_mp` is read from.
+//!
+//! ```console
+//! $ cargo run --release --example aspect_table > src/metrics/chance.csv       # an hour on two cores
+//! $ cargo run --release --example aspect_table 64 256                       # only the rows of these N, to compare
+//! ```
+//!
+//! The eigenvalues of W^T W, for W of shape Q N x N with standard normal elements, have the distribution of those of L L^T,
+//! for L lower bidiagonal with independent chi variables (Dumitriu and Edelman, J. Math. Phys. 43, 2002, beta = 1): for every
+//! N exactly, in O(N^2). All seeds are fixed: the same program writes the same bytes.
+
+use htsr::device::cpu::tridiagonal_eigenvalues;
+use htsr::fit::{Rule, fit};
+use htsr::spectrum::Spectrum;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{ChiSquared, Distribution};
+
+/// Numbers of eigenvalues N, with so many matrices of each shape. A standard error is the spread over the root of that.
+const SIZES: [(usize, usize); 9] =
+    [(32, 2048), (64, 2048), (128, 2048), (256, 1024), (512, 1024), (1024, 512), (2048, 192), (4096, 64), (8192, 24)];
+/// Aspect ratios Q, in quarters.
+const QUARTERS: [usize; 12] = [4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
+const RULES: [Rule; 3] = [Rule::Peak, Rule::Median, Rule::Ks];
+
+fn main() {
+    let only: Vec<usize> = std::env::args().skip(1).map(|n| n.parse().expect("N is a whole number")).collect();
+    println!("eigenvalues,q,matrices,peak,peak_sd,median,median_sd,ks,ks_sd");
+    for (n, matrices) in SIZES.into_iter().filter(|(n, _)| only.is_empty() || only.contains(n)) {
+        for quarters in QUARTERS {
+            let alphas = simulate(n, quarters, matrices);
+            let columns: Vec<String> = (0..RULES.len())
+                .map(|rule| {
+                    let (mean, deviation) = mean_and_deviation(alphas.iter().map(|alphas| alphas[rule]));
+                    format!("{mean:.4},{deviation:.4}")
+                })
+                .collect();
+            println!("{n},{},{matrices},{}", quarters as f64 / 4.0, columns.join(","));
+        }
+    }
+}
+
+/// The alphas of so many random matrices, under each of the rules.
+fn simulate(n: usize, quarters: usize, matrices: usize) -> Vec<[f64; 3]> {
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+    let one = |index: usize| {
+        let seed = (n * 1000 + quarters) as u64 * 1_000_000 + index as u64;
+        let spectrum = wishart(n, n * quarters / 4, &mut ChaCha8Rng::seed_from_u64(seed));
+        RULES.map(|rule| fit(&spectrum, rule).expect("a random matrix has a tail").alpha)
+    };
+    let mut alphas = vec![[0.0; 3]; matrices];
+    std::thread::scope(|scope| {
+        for (chunk, alphas) in alphas.chunks_mut(matrices.div_ceil(threads)).enumerate() {
+            let first = chunk * matrices.div_ceil(threads);
+            scope.spawn(move || alphas.iter_mut().enumerate().for_each(|(i, alphas)| *alphas = one(first + i)));
+        }
+    });
+    alphas
+}
+
+/// The eigenvalues of W^T W for a Gaussian W of shape `long` x n.
+fn wishart(n: usize, long: usize, rng: &mut ChaCha8Rng) -> Spectrum {
+    let mut chi_squared = |degrees: usize| ChiSquared::new(degrees as f64).expect("> 0").sample(rng);
+    // Squares of the diagonal and the subdiagonal of L.
+    let on: Vec<f64> = (0..n).map(|i| chi_squared(long - i)).collect();
+    let below: Vec<f64> = (1..n).map(|i| chi_squared(n - i)).collect();
+    let diagonal: Vec<f64> = (0..n).map(|i| on[i] + i.checked_sub(1).map_or(0.0, |i| below[i])).collect();
+    let subdiagonal: Vec<f64> = on.iter().zip(&below).map(|(on, below)| (on * below).sqrt()).collect();
+    let values = tridiagonal_eigenvalues(&diagonal, &subdiagonal);
+    Spectrum::from_gram(values, diagonal.iter().sum(), f64::EPSILON).expect("bisection keeps the trace")
+}
+
+fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    let variance = values.map(|x| (x - mean) * (x - mean)).sum::<f64>() / (count - 1.0);
+    (mean, variance.sqrt())
+}

@@ -1,0 +1,260 @@
+//! Where the elements of a matrix come from, and how a device gets at them.
+//!
+//! The elements lie in a mapped file, or they are computed from what lies there, for one matrix at a time. A device need not
+//! know which: it [loads](WeightMatrix::load) a matrix, reads its [view](Loaded::view), and [finishes](Loaded::finish) with
+//! it. Whatever is computed is held by [`Loaded`] alone and is gone with it, so that memory is bounded by the matrices that
+//! are under way.
+
+use std::sync::Arc;
+
+use super::{WeightMatrix, Window, shuffle};
+use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence, TensorInfo};
+
+/// A tensor of a checkpoint that holds a matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where its elements lie; it has two dimensions.
+    pub tensor: TensorInfo,
+    /// Index into [`Checkpoint::shards`].
+    pub shard: usize,
+    /// Element type.
+    pub dtype: FloatType,
+}
+
+/// What the elements of a matrix are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elements {
+    /// Those of a tensor.
+    Stored(Stored),
+    /// Some of those of another matrix.
+    Window {
+        /// That matrix.
+        of: Arc<WeightMatrix>,
+        /// Which of its elements.
+        window: Window,
+    },
+    /// Those of another matrix, in random order (see [`WeightMatrix::randomized`]).
+    Shuffled {
+        /// That matrix.
+        of: Arc<WeightMatrix>,
+        /// What the order is drawn from, with the name of the matrix.
+        seed: u64,
+    },
+}
+
+/// Why a matrix cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unavailable {
+    /// A file cannot be mapped into memory.
+    NotMapped(String),
+    /// A file could not be read, or changed while it was read.
+    Unreadable(String),
+    /// There is no memory for what has to be computed.
+    OutOfMemory {
+        /// Size of the buffer that was refused.
+        bytes: u64,
+    },
+}
+
+/// A matrix whose elements can be read.
+#[derive(Debug)]
+pub struct Loaded<'a> {
+    content: Content<'a>,
+    dtype: FloatType,
+    cast: Cast,
+    rows: usize,
+    cols: usize,
+}
+
+#[derive(Debug)]
+enum Content<'a> {
+    /// Mapped, not copied.
+    Mapped { bytes: &'a [u8], stored: &'a Stored, checkpoint: &'a Checkpoint, residence: Residence },
+    /// Row-major and little-endian, as a file would hold them.
+    Computed(Vec<u8>),
+}
+
+impl<'a> Loaded<'a> {
+    /// A matrix that lies in a file. It is read from there, and only as far as the view is.
+    fn mapped(
+        matrix: &WeightMatrix,
+        stored: &'a Stored,
+        checkpoint: &'a Checkpoint,
+        cast: Cast,
+    ) -> Result<Loaded<'a>, Unavailable> {
+        let residence = checkpoint.prefetch(stored.shard, &stored.tensor);
+        let bytes = checkpoint.bytes_of(stored.shard, &stored.tensor).map_err(Unavailable::NotMapped)?;
+        let content = Content::Mapped { bytes, stored, checkpoint, residence };
+        Ok(Loaded { content, dtype: stored.dtype, cast, rows: matrix.rows, cols: matrix.cols })
+    }
+
+    /// A matrix of shape rows x cols that was computed: row-major and little-endian, with all rounding behind it. Its files
+    /// must have been released and verified by then.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` has not exactly the length that the shape and type take.
+    pub fn computed(bytes: Vec<u8>, dtype: FloatType, rows: usize, cols: usize) -> Loaded<'static> {
+        assert_eq!(Some(bytes.len()), rows.checked_mul(cols).and_then(|n| n.checked_mul(dtype.bytes())));
+        Loaded { content: Content::Computed(bytes), dtype, cast: Cast::None, rows, cols }
+    }
+
+    /// Leaves what was read in the system's page cache, because it is going to be read again.
+    fn kept(mut self) -> Self {
+        if let Content::Mapped { residence, .. } = &mut self.content {
+            *residence = Residence::Kept;
+        }
+        self
+    }
+
+    /// A copy of the elements of `window`, and an end to what they are copied from. The cast is still to come.
+    fn copy(self, window: Window) -> Result<Loaded<'static>, Unavailable> {
+        let Loaded { dtype, cast, .. } = self;
+        let Window { row, col, rows, cols } = window;
+        let mut bytes = buffer(rows * cols * dtype.bytes())?;
+        let view = self.view();
+        for (index, out) in bytes.chunks_exact_mut(cols * dtype.bytes()).enumerate() {
+            view.copy_segment(row + index, col..col + cols, out);
+        }
+        self.finish()?;
+        Ok(Loaded { content: Content::Computed(bytes), dtype, cast, rows, cols })
+    }
+
+    /// The elements, which go through the cast that is still to come.
+    pub fn view(&self) -> MatrixView<'_> {
+        let bytes = match &self.content {
+            Content::Mapped { bytes, .. } => bytes,
+            Content::Computed(bytes) => bytes.as_slice(),
+        };
+        MatrixView::new(bytes, self.dtype, self.cast, self.rows, self.cols)
+    }
+
+    /// Lets the elements go, and confirms that what was read of them is what the file held when it was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable::Unreadable`] if it is not: a file that changed meanwhile explains every failure and spoils every
+    /// success.
+    pub fn finish(self) -> Result<(), Unavailable> {
+        match self.content {
+            Content::Mapped { stored, checkpoint, residence, .. } => {
+                checkpoint.release(stored.shard, &stored.tensor, residence);
+                checkpoint.verify(stored.shard).map_err(Unavailable::Unreadable)
+            }
+            Content::Computed(_) => Ok(()),
+        }
+    }
+}
+
+impl WeightMatrix {
+    /// Makes the elements readable, rounded by `cast`: asks for those that lie in a file, and computes the others.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be mapped, or there is no memory for what is computed.
+    pub fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
+        match &self.elements {
+            Elements::Stored(stored) => Loaded::mapped(self, stored, checkpoint, cast),
+            Elements::Window { of, window } => of.load(checkpoint, cast)?.kept().copy(*window),
+            Elements::Shuffled { of, seed } => {
+                let mut copy = of.load(checkpoint, cast)?.copy(of.as_window())?;
+                if let Content::Computed(bytes) = &mut copy.content {
+                    shuffle::shuffle(bytes, copy.dtype.bytes(), *seed, of.name());
+                }
+                Ok(copy)
+            }
+        }
+    }
+
+    /// The matrix that this one is a part or a rearrangement of, or it itself.
+    pub fn origin(&self) -> &WeightMatrix {
+        match &self.elements {
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.origin(),
+            Elements::Stored(_) => self,
+        }
+    }
+
+    /// The tensor that the matrix is named after.
+    pub fn stored(&self) -> &Stored {
+        match &self.elements {
+            Elements::Stored(stored) => stored,
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.stored(),
+        }
+    }
+
+    /// The tensors that the elements come from.
+    pub fn tensors(&self) -> impl Iterator<Item = &Stored> {
+        std::iter::once(self.stored())
+    }
+
+    /// Bytes of these tensors.
+    pub fn stored_bytes(&self) -> u64 {
+        self.tensors().map(|stored| stored.tensor.bytes).sum()
+    }
+
+    /// Bytes of memory of its own that the matrix takes from [`WeightMatrix::load`] to [`Loaded::finish`], at most.
+    pub fn computed_bytes(&self) -> u64 {
+        match &self.elements {
+            Elements::Stored(_) => 0,
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => {
+                (self.rows * self.cols * self.dtype.bytes()) as u64 + of.computed_bytes()
+            }
+        }
+    }
+
+    /// One matrix for every window, in the order of [`Farms::windows`](super::Farms::windows), under the name of this one.
+    pub fn windows(&self, windows: &[Window]) -> Vec<WeightMatrix> {
+        let of = Arc::new(self.clone());
+        let part = |&window: &Window| WeightMatrix {
+            elements: Elements::Window { of: Arc::clone(&of), window },
+            rows: window.rows,
+            cols: window.cols,
+            ..self.clone()
+        };
+        windows.iter().map(part).collect()
+    }
+
+    /// The matrix with its elements in a random order, as `seed` and its name determine it on every machine.
+    ///
+    /// What correlates them is lost: its spectrum is that of a random matrix whose elements have the same distribution
+    /// (Martin and Mahoney, arXiv 1810.01075, section 5.1).
+    #[must_use]
+    pub fn randomized(&self, seed: u64) -> WeightMatrix {
+        WeightMatrix { elements: Elements::Shuffled { of: Arc::new(self.clone()), seed }, ..self.clone() }
+    }
+
+    fn as_window(&self) -> Window {
+        Window { row: 0, col: 0, rows: self.rows, cols: self.cols }
+    }
+}
+
+/// A buffer that may be refused.
+fn buffer(bytes: usize) -> Result<Vec<u8>, Unavailable> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(bytes).map_err(|_| Unavailable::OutOfMemory { bytes: bytes as u64 })?;
+    buffer.resize(bytes, 0);
+    Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn computed_elements_are_read_as_those_of_a_file() {
+        let values: [f64; 6] = [1.0, -2.0, 3.0, 1e300, -1e-300, 0.1];
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let loaded = Loaded::computed(bytes, FloatType::F64, 2, 3);
+        let mut row = [0.0_f64; 3];
+        loaded.view().read_segment(1, 0..3, 1.0, &mut row);
+        assert_eq!(row, values[3..]);
+        assert_eq!((loaded.view().dtype(), loaded.view().cast()), (FloatType::F64, Cast::None));
+        assert_eq!(loaded.finish(), Ok(()));
+    }
+
+    #[test]
+    #[should_panic = "left == right"]
+    fn computed_elements_fill_the_shape() {
+        Loaded::computed(vec![0; 47], FloatType::F64, 2, 3);
+    }
+}

@@ -1,0 +1,173 @@
+//! The alpha that chance alone gives: what a rule finds, on average, in a matrix of independent Gaussian elements.
+//!
+//! The spectrum of such a matrix follows the law of Marchenko and Pastur, which has no power law in it; every rule finds an
+//! alpha nevertheless, and a larger one the more oblong the matrix is. Matrices of different shapes can be compared by what
+//! their alphas have in excess of that. There is no formula: `chance.csv` is simulated (`examples/aspect_table.rs`). The
+//! median rule has a limit for many eigenvalues N; under the peak and ks rules alpha grows with N, and that of a single random
+//! matrix strays from the mean by half of it. `docs/aspect.md` has the numbers.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use super::{Measurement, Subject};
+use crate::fit::Rule;
+
+/// The alpha of a random matrix.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Chance {
+    /// Its mean.
+    pub alpha: f64,
+    /// Its standard deviation from one matrix to the next.
+    pub deviation: f64,
+}
+
+pub(super) fn alpha_mp(subject: &Subject) -> Measurement {
+    Ok(subject.chance()?.alpha.into())
+}
+
+pub(super) fn alpha_mp_sd(subject: &Subject) -> Measurement {
+    Ok(subject.chance()?.deviation.into())
+}
+
+pub(super) fn alpha_excess(subject: &Subject) -> Measurement {
+    Ok((subject.fit()?.alpha - subject.chance()?.alpha).into())
+}
+
+/// A line of the table: a shape, and the mean and standard deviation of the alphas of so many matrices under each rule.
+#[derive(Debug, Deserialize)]
+struct Line {
+    eigenvalues: usize,
+    q: f64,
+    peak: f64,
+    peak_sd: f64,
+    median: f64,
+    median_sd: f64,
+    ks: f64,
+    ks_sd: f64,
+}
+
+/// Every number of eigenvalues with every aspect ratio, both rising, the latter the faster.
+struct Table {
+    sizes: Vec<usize>,
+    ratios: Vec<f64>,
+    lines: Vec<Line>,
+}
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut reader = csv::Reader::from_reader(include_str!("chance.csv").as_bytes());
+        let lines: Vec<Line> = reader.deserialize().collect::<Result<_, _>>().expect("a test reads every line");
+        let mut sizes: Vec<usize> = lines.iter().map(|line| line.eigenvalues).collect();
+        sizes.dedup();
+        let ratios = lines.iter().take_while(|line| line.eigenvalues == sizes[0]).map(|line| line.q).collect();
+        Table { sizes, ratios, lines }
+    })
+}
+
+/// The alpha of random matrices with `eigenvalues` eigenvalues and the aspect ratio `q` >= 1 under `rule`: between the lines
+/// of the table, ln alpha is linear in ln N and in ln Q.
+///
+/// # Errors
+///
+/// A phrase, for shapes beyond the table. (The median rule has reached its limit where the table ends.)
+pub fn chance(rule: Rule, eigenvalues: usize, q: f64) -> Result<Chance, String> {
+    let Table { sizes, ratios, lines } = table();
+    let (few, many) = (sizes[0], sizes[sizes.len() - 1]);
+    let last = ratios[ratios.len() - 1];
+    if eigenvalues < few {
+        return Err(format!("chance is not tabulated for fewer than {few} eigenvalues"));
+    }
+    if eigenvalues > many && rule != Rule::Median {
+        return Err(format!("chance is not tabulated for more than {many} eigenvalues under the {rule} rule"));
+    }
+    if q > last {
+        return Err(format!("chance is not tabulated for aspect ratios above {last}"));
+    }
+    let sizes: Vec<f64> = sizes.iter().map(|&size| size as f64).collect();
+    let (row, down) = place(&sizes, eigenvalues.min(many) as f64);
+    let (column, right) = place(ratios, q);
+    let between = |value: fn(&Line, Rule) -> f64| {
+        let at = |row: usize, column: usize| value(&lines[row * ratios.len() + column], rule).ln();
+        let along = |row: usize| at(row, column) * (1.0 - right) + at(row, column + 1) * right;
+        (along(row) * (1.0 - down) + along(row + 1) * down).exp()
+    };
+    Ok(Chance { alpha: between(Line::mean), deviation: between(Line::deviation) })
+}
+
+/// Between which points `x` lies, by the number of the first, and how far along in logarithms.
+fn place(points: &[f64], x: f64) -> (usize, f64) {
+    let index = points.iter().rposition(|&point| point <= x).unwrap_or(0).min(points.len() - 2);
+    (index, (x / points[index]).ln() / (points[index + 1] / points[index]).ln())
+}
+
+impl Line {
+    fn mean(&self, rule: Rule) -> f64 {
+        match rule {
+            Rule::Peak => self.peak,
+            Rule::Median => self.median,
+            Rule::Ks => self.ks,
+        }
+    }
+
+    fn deviation(&self, rule: Rule) -> f64 {
+        match rule {
+            Rule::Peak => self.peak_sd,
+            Rule::Median => self.median_sd,
+            Rule::Ks => self.ks_sd,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: [Rule; 3] = [Rule::Peak, Rule::Median, Rule::Ks];
+
+    #[test]
+    fn the_table_is_a_grid_of_numbers() {
+        let Table { sizes, ratios, lines } = table();
+        assert_eq!(lines.len(), sizes.len() * ratios.len());
+        assert!(sizes.is_sorted_by(|a, b| a < b) && ratios.is_sorted_by(|a, b| a < b) && ratios[0] == 1.0);
+        for (index, line) in lines.iter().enumerate() {
+            assert_eq!((line.eigenvalues, line.q), (sizes[index / ratios.len()], ratios[index % ratios.len()]));
+            assert!(RULES.iter().all(|&rule| line.mean(rule) > 1.0 && line.deviation(rule) > 0.0));
+        }
+    }
+
+    #[test]
+    fn lines_are_met_and_between_them_nothing_leaps() {
+        for line in &table().lines {
+            for rule in RULES {
+                let Chance { alpha, deviation } = chance(rule, line.eigenvalues, line.q).unwrap();
+                assert!((alpha / line.mean(rule) - 1.0).abs() < 1e-12);
+                assert!((deviation / line.deviation(rule) - 1.0).abs() < 1e-12);
+            }
+        }
+        for rule in RULES {
+            let mut last = chance(rule, 100, 1.0).unwrap().alpha;
+            for step in 1..=300 {
+                let alpha = chance(rule, 100 + 3 * step, 1.0 + 0.1 * step as f64).unwrap().alpha;
+                assert!((alpha / last - 1.0).abs() < 0.08, "{rule} {step}: {last} {alpha}");
+                last = alpha;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_tabulated_says_so() {
+        let many = *table().sizes.last().unwrap();
+        for (rule, eigenvalues, q, reason) in [
+            (Rule::Median, 31, 1.0, "chance is not tabulated for fewer than 32 eigenvalues"),
+            (Rule::Peak, 32, 32.01, "chance is not tabulated for aspect ratios above 32"),
+        ] {
+            assert_eq!(chance(rule, eigenvalues, q).unwrap_err(), reason);
+        }
+        let error = chance(Rule::Ks, many + 1, 2.0).unwrap_err();
+        assert_eq!(error, format!("chance is not tabulated for more than {many} eigenvalues under the ks rule"));
+        assert_eq!(chance(Rule::Median, 10 * many, 2.0), chance(Rule::Median, many, 2.0));
+        assert!(chance(Rule::Peak, 32, 32.0).is_ok() && chance(Rule::Ks, many, 1.0).is_ok());
+    }
+}
