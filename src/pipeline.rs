@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::allocate::Budget;
+use crate::allocate::{Allocation, Plan, units};
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
@@ -18,8 +18,8 @@ pub struct Request {
     pub selection: Selection,
     /// How they are fitted.
     pub method: Method,
-    /// What is shared out among the layers.
-    pub budget: Budget,
+    /// What is allocated to layers, matrices or roles.
+    pub plan: Plan,
 }
 
 /// Results, and what is missing from them.
@@ -56,11 +56,11 @@ pub trait Observer: Sync {
 
 impl Observer for () {}
 
-/// Scores a checkpoint on `device`, which must have been set up with the request's method, and allocates the budget.
+/// Scores a checkpoint on `device`, which must have been set up with the request's method, and allocates by its plan.
 ///
 /// # Errors
 ///
-/// If there is nothing to score, the budget cannot be met whatever the alphas, the device fails, or the observer cancels.
+/// If there is nothing to score, the plan cannot be met whatever the alphas, the device fails, or the observer cancels.
 /// Problems with single matrices are in the result.
 pub fn score(
     checkpoint: &Checkpoint,
@@ -72,7 +72,7 @@ pub fn score(
     if matrices.is_empty() {
         return Err(nothing_to_score(checkpoint, &skipped));
     }
-    request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
+    check(&matrices, request)?;
     let outcomes = analyze(checkpoint, &matrices, device, observer)?;
 
     let rows =
@@ -85,36 +85,41 @@ pub fn score(
         .zip(&rows)
         .filter_map(|((matrix, outcome), row)| problem(checkpoint, matrix, outcome, row))
         .collect();
-    let allocation = allocate(&layers, &request.budget).map_err(|error| problems.push(error)).ok();
+    let allocation = allocate(&rows, &layers, &request.plan).map_err(|error| problems.push(error)).ok();
     let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
     Ok(Scored { report: Report::new(provenance, rows, layers, allocation, skipped), problems })
 }
 
-/// Shares `budget` out among scored layers.
+/// Allocates by `plan` to scored matrices; or to layers, where only these are known.
 ///
 /// # Errors
 ///
-/// If a layer has no alpha (a table without it would not fit the model), or as [`Budget::allocate`].
-pub fn allocate(layers: &[LayerScore], budget: &Budget) -> Result<crate::allocate::Allocation> {
-    let alphas = layers.iter().map(|layer| {
-        layer.alpha.ok_or_else(|| {
-            let cause = format!("no allocation: {} has no alpha", layer.name());
-            Error::usage(cause).hint("leave the layer out with --layers, or try another --rule")
-        })
-    });
-    budget.allocate(&alphas.collect::<Result<Vec<f64>>>()?)
+/// As [`units`] and [`Plan::allocate`].
+pub fn allocate(matrices: &[MatrixScore], layers: &[LayerScore], plan: &Plan) -> Result<Allocation> {
+    plan.allocate(units(matrices, layers, plan.group, plan.aggregate)?)
+}
+
+/// Checks the plan of `request` before the long work, as far as it does not depend on the alphas.
+fn check(matrices: &[WeightMatrix], request: &Request) -> Result<()> {
+    let unscored = || Err(Failure::Solver(String::new()));
+    let rows = matrices.iter().map(|matrix| MatrixScore::new(matrix, &request.method, &unscored()));
+    let Plan { group, aggregate, .. } = request.plan;
+    request.plan.check(&units(&rows.collect::<Vec<_>>(), &[], group, aggregate)?)
 }
 
 /// The options of a request, for the provenance.
 fn options(request: &Request) -> Options {
     let patterns = |list: &[regex::Regex]| list.iter().map(|pattern| pattern.as_str().to_owned()).collect();
-    Options {
+    let mut options = Options {
         cast: request.method.cast,
         include: patterns(&request.selection.include),
         exclude: patterns(&request.selection.exclude),
         layers: request.selection.layers.as_ref().map(ToString::to_string),
-        budget: request.budget,
-    }
+        budget: None,
+        plan: None,
+    };
+    options.set_plan(request.plan);
+    options
 }
 
 fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use htsr::allocate::Plan;
 use htsr::checkpoint::Checkpoint;
 use htsr::device::Device;
 use htsr::error::{Error, Result};
@@ -33,7 +34,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let request = Request {
         selection: Selection::default(),
         method: args.method.method(),
-        budget: args.budget.budget(args.layers * 5),
+        plan: Plan::experts(args.budget.budget(args.layers * 5)),
     };
     let device = args.device.open(request.method, printer)?;
     let Scored { mut report, problems } = match &args.keep {

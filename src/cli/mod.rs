@@ -8,6 +8,7 @@ mod doctor;
 mod inspect;
 mod interrupt;
 mod output;
+mod plan;
 mod printer;
 mod progress;
 mod score;

@@ -7,7 +7,7 @@ use htsr::pipeline::{self, Request, Scored};
 use htsr::report::Report;
 
 use super::Ending;
-use super::args::ScoreArgs;
+use super::args::{ScoreArgs, ScoreRow};
 use super::output::Output;
 use super::printer::Printer;
 use super::progress::Progress;
@@ -17,13 +17,13 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let request = Request {
         selection: args.selection.selection(),
         method: args.method.method(),
-        budget: args.budget.budget(160),
+        plan: args.plan.plan(args.allocate)?,
     };
     let checkpoint = Checkpoint::open(&args.path)?;
     output.spare(checkpoint.files())?;
     let device = args.device.open(request.method, printer)?;
     let Scored { report, problems } = score(&checkpoint, &request, &*device, printer)?;
-    let written = output.write(&args.by.of(&report), printer);
+    let written = output.write(&ScoreRow::of(args.by, &report), printer);
     let ending = tell(&report, &problems, printer);
     written.map(|()| ending)
 }

@@ -1,0 +1,97 @@
+//! The allocation as a table: one row per unit, and the lists and notes below it.
+
+use super::{AllocationRow, Cell, Document, Report, Table};
+use crate::allocate::{Bound, Fulfilment, Group, Quantity, Row, Value};
+
+impl Report {
+    /// The results with one row per unit of the allocation; per layer where there is none.
+    pub fn by_unit(&self) -> Document<'_, Report> {
+        let Some(AllocationRow { allocation, .. }) = &self.allocation else { return self.by_layer() };
+        let stacks = allocation.rows.iter().any(|row| row.unit.stack != allocation.rows[0].unit.stack);
+        let (group, quantity) = (allocation.plan.group, allocation.quantity);
+        let mut columns = vec![("stack", stacks && group != Group::Matrix)];
+        columns.extend(match group {
+            Group::Layer => vec![("layer", true), ("alpha", true), ("matrices", true)],
+            Group::Role => vec![("role", true), ("alpha", true), ("matrices", true)],
+            Group::Matrix => vec![("tensor", true), ("layer", false), ("role", false), ("alpha", true)],
+        });
+        columns.push((quantity.name(), true));
+        columns.extend(match quantity {
+            Quantity::Experts => vec![("top_k", true)],
+            Quantity::Rank => vec![("lora_alpha", true)],
+            _ => Vec::new(),
+        });
+        let mut table = Table { columns, rows: allocation.rows.iter().map(|row| cells(row, group)).collect() };
+        self.append_provenance(&mut table);
+        let tail = [("parameters", false), ("held", false), ("allocation", false)];
+        table.columns.extend(tail);
+        for (cells, row) in table.rows.iter_mut().zip(&allocation.rows) {
+            cells.push(Cell::optional(row.unit.parameters, Cell::Whole));
+            cells.push(Cell::optional(row.held, |held| Cell::Text(word(held).into())));
+            cells.push(Cell::Text(allocation.plan.rule.name().into()));
+        }
+        Document { table, footer: self.footer(), json: self }
+    }
+}
+
+fn cells(row: &Row, group: Group) -> Vec<Cell> {
+    let Row { unit, value, top_k, lora_alpha, .. } = row;
+    let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
+    let layer = Cell::optional(unit.layer, |layer| Cell::Whole(layer.into()));
+    let (alpha, matrices) = (Cell::optional(unit.alpha, Cell::real), Cell::Whole(unit.matrices as u64));
+    let mut cells = vec![Cell::Text(unit.stack.clone())];
+    cells.extend(match group {
+        Group::Layer => vec![layer, alpha, matrices],
+        Group::Role => vec![text(&unit.role), alpha, matrices],
+        Group::Matrix => vec![text(&unit.tensor), layer, text(&unit.role), alpha],
+    });
+    cells.push(match *value {
+        Value::Whole(number) => Cell::Whole(number.into()),
+        Value::Real(number) => Cell::real(number),
+    });
+    cells.extend(top_k.map(|top_k| Cell::Whole(top_k.into())));
+    cells.extend(lora_alpha.map(Cell::real));
+    cells
+}
+
+fn word(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Minimum => "minimum",
+        Bound::Maximum => "maximum",
+    }
+}
+
+impl AllocationRow {
+    /// The lists that other tools take, and what to know of the budget.
+    pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
+        let mut footer = Vec::new();
+        let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let per_layer = self.allocation.plan.group == Group::Layer;
+        if let (Some(experts), Some(top_k), true) = (&self.experts, &self.top_k, per_layer) {
+            footer.push(("number_experts", list(experts)));
+            footer.push(("top_k", list(top_k)));
+        }
+        if let (Quantity::Rank, Some(ranks), true) =
+            (self.allocation.quantity, self.allocation.whole_values(), per_layer)
+        {
+            footer.push(("lora_r", list(&ranks)));
+        }
+        footer.push(("allocation", self.summary()));
+        footer.extend(self.allocation.notes.iter().map(|note| ("note", note.clone())));
+        footer
+    }
+
+    /// `160 experts by alpha^2.5, reference rounding`.
+    fn summary(&self) -> String {
+        let rule = self.allocation.plan.rule;
+        match (self.total, &self.allocation.budget) {
+            (Some(total), _) => format!("{total} experts {rule}"),
+            (None, Some(Fulfilment { of, asked, met, why })) => {
+                let of_asked = if why.is_some() { format!(" of {asked}") } else { String::new() };
+                let why = why.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+                format!("{} {rule}: {met}{of_asked} {of}{why}", self.allocation.quantity)
+            }
+            (None, None) => format!("{} {rule}", self.allocation.quantity),
+        }
+    }
+}
