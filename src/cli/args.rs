@@ -7,6 +7,7 @@ use htsr::checkpoint::Cast;
 use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
 use htsr::fit::Rule;
 use htsr::matrices::{Layers, Selection};
+use htsr::metrics::Plan;
 use htsr::report::{Document, Format, Report};
 use regex::Regex;
 
@@ -72,7 +73,12 @@ pub struct ScoreArgs {
     pub plan: PlanArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// One row of the table per layer, or per matrix (JSON always has both) [default: what got a number: see --group]
+    /// Show these metrics of every matrix, as names with commas between them, or all; an unknown name lists them. JSON and
+    /// CSV have those that cost nothing in any case
+    #[arg(long, value_name = "LIST", help_heading = "Output")]
+    pub metrics: Option<Plan>,
+    /// One row of the table per layer, or per matrix (JSON always has both) [default: what got a number, see --group; with
+    /// --metrics: matrix]
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
     pub by: Option<ScoreRow>,
     #[command(flatten)]

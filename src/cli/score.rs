@@ -14,16 +14,18 @@ use super::progress::Progress;
 
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
+    let rows = args.by.or(args.metrics.is_some().then_some(ScoreRow::Matrix));
     let request = Request {
         selection: args.selection.selection(),
         method: args.method.method(),
+        metrics: args.metrics.unwrap_or_default(),
         plan: args.plan.plan(args.allocate)?,
     };
     let checkpoint = Checkpoint::open(&args.path)?;
     output.spare(checkpoint.files())?;
     let device = args.device.open(request.method, printer)?;
     let Scored { report, problems } = score(&checkpoint, &request, &*device, printer)?;
-    let written = output.write(&ScoreRow::of(args.by, &report), printer);
+    let written = output.write(&ScoreRow::of(rows, &report), printer);
     let ending = tell(&report, &problems, printer);
     written.map(|()| ending)
 }
