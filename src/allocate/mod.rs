@@ -19,23 +19,30 @@
 //! assert_eq!(allocation.rows[0].top_k, Some(1));
 //! ```
 
+mod alphadecay;
 mod alphalora;
+mod alphapruning;
 mod exchange;
 mod largest_remainder;
 mod mola;
+mod multiplier;
 mod outcome;
 mod plan;
 mod rank;
 mod reference;
 mod shares;
+mod tempbalance;
 mod uniform;
 mod unit;
 
+pub use alphadecay::AlphaDecay;
 pub use alphalora::{Budget, Rounding};
+pub use alphapruning::AlphaPruning;
 pub use mola::Shape;
 pub use outcome::{Allocation, Bound, Fulfilment, Quantity, Row, Value};
 pub use plan::{Plan, Rule};
 pub use rank::Ranks;
+pub use tempbalance::{Map, TempBalance};
 pub use uniform::Uniform;
 pub use unit::{Aggregate, Group, Unit, units};
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::alphalora::Budget;
 use super::largest_remainder::count_held;
 use super::{
-    Aggregate, Allocation, Bound, Fulfilment, Group, Quantity, Ranks, Row, Shape, Solution, Solve, Uniform, Unit,
-    Value, unusable,
+    Aggregate, Allocation, AlphaDecay, AlphaPruning, Bound, Fulfilment, Group, Map, Quantity, Ranks, Row, Shape,
+    Solution, Solve, TempBalance, Uniform, Unit, Value, unusable,
 };
 use crate::error::{Error, Result};
 
@@ -27,6 +27,12 @@ pub enum Rule {
     },
     /// LoRA ranks in proportion to alpha^beta.
     Rank(Ranks),
+    /// AlphaPruning's sparsities.
+    AlphaPruning(AlphaPruning),
+    /// TempBalance's multipliers of the learning rate.
+    TempBalance(TempBalance),
+    /// AlphaDecay's multipliers of the weight decay.
+    AlphaDecay(AlphaDecay),
 }
 
 impl Rule {
@@ -37,6 +43,9 @@ impl Rule {
             Rule::Uniform(_) => "uniform",
             Rule::Mola { .. } => "mola",
             Rule::Rank(_) => "rank",
+            Rule::AlphaPruning(_) => "alphapruning",
+            Rule::TempBalance(_) => "tempbalance",
+            Rule::AlphaDecay(_) => "alphadecay",
         }
     }
 
@@ -45,12 +54,18 @@ impl Rule {
         match self {
             Rule::AlphaLora(_) | Rule::Uniform(_) | Rule::Mola { .. } => Quantity::Experts,
             Rule::Rank(_) => Quantity::Rank,
+            Rule::AlphaPruning(_) => Quantity::Sparsity,
+            Rule::TempBalance(_) => Quantity::LearningRate,
+            Rule::AlphaDecay(_) => Quantity::WeightDecay,
         }
     }
 
     /// What the published code gives numbers to.
     pub fn usual_group(&self) -> Group {
-        Group::Layer
+        match self {
+            Rule::TempBalance(_) | Rule::AlphaDecay(_) => Group::Matrix,
+            _ => Group::Layer,
+        }
     }
 
     /// True if it looks at alphas at all.
@@ -68,16 +83,22 @@ impl Rule {
             }
             Rule::Mola { .. } => Ok(()),
             Rule::Rank(ranks) => ranks.check(units),
+            Rule::AlphaPruning(pruning) => pruning.check(),
+            Rule::TempBalance(balance) => balance.check(),
+            Rule::AlphaDecay(decay) => decay.check(),
         }
     }
 
     /// The rule for units that were checked.
     fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
-        Ok(match self {
+        Ok(match *self {
             Rule::AlphaLora(budget) => budget.prepare(units.len()),
             Rule::Uniform(uniform) => uniform.prepare(units.len()),
             Rule::Mola { shape } => shape.prepare(units),
             Rule::Rank(ranks) => ranks.prepare(units)?,
+            Rule::AlphaPruning(pruning) => pruning.prepare(units),
+            Rule::TempBalance(balance) => Box::new(move |alphas| balance.multipliers(alphas)),
+            Rule::AlphaDecay(decay) => Box::new(move |alphas| decay.multipliers(alphas)),
         })
     }
 
@@ -89,8 +110,9 @@ impl Rule {
         match self {
             Rule::AlphaLora(budget) => experts(budget.experts),
             Rule::Uniform(uniform) => experts(uniform.experts),
-            Rule::Mola { .. } => None,
             Rule::Rank(ranks) => ranks.fulfilment(units, values),
+            Rule::AlphaPruning(pruning) => Some(pruning.fulfilment(units, values)),
+            Rule::Mola { .. } | Rule::TempBalance(_) | Rule::AlphaDecay(_) => None,
         }
     }
 }
@@ -104,6 +126,12 @@ impl fmt::Display for Rule {
             Rule::Mola { shape } => write!(f, "in MoLA's shape {shape}"),
             Rule::Rank(Ranks { beta, multiple_of: 1, .. }) => write!(f, "by alpha^{beta}"),
             Rule::Rank(Ranks { beta, multiple_of, .. }) => write!(f, "by alpha^{beta}, multiples of {multiple_of}"),
+            Rule::AlphaPruning(AlphaPruning { epsilon, .. }) => write!(f, "by AlphaPruning, epsilon {epsilon}"),
+            Rule::TempBalance(TempBalance { map: map @ (Map::Sqrt | Map::Log2), .. }) => {
+                write!(f, "by TempBalance, {map} over its mean")
+            }
+            Rule::TempBalance(TempBalance { map, low, high }) => write!(f, "by TempBalance, {map} {low} to {high}"),
+            Rule::AlphaDecay(AlphaDecay { low, high }) => write!(f, "by AlphaDecay, linear {low} to {high}"),
         }
     }
 }
@@ -158,7 +186,7 @@ impl Plan {
         let Solution { values, held } = self.rule.prepare(&units)?(&alphas)?;
         let budget = self.rule.fulfilment(&units, &values);
         let quantity = self.rule.quantity();
-        let notes = self.notes(&held);
+        let notes = self.notes(&units, &held);
         let rows = units.into_iter().zip(values).zip(held).map(|((unit, value), held)| Row {
             unit,
             value: if quantity.is_whole() { Value::Whole(value as u32) } else { Value::Real(value) },
@@ -191,14 +219,18 @@ impl Plan {
         units.iter().map(alpha).collect()
     }
 
-    fn notes(&self, held: &[Option<Bound>]) -> Vec<String> {
+    fn notes(&self, units: &[Unit], held: &[Option<Bound>]) -> Vec<String> {
         let note = |bound: Bound, word: &str| match count_held(held, bound) {
             0 => None,
-            count => Some(format!(
-                "{count} of {} held at the {word}; what that frees or takes is shared by the others",
-                held.len()
-            )),
+            count => {
+                Some(format!("{count} of {} held at the {word}, and the difference spread over the others", held.len()))
+            }
         };
-        [(Bound::Minimum, "minimum"), (Bound::Maximum, "maximum")].into_iter().filter_map(|(b, w)| note(b, w)).collect()
+        let mut notes: Vec<String> =
+            [note(Bound::Minimum, "minimum"), note(Bound::Maximum, "maximum")].into_iter().flatten().collect();
+        if matches!(self.rule, Rule::AlphaPruning(_)) && units.iter().any(|unit| unit.parameters.is_none()) {
+            notes.push("numbers of parameters are unknown, so that every layer counts the same".into());
+        }
+        notes
     }
 }

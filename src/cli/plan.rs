@@ -1,7 +1,9 @@
 //! What can be typed of an allocation, and the plan that it makes.
 
 use clap::ValueEnum;
-use htsr::allocate::{Aggregate, Budget, Group, Plan, Ranks, Rounding, Rule, Shape, Uniform};
+use htsr::allocate::{
+    Aggregate, AlphaDecay, AlphaPruning, Budget, Group, Map, Plan, Ranks, Rounding, Rule, Shape, TempBalance, Uniform,
+};
 use htsr::error::{Error, Result};
 
 /// The rules of allocation by name.
@@ -16,9 +18,15 @@ pub enum RuleName {
     Mola,
     /// LoRA ranks in proportion to alpha^beta, under a budget of trainable parameters
     Rank,
+    /// Sparsities around that of the whole model (arXiv 2410.10912)
+    Alphapruning,
+    /// Multipliers of the learning rate (arXiv 2312.00359)
+    Tempbalance,
+    /// Multipliers of the weight decay (arXiv 2506.14562)
+    Alphadecay,
 }
 
-use RuleName::{Alphalora, Mola, Rank, Uniform as Even};
+use RuleName::{Alphadecay, Alphalora, Alphapruning, Mola, Rank, Tempbalance, Uniform as Even};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Allocation")]
@@ -82,6 +90,18 @@ pub struct PlanArgs {
     /// The same lora_alpha for all instead (rank)
     #[arg(long, value_name = "A", conflicts_with = "lora_scaling")]
     pub lora_alpha: Option<f64>,
+    /// Share of all weights to prune, between 0 and 1 (alphapruning)
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub sparsity: Option<f64>,
+    /// How far sparsities depart from the whole model's, before they are scaled (alphapruning) [default: 0.3]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub epsilon: Option<f64>,
+    /// Multipliers of the smallest and the largest alpha (tempbalance, alphadecay) [default: 0.5:1.5; alphadecay: 0.666:3]
+    #[arg(long, value_name = "LOW:HIGH", value_parser = range)]
+    pub range: Option<(f64, f64)>,
+    /// How alphas become multipliers (tempbalance) [default: linear]
+    #[arg(long, value_enum)]
+    pub map: Option<Map>,
     /// What gets a number: every layer, every matrix, or every role across the layers [default: by the rule]
     #[arg(long, value_enum)]
     pub group: Option<Group>,
@@ -106,6 +126,23 @@ impl PlanArgs {
             }),
             Mola => Rule::Mola { shape: self.shape.unwrap_or_default() },
             Rank => Rule::Rank(self.ranks()),
+            Alphapruning => {
+                let sparsity = self.sparsity.ok_or_else(|| {
+                    let error = Error::usage("AlphaPruning needs the sparsity of the whole model");
+                    error.hint("--sparsity 0.7 prunes 70 % of the weights")
+                })?;
+                Rule::AlphaPruning(AlphaPruning { sparsity, epsilon: self.epsilon.unwrap_or(0.3) })
+            }
+            Tempbalance => {
+                let TempBalance { low, high, .. } = TempBalance::default();
+                let (low, high) = self.range.unwrap_or((low, high));
+                Rule::TempBalance(TempBalance { map: self.map.unwrap_or_default(), low, high })
+            }
+            Alphadecay => {
+                let AlphaDecay { low, high } = AlphaDecay::default();
+                let (low, high) = self.range.unwrap_or((low, high));
+                Rule::AlphaDecay(AlphaDecay { low, high })
+            }
         };
         Ok(Plan { rule, group: self.group.unwrap_or(rule.usual_group()), aggregate: self.aggregate })
     }
@@ -127,7 +164,7 @@ impl PlanArgs {
     /// Options that the rule does not know must not be dropped in silence.
     fn refuse_strangers(&self, name: RuleName) -> Result<()> {
         let BudgetArgs { experts, beta, rounding, min_experts, max_experts } = &self.budget;
-        let known: [(bool, &str, &[RuleName]); 13] = [
+        let known: [(bool, &str, &[RuleName]); 17] = [
             (experts.is_some(), "--experts", &[Alphalora, Even]),
             (beta.is_some(), "--beta", &[Alphalora, Rank]),
             (rounding.is_some(), "--rounding", &[Alphalora]),
@@ -141,6 +178,10 @@ impl PlanArgs {
             (self.multiple_of.is_some(), "--multiple-of", &[Rank]),
             (self.lora_scaling.is_some(), "--lora-scaling", &[Rank]),
             (self.lora_alpha.is_some(), "--lora-alpha", &[Rank]),
+            (self.sparsity.is_some(), "--sparsity", &[Alphapruning]),
+            (self.epsilon.is_some(), "--epsilon", &[Alphapruning]),
+            (self.range.is_some(), "--range", &[Tempbalance, Alphadecay]),
+            (self.map.is_some(), "--map", &[Tempbalance]),
         ];
         let stranger = known.iter().find(|(given, _, rules)| *given && !rules.contains(&name));
         let Some((_, option, rules)) = stranger else { return Ok(()) };
@@ -170,4 +211,9 @@ fn beta(text: &str) -> Result<f64, String> {
         Ok(beta) if beta.is_finite() && beta >= 0.0 => Ok(beta),
         _ => Err("not a finite number >= 0\n\nhint: AlphaLoRA uses 2.5; 0 gives every layer the same".into()),
     }
+}
+
+fn range(text: &str) -> Result<(f64, f64), String> {
+    let numbers = text.split_once(':').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+    numbers.ok_or_else(|| "not two numbers with a colon between them\n\nhint: TempBalance uses 0.5:1.5".into())
 }
