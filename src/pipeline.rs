@@ -3,14 +3,15 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::allocate::{Allocation, Plan, units};
+use crate::allocate::{Plan, units};
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::metrics::{self, Subject};
 use crate::report::{Input, Options, Provenance, Report};
-use crate::score::{self, LayerScore, MatrixScore};
+use crate::score::{self, MatrixScore};
+use crate::study::{Scores, Study};
 
 /// What is asked of a checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,8 @@ pub struct Request {
     pub metrics: metrics::Plan,
     /// What is allocated to layers, matrices or roles.
     pub plan: Plan,
+    /// What is asked of the allocation.
+    pub study: Study,
 }
 
 /// Results, and what is missing from them.
@@ -81,9 +84,13 @@ pub fn score(
         analyze_and(checkpoint, &matrices, device, observer, examine)?.into_iter().unzip();
     let layers = score::layers(&rows);
     let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
-    let allocation = allocate(&rows, &layers, &request.plan).map_err(|error| problems.push(error)).ok();
+    let scores = Scores { matrices: &rows, layers: &layers, rule: Some(request.method.rule) };
+    let allocated = request.study.allocate(scores, &request.plan, &[]).map_err(|error| problems.push(error)).ok();
+    let (allocation, comparison) = allocated.map(|found| (found.allocation, found.comparison)).unzip();
     let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
-    Ok(Scored { report: Report::new(provenance, rows, layers, allocation, skipped), problems })
+    let mut report = Report::new(provenance, rows, layers, allocation, skipped);
+    report.comparison = comparison.flatten();
+    Ok(Scored { report, problems })
 }
 
 /// The row of a matrix with its metrics, and what is wrong with it.
@@ -101,17 +108,9 @@ fn examine(
     (row, problem)
 }
 
-/// Allocates by `plan` to scored matrices; or to layers, where only these are known.
-///
-/// # Errors
-///
-/// As [`units`] and [`Plan::allocate`].
-pub fn allocate(matrices: &[MatrixScore], layers: &[LayerScore], plan: &Plan) -> Result<Allocation> {
-    plan.allocate(units(matrices, layers, plan.group, plan.aggregate)?)
-}
-
 /// Checks the plan of `request` before the long work, as far as it does not depend on the alphas.
 fn check(matrices: &[WeightMatrix], request: &Request) -> Result<()> {
+    request.study.check(&request.plan)?;
     let unscored = || Err(Failure::Solver(String::new()));
     let rows = matrices.iter().map(|matrix| MatrixScore::new(matrix, &request.method, &unscored()));
     let Plan { group, aggregate, .. } = request.plan;

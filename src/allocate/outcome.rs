@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, Unit};
+use super::{Plan, Range, Stability, Unit};
 use crate::score::MatrixScore;
 
 /// What is given out.
@@ -58,6 +58,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// True of a number of experts, or a rank.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Value::Whole(_))
+    }
+
     /// The number, whole or not.
     pub fn real(self) -> f64 {
         match self {
@@ -106,6 +111,9 @@ pub struct Row {
     pub lora_alpha: Option<f64>,
     /// Which bound kept the value from its proportional share; null if none did.
     pub held: Option<Bound>,
+    /// How far the number hangs on the errors of the alphas. With a simulation only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range>,
 }
 
 /// A number for every unit.
@@ -121,6 +129,9 @@ pub struct Allocation {
     pub budget: Option<Fulfilment>,
     /// What to know before use, as sentences: what was held at a bound, what had to be assumed.
     pub notes: Vec<String>,
+    /// What was simulated for the ranges of the rows. With a simulation only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<Stability>,
 }
 
 impl Allocation {

@@ -196,8 +196,14 @@ impl Plan {
                 _ => None,
             },
             held,
+            range: None,
         });
-        Ok(Allocation { plan: *self, quantity, rows: rows.collect(), budget, notes })
+        Ok(Allocation { plan: *self, quantity, rows: rows.collect(), budget, notes, stability: None })
+    }
+
+    /// The rule for units that were checked.
+    pub(super) fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
+        self.rule.prepare(units)
     }
 
     /// The alphas of the units; empty if the rule does not look at them.

@@ -49,6 +49,11 @@ impl Default for Ranks {
     }
 }
 
+/// Parameters of rank 1 on all matrices above which shapes are wrong, so that no product of them overflows.
+const MOST_PARAMETERS: u64 = 1 << 40;
+/// Largest rank and largest multiple.
+const LARGEST: u32 = 1 << 20;
+
 /// The budget and its bounds in steps of `multiple_of`.
 struct Steps {
     /// Parameters that a step costs, of each unit.
@@ -106,7 +111,7 @@ impl Ranks {
     }
 
     fn steps(&self, units: &[Unit]) -> Result<Steps> {
-        let multiple = self.multiple_of.max(1);
+        let multiple = self.multiple_of.clamp(1, LARGEST);
         let costs = units.iter().map(|unit| {
             unit.parameters_per_rank.filter(|cost| *cost > 0).ok_or_else(|| {
                 let cause = "holds no shapes of matrices, from which the parameters of a rank are counted";
@@ -114,9 +119,15 @@ impl Ranks {
             })
         });
         let costs: Vec<u64> = costs.collect::<Result<_>>()?;
-        let uniform = costs.iter().map(|cost| cost * u64::from(self.rank)).sum();
+        let all = costs.iter().fold(0, |sum: u64, &cost| sum.saturating_add(cost));
+        if all > MOST_PARAMETERS {
+            return Err(unusable(format!(
+                "a rank of all matrices would cost {all} parameters: their shapes cannot be right"
+            )));
+        }
+        let uniform = all.saturating_mul(self.rank.into());
         let full = units.iter().filter_map(|unit| unit.full_rank).min().unwrap_or(u64::MAX);
-        let max = self.max_rank.map_or(full, |max| full.min(max.into())).min(u32::MAX.into()) as u32;
+        let max = self.max_rank.map_or(full, |max| full.min(max.into())).min(LARGEST.into()) as u32;
         Ok(Steps {
             costs: costs.iter().map(|cost| cost * u64::from(multiple)).collect(),
             total: self.parameters.unwrap_or(uniform),

@@ -99,6 +99,9 @@ pub struct Unit {
     pub full_rank: Option<u64>,
 }
 
+/// Stack, layer, role and tensor.
+pub(super) type Key<'a> = (&'a str, Option<u32>, Option<&'a str>, Option<&'a str>);
+
 impl Unit {
     /// A layer of which nothing is known but its alpha.
     pub fn of_layer(layer: u32, alpha: f64) -> Unit {
@@ -130,8 +133,15 @@ impl Unit {
         self.key() == other.key()
     }
 
-    fn key(&self) -> (&str, Option<u32>, Option<&str>, Option<&str>) {
+    /// What tells units apart.
+    pub(super) fn key(&self) -> Key<'_> {
         (&self.stack, self.layer, self.role.as_deref(), self.tensor.as_deref())
+    }
+
+    /// The keys of its layer, its role and itself.
+    pub(super) fn keys_around(matrix: &MatrixScore) -> [Key<'_>; 3] {
+        let (stack, layer, role) = (matrix.stack.as_str(), Some(matrix.layer), Some(matrix.role.as_str()));
+        [(stack, layer, None, None), (stack, None, role, None), (stack, layer, role, Some(matrix.tensor.as_str()))]
     }
 
     /// The unit of `matrix`, still without numbers.
@@ -146,13 +156,15 @@ impl Unit {
     }
 
     fn with(mut self, members: &[&MatrixScore], aggregate: Aggregate) -> Unit {
-        let size = |matrix: &MatrixScore| matrix.rows as u64 * matrix.cols as u64;
+        let size = |matrix: &MatrixScore| (matrix.rows as u64).saturating_mul(matrix.cols as u64);
+        let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
         let alphas = members.iter().filter_map(|matrix| Some((matrix.alpha?, size(matrix) as f64)));
         let alphas: Vec<(f64, f64)> = alphas.collect();
         self.alpha = aggregate.of(&alphas);
         self.matrices = alphas.len();
-        self.parameters = Some(members.iter().map(|matrix| size(matrix)).sum());
-        self.parameters_per_rank = Some(members.iter().map(|matrix| (matrix.rows + matrix.cols) as u64).sum());
+        self.parameters = Some(sum(&mut members.iter().map(|matrix| size(matrix))));
+        self.parameters_per_rank =
+            Some(sum(&mut members.iter().map(|matrix| (matrix.rows as u64).saturating_add(matrix.cols as u64))));
         self.full_rank = members.iter().map(|matrix| matrix.rows.min(matrix.cols) as u64).min();
         self
     }
@@ -174,7 +186,7 @@ pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggr
         ..Unit::default()
     };
     if matrices.is_empty() {
-        let hint = "give the JSON that `htsr score PATH -o scores.json` wrote";
+        let hint = "give the JSON that `htsr score PATH -o scores.json` wrote, or say --group layer";
         return match (group, aggregate) {
             (Group::Layer, Aggregate::Mean) => Ok(layers.iter().map(of_layer).collect()),
             (Group::Layer, _) => {

@@ -14,6 +14,7 @@ use regex::Regex;
 use super::bench::BenchArgs;
 use super::plan::{BudgetArgs, PlanArgs, RuleName};
 use super::printer::Printer;
+use super::study::StudyArgs;
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 2 usage, 3 input unreadable or unsupported, 4 partial result (what failed \
     is named on stderr), 5 device error, 130 interrupted.";
@@ -72,6 +73,8 @@ pub struct ScoreArgs {
     #[command(flatten)]
     pub plan: PlanArgs,
     #[command(flatten)]
+    pub study: StudyArgs,
+    #[command(flatten)]
     pub device: DeviceArgs,
     /// Show these metrics of every matrix, as names with commas between them, or all; an unknown name lists them. JSON and
     /// CSV have those that cost nothing in any case
@@ -106,11 +109,16 @@ pub struct InspectArgs {
 pub struct AllocateArgs {
     /// A JSON that `htsr score` wrote, or a CSV with the columns layer,alpha
     pub scores: PathBuf,
+    /// More such files, of the same layers, to compare with
+    #[arg(value_name = "OTHERS", conflicts_with = "sweep")]
+    pub others: Vec<PathBuf>,
     /// What the alphas are turned into
     #[arg(long, value_enum, default_value_t, value_name = "RULE", help_heading = "Allocation")]
     pub rule: RuleName,
     #[command(flatten)]
     pub plan: PlanArgs,
+    #[command(flatten)]
+    pub study: StudyArgs,
     /// One row of the table per layer, or per matrix (JSON always has both) [default: what got a number: see --group]
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
     pub by: Option<ScoreRow>,

@@ -11,6 +11,7 @@ use htsr::matrices::Selection;
 use htsr::metrics;
 use htsr::pipeline::{Request, Scored};
 use htsr::report::{Cell, Document, Report};
+use htsr::study::Study;
 use htsr::synthetic::Model;
 use serde::Serialize;
 
@@ -37,6 +38,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         method: args.method.method(),
         metrics: metrics::Plan::default(),
         plan: Plan::experts(args.budget.budget(args.layers * 5)),
+        study: Study::default(),
     };
     let device = args.device.open(request.method, printer)?;
     let Scored { mut report, problems } = match &args.keep {

@@ -12,6 +12,7 @@ mod plan;
 mod printer;
 mod progress;
 mod score;
+mod study;
 
 use std::process::ExitCode;
 

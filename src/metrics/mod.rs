@@ -17,7 +17,7 @@ mod tail;
 mod value;
 
 pub use list::METRICS;
-pub use plan::Plan;
+pub use plan::{Plan, alpha_by};
 pub use subject::Subject;
 pub use value::{Measured, Measurement, Value};
 

@@ -1,7 +1,7 @@
 //! The allocation as a table: one row per unit, and the lists and notes below it.
 
 use super::{AllocationRow, Cell, Document, Report, Table};
-use crate::allocate::{Bound, Fulfilment, Group, Quantity, Row, Value};
+use crate::allocate::{Bound, Comparison, Fulfilment, Group, Quantity, Range, Row, Stability, Value};
 
 impl Report {
     /// The results with one row per unit of the allocation; per layer where there is none.
@@ -21,7 +21,13 @@ impl Report {
             Quantity::Rank => vec![("lora_alpha", true)],
             _ => Vec::new(),
         });
+        if allocation.stability.is_some() {
+            columns.extend([("low", true), ("high", true), ("share", true), ("determined", true)]);
+        }
         let mut table = Table { columns, rows: allocation.rows.iter().map(|row| cells(row, group)).collect() };
+        if let Some(comparison) = &self.comparison {
+            append_comparison(comparison, &mut table);
+        }
         self.append_provenance(&mut table);
         let tail = [("parameters", false), ("held", false), ("allocation", false)];
         table.columns.extend(tail);
@@ -45,13 +51,34 @@ fn cells(row: &Row, group: Group) -> Vec<Cell> {
         Group::Role => vec![text(&unit.role), alpha, matrices],
         Group::Matrix => vec![text(&unit.tensor), layer, text(&unit.role), alpha],
     });
-    cells.push(match *value {
-        Value::Whole(number) => Cell::Whole(number.into()),
-        Value::Real(number) => Cell::real(number),
-    });
+    cells.push(value_cell(*value));
     cells.extend(top_k.map(|top_k| Cell::Whole(top_k.into())));
     cells.extend(lora_alpha.map(Cell::real));
+    if let Some(Range { low, high, share, determined }) = row.range {
+        let number = |number: f64| if value.is_whole() { Cell::Whole(number as u64) } else { Cell::real(number) };
+        let word = if determined { "yes" } else { "no" };
+        cells.extend([number(low), number(high), Cell::Real(share, 3), Cell::Text(word.into())]);
+    }
     cells
+}
+
+fn value_cell(value: Value) -> Cell {
+    match value {
+        Value::Whole(number) => Cell::Whole(number.into()),
+        Value::Real(number) => Cell::real(number),
+    }
+}
+
+/// A column for each allocation of a comparison.
+fn append_comparison(comparison: &Comparison, table: &mut Table) {
+    for column in &comparison.columns {
+        // Names of columns live as long as the program; of these there are few.
+        table.columns.push((column.label.clone().leak(), true));
+        for (index, cells) in table.rows.iter_mut().enumerate() {
+            let value = column.values.as_ref().and_then(|values| values.get(index));
+            cells.push(Cell::optional(value, |value| value_cell(*value)));
+        }
+    }
 }
 
 fn word(bound: Bound) -> &'static str {
@@ -59,6 +86,28 @@ fn word(bound: Bound) -> &'static str {
         Bound::Minimum => "minimum",
         Bound::Maximum => "maximum",
     }
+}
+
+/// How each allocation of a comparison differs from that of the results.
+pub(super) fn comparison_footer(comparison: &Comparison) -> Vec<(&'static str, String)> {
+    comparison.columns.iter().map(|column| ("compared", format!("{}: {column}", column.label))).collect()
+}
+
+/// What was simulated, and how much is not determined.
+fn stability_footer(stability: &Stability, of: usize) -> Vec<(&'static str, String)> {
+    let Stability { draws, seed, stated, assumed, relative_error, failed, undetermined } = stability;
+    let failed = if *failed > 0 { format!("; {failed} draws have no allocation") } else { String::new() };
+    let outcome = format!(
+        "{undetermined} of {of} are not determined: fewer than 95 % of {draws} draws (seed {seed}) give the printed number{failed}"
+    );
+    let mut errors = Vec::new();
+    if *stated > 0 {
+        errors.push(format!("as the scores state them, of {stated} alphas"));
+    }
+    if *assumed > 0 {
+        errors.push(format!("assumed to be {} % of alpha, of {assumed} alphas", relative_error * 100.0));
+    }
+    vec![("stability", outcome), ("errors", errors.join("; "))]
 }
 
 impl AllocationRow {
@@ -77,6 +126,9 @@ impl AllocationRow {
             footer.push(("lora_r", list(&ranks)));
         }
         footer.push(("allocation", self.summary()));
+        if let Some(stability) = &self.allocation.stability {
+            footer.extend(stability_footer(stability, self.allocation.rows.len()));
+        }
         footer.extend(self.allocation.notes.iter().map(|note| ("note", note.clone())));
         footer
     }

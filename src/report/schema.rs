@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Document, Provenance, Table};
-use crate::allocate::{Allocation, Budget, Group, Quantity, Rounding, Row, Rule};
+use crate::allocate::{Allocation, Budget, Comparison, Group, Quantity, Rounding, Row, Rule};
 use crate::matrices::Skipped;
 use crate::metrics::{METRICS, Metric};
 use crate::score::{LayerScore, MatrixScore, Status};
@@ -25,6 +25,9 @@ pub struct Report {
     /// The allocation, if the plan can be met with these alphas.
     #[serde(default, deserialize_with = "super::read::complete_allocation")]
     pub allocation: Option<AllocationRow>,
+    /// Other allocations beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// Tensors that were not scored.
     pub skipped: Vec<Skipped>,
 }
@@ -82,7 +85,7 @@ impl From<Allocation> for AllocationRow {
 }
 
 impl Report {
-    /// Joins scores and allocation.
+    /// Joins scores and allocation, without a comparison.
     pub fn new(
         provenance: Provenance,
         matrices: Vec<MatrixScore>,
@@ -102,7 +105,7 @@ impl Report {
             LayerRow { experts: row.map(|row| row.value.real() as u32), top_k: row.and_then(|row| row.top_k), score }
         };
         let layers = layers.into_iter().map(row).collect();
-        Report { schema: SCHEMA, provenance, matrices, layers, allocation, skipped }
+        Report { schema: SCHEMA, provenance, matrices, layers, allocation, comparison: None, skipped }
     }
 
     /// The results with one row per layer.
@@ -201,6 +204,7 @@ impl Report {
     /// The lists that MoLA's command line takes, and the provenance in a line.
     pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
         let mut footer = self.allocation.as_ref().map(AllocationRow::footer).unwrap_or_default();
+        footer.extend(self.comparison.iter().flat_map(super::allocation::comparison_footer));
         let Provenance { version, commit, device, solver, precision, rule, options, .. } = &self.provenance;
         if let (Some(rule), Some(precision), Some(device), Some(solver)) = (rule, precision, device, solver) {
             let cast = match options.cast {
