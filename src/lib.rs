@@ -26,7 +26,7 @@
 //!
 //! let alpha = scored.report.layers[0].score.alpha.unwrap();
 //! assert!((alpha / model.planted_alpha(0) - 1.0).abs() < 0.05);
-//! assert_eq!(scored.report.allocation.unwrap().allocation.experts.iter().sum::<u32>(), 160);
+//! assert_eq!(scored.report.allocation.unwrap().total, Some(160));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -45,4 +45,5 @@ pub mod pipeline;
 pub mod report;
 pub mod score;
 pub mod spectrum;
+pub mod study;
 pub mod synthetic;

@@ -5,14 +5,15 @@ mod parts;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::allocate::Budget;
+use crate::allocate::{Plan, units};
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::metrics::{self, Subject};
 use crate::report::{Input, Options, Provenance, Report};
-use crate::score::{self, LayerScore, MatrixScore, WindowSet};
+use crate::score::{self, MatrixScore, WindowSet};
+use crate::study::{Scores, Study};
 use parts::Parts;
 pub use parts::Sampling;
 
@@ -30,8 +31,10 @@ pub struct Request {
     pub method: Method,
     /// What else is measured of them.
     pub metrics: metrics::Plan,
-    /// What is shared out among the layers.
-    pub budget: Budget,
+    /// What is allocated to layers, matrices or roles.
+    pub plan: Plan,
+    /// What is asked of the allocation.
+    pub study: Study,
 }
 
 /// Results, and what is missing from them.
@@ -68,11 +71,11 @@ pub trait Observer: Sync {
 
 impl Observer for () {}
 
-/// Scores a checkpoint on `device`, which must have been set up with the request's method, and allocates the budget.
+/// Scores a checkpoint on `device`, which must have been set up with the request's method, and allocates by its plan.
 ///
 /// # Errors
 ///
-/// If there is nothing to score, the budget cannot be met whatever the alphas, the device fails, or the observer cancels.
+/// If there is nothing to score, the plan cannot be met whatever the alphas, the device fails, or the observer cancels.
 /// Problems with single matrices are in the result.
 pub fn score(
     checkpoint: &Checkpoint,
@@ -84,7 +87,7 @@ pub fn score(
     if matrices.is_empty() {
         return Err(nothing_to_score(checkpoint, &skipped));
     }
-    request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
+    check(&matrices, request)?;
     let parts = Parts::new(&matrices, request.sampling);
     let keep = |part: usize, outcome: Outcome| {
         let (matrix, outcomes) = parts.collect(part, outcome)?;
@@ -94,9 +97,13 @@ pub fn score(
     let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) = examined.into_iter().flatten().unzip();
     let layers = score::layers(&rows);
     let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
-    let allocation = allocate(&layers, &request.budget).map_err(|error| problems.push(error)).ok();
+    let scores = Scores { matrices: &rows, layers: &layers, rule: Some(request.method.rule) };
+    let allocated = request.study.allocate(scores, &request.plan, &[]).map_err(|error| problems.push(error)).ok();
+    let (allocation, comparison) = allocated.map(|found| (found.allocation, found.comparison)).unzip();
     let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
-    Ok(Scored { report: Report::new(provenance, rows, layers, allocation, skipped), problems })
+    let mut report = Report::new(provenance, rows, layers, allocation, skipped);
+    report.comparison = comparison.flatten();
+    Ok(Scored { report, problems })
 }
 
 /// The row of a matrix with its metrics, and what is wrong with it.
@@ -138,25 +145,19 @@ fn examine(
     (row, problem)
 }
 
-/// Shares `budget` out among scored layers.
-///
-/// # Errors
-///
-/// If a layer has no alpha (a table without it would not fit the model), or as [`Budget::allocate`].
-pub fn allocate(layers: &[LayerScore], budget: &Budget) -> Result<crate::allocate::Allocation> {
-    let alphas = layers.iter().map(|layer| {
-        layer.alpha.ok_or_else(|| {
-            let cause = format!("no allocation: {} has no alpha", layer.name());
-            Error::usage(cause).hint("leave the layer out with --layers, or try another --rule")
-        })
-    });
-    budget.allocate(&alphas.collect::<Result<Vec<f64>>>()?)
+/// Checks the plan of `request` before the long work, as far as it does not depend on the alphas.
+fn check(matrices: &[WeightMatrix], request: &Request) -> Result<()> {
+    request.study.check(&request.plan)?;
+    let unscored = || Err(Failure::Solver(String::new()));
+    let rows = matrices.iter().map(|matrix| MatrixScore::new(matrix, &request.method, &unscored()));
+    let Plan { group, aggregate, .. } = request.plan;
+    request.plan.check(&units(&rows.collect::<Vec<_>>(), &[], group, aggregate)?)
 }
 
 /// The options of a request, for the provenance.
 fn options(request: &Request) -> Options {
     let patterns = |list: &[regex::Regex]| list.iter().map(|pattern| pattern.as_str().to_owned()).collect();
-    Options {
+    let mut options = Options {
         cast: request.method.cast,
         include: patterns(&request.selection.include),
         exclude: patterns(&request.selection.exclude),
@@ -170,8 +171,11 @@ fn options(request: &Request) -> Options {
             _ => None,
         },
         metrics: request.metrics.asked().iter().map(|metric| metric.name.to_owned()).collect(),
-        budget: request.budget,
-    }
+        budget: None,
+        plan: None,
+    };
+    options.set_plan(request.plan);
+    options
 }
 
 fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {

@@ -1,84 +1,170 @@
-//! The method of largest remainders (Hamilton), with bounds: the sane way to round.
+//! The method of largest remainders (Hamilton), with bounds, for units that may cost differently: the sane way to round.
 
-/// Whole numbers proportional to `weights`, each in min..=max, that add up to `total`.
-///
-/// The real-valued shares are found first: whoever falls outside the bounds is fixed there, and the rest is shared anew.
-/// Then all are rounded down, and what is left goes to the largest fractions, smaller indices first.
-///
-/// The caller guarantees weights.len() * min <= total <= weights.len() * max, and weights >= 0.
-pub(super) fn round(weights: &[f64], total: u32, min: u32, max: u32) -> Vec<u32> {
-    let shares = bounded_shares(weights, total.into(), min.into(), max.into());
-    let mut rounded: Vec<u32> = shares.iter().map(|share| (share.floor() as u32).clamp(min, max)).collect();
-    let mut order: Vec<usize> = (0..shares.len()).collect();
-    order.sort_by(|&a, &b| {
-        let fraction = |index: usize| shares[index] - f64::from(rounded[index]);
-        fraction(b).total_cmp(&fraction(a)).then(a.cmp(&b))
-    });
-    // One round is enough but for rounding errors in the shares; the bounds hold in any case.
-    while rounded.iter().sum::<u32>() < total {
-        for &index in &order {
-            if rounded.iter().sum::<u32>() < total && rounded[index] < max {
-                rounded[index] += 1;
-            }
-        }
-    }
-    while rounded.iter().sum::<u32>() > total {
-        for &index in order.iter().rev() {
-            if rounded.iter().sum::<u32>() > total && rounded[index] > min {
-                rounded[index] -= 1;
-            }
-        }
-    }
-    rounded
+use super::exchange::Exchange;
+use super::shares::bounded;
+use super::{Bound, Solution};
+
+/// Whole numbers in min..=max, each with its cost apiece, that cost `total` together.
+pub(super) struct Rounding {
+    costs: Vec<u64>,
+    real_costs: Vec<f64>,
+    total: u64,
+    min: u32,
+    max: u32,
+    exchange: Exchange,
 }
 
-/// clamp(lambda w, min, max) for the lambda at which they add up to `total`.
-fn bounded_shares(weights: &[f64], total: f64, min: f64, max: f64) -> Vec<f64> {
-    let mut fixed: Vec<Option<f64>> = vec![None; weights.len()];
-    loop {
-        let rest = total - fixed.iter().flatten().sum::<f64>();
-        let weight: f64 =
-            weights.iter().zip(&fixed).filter(|(_, fixed)| fixed.is_none()).map(|(weight, _)| weight).sum();
-        let free = fixed.iter().filter(|fixed| fixed.is_none()).count();
-        let share = |index: usize| match fixed[index] {
-            Some(bound) => bound,
-            None if weight > 0.0 => rest * weights[index] / weight,
-            None => rest / free as f64,
-        };
-        let shares: Vec<f64> = (0..weights.len()).map(share).collect();
-        let clamped = shares.iter().map(|share| share.clamp(min, max));
-        // Fixing only the side that is violated more keeps every earlier decision right.
-        let violation: f64 = clamped.zip(&shares).map(|(clamped, share)| clamped - share).sum();
-        let bound = |share: f64| match share {
-            share if share < min && violation >= 0.0 => Some(min),
-            share if share > max && violation <= 0.0 => Some(max),
-            _ => None,
-        };
-        let mut changed = false;
-        for (fixed, &share) in fixed.iter_mut().zip(&shares) {
-            if fixed.is_none()
-                && let Some(bound) = bound(share)
-            {
-                *fixed = Some(bound);
-                changed = true;
+impl Rounding {
+    /// Settles what does not depend on the weights.
+    ///
+    /// The caller guarantees positive costs and sum c min <= total <= sum c max.
+    pub fn new(costs: Vec<u64>, total: u64, min: u32, max: u32) -> Rounding {
+        let real_costs = costs.iter().map(|&cost| cost as f64).collect();
+        let exchange = Exchange::new(&costs, total);
+        Rounding { costs, real_costs, total, min, max, exchange }
+    }
+
+    /// The numbers in proportion to `weights`.
+    ///
+    /// The real-valued shares are found first, within the bounds. All are rounded down, and what is left goes to the largest
+    /// fractions that it is enough for, smaller indices first. A larger weight never gets less. Where costs differ, a few
+    /// single steps up and down then use up what is left; it stays only if no such steps are found, and then it is too
+    /// little for one more step of any unit that may take one.
+    pub fn round(&self, weights: &[f64]) -> Solution {
+        let Solution { values: shares, held } =
+            bounded(weights, &self.real_costs, self.total as f64, self.min.into(), self.max.into());
+        let floor = |share: &f64| (share.floor() as u32).clamp(self.min, self.max);
+        let mut counts = Counts::new(self, &shares, weights, shares.iter().map(floor).collect());
+        while counts.left < 0 && counts.step_first(-1, None) {}
+        counts.pass();
+        counts.settle(&self.exchange);
+        while counts.left > 0 && counts.pass() {}
+        Solution { values: counts.numbers.into_iter().map(f64::from).collect(), held }
+    }
+}
+
+/// Numbers that rise with the weights, and what is left of the budget.
+pub(super) struct Counts<'a> {
+    rounding: &'a Rounding,
+    shares: &'a [f64],
+    /// The units by fraction, the largest first.
+    by_fraction: Vec<usize>,
+    /// For each unit, the one with the next smaller and the next larger weight.
+    neighbours: Vec<(Option<usize>, Option<usize>)>,
+    numbers: Vec<u32>,
+    left: i64,
+}
+
+impl<'a> Counts<'a> {
+    fn new(rounding: &'a Rounding, shares: &'a [f64], weights: &[f64], numbers: Vec<u32>) -> Counts<'a> {
+        let mut by_fraction: Vec<usize> = (0..shares.len()).collect();
+        let fraction = |index: usize| shares[index] - f64::from(numbers[index]);
+        by_fraction.sort_unstable_by(|&a, &b| fraction(b).total_cmp(&fraction(a)).then(a.cmp(&b)));
+        let mut by_weight: Vec<usize> = (0..weights.len()).collect();
+        // Of equal weights, the one with the smaller index counts as the larger.
+        by_weight.sort_unstable_by(|&a, &b| weights[a].total_cmp(&weights[b]).then(b.cmp(&a)));
+        let mut neighbours = vec![(None, None); weights.len()];
+        for pair in by_weight.windows(2) {
+            neighbours[pair[0]].1 = Some(pair[1]);
+            neighbours[pair[1]].0 = Some(pair[0]);
+        }
+        let spent: u64 = numbers.iter().zip(&rounding.costs).map(|(&number, cost)| u64::from(number) * cost).sum();
+        let left = rounding.total as i64 - spent as i64;
+        Counts { rounding, shares, by_fraction, neighbours, numbers, left }
+    }
+
+    /// Gives one more to each unit for which enough is left, by falling fraction; true if any got one.
+    fn pass(&mut self) -> bool {
+        let mut any = false;
+        for place in 0..self.by_fraction.len() {
+            if self.left <= 0 {
+                break;
+            }
+            let unit = self.by_fraction[place];
+            if self.rounding.costs[unit] as i64 <= self.left && self.may_step(unit, 1) {
+                self.step(unit, 1);
+                any = true;
             }
         }
-        if !changed {
-            return shares.iter().map(|share| share.clamp(min, max)).collect();
+        any
+    }
+
+    /// Uses up what is left by single steps up and down, if all of them can be taken.
+    fn settle(&mut self, exchange: &Exchange) {
+        let Some(mut steps) = exchange.steps(self.left) else { return };
+        let before = (self.numbers.clone(), self.left);
+        while !steps.is_empty() {
+            let count = steps.len();
+            steps.retain(|&(cost, direction)| !self.step_first(direction, Some(cost)));
+            if steps.len() == count {
+                (self.numbers, self.left) = before;
+                return;
+            }
         }
     }
+
+    /// Moves the unit of this cost that is the farthest from its share; false if none may move.
+    fn step_first(&mut self, direction: i32, cost: Option<u64>) -> bool {
+        let fraction = |unit: usize| f64::from(direction) * (self.shares[unit] - f64::from(self.numbers[unit]));
+        let allowed = self.by_fraction.iter().copied().filter(|&unit| {
+            cost.is_none_or(|cost| cost == self.rounding.costs[unit]) && self.may_step(unit, direction)
+        });
+        let best = allowed.reduce(|best, unit| if fraction(unit) > fraction(best) { unit } else { best });
+        let Some(unit) = best else { return false };
+        self.step(unit, direction);
+        true
+    }
+
+    /// True if the unit stays within the bounds and in its place among the weights.
+    fn may_step(&self, unit: usize, direction: i32) -> bool {
+        let number = self.numbers[unit];
+        match direction {
+            1 => number < self.rounding.max && self.neighbours[unit].1.is_none_or(|above| self.numbers[above] > number),
+            _ => number > self.rounding.min && self.neighbours[unit].0.is_none_or(|below| self.numbers[below] < number),
+        }
+    }
+
+    fn step(&mut self, unit: usize, direction: i32) {
+        self.numbers[unit] = self.numbers[unit].wrapping_add_signed(direction);
+        self.left -= i64::from(direction) * self.rounding.costs[unit] as i64;
+    }
+}
+
+/// The same for units that cost 1 each: numbers that add up to `total`.
+pub(super) fn unit_costs(units: usize, total: u32, min: u32, max: u32) -> Rounding {
+    Rounding::new(vec![1; units], total.into(), min, max)
+}
+
+/// True if a bound has kept any value from its share.
+pub(super) fn count_held(held: &[Option<Bound>], bound: Bound) -> usize {
+    held.iter().filter(|held| **held == Some(bound)).count()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::round;
+    use super::*;
+
+    fn round(weights: &[f64], total: u32, min: u32, max: u32) -> Vec<f64> {
+        unit_costs(weights.len(), total, min, max).round(weights).values
+    }
 
     #[test]
     fn bounds_and_ties() {
-        assert_eq!(round(&[1.0, 1.0, 1.0], 4, 1, 4), [2, 1, 1]);
-        assert_eq!(round(&[100.0, 1.0, 1.0], 10, 1, 10), [8, 1, 1]);
-        assert_eq!(round(&[100.0, 1.0, 1.0], 10, 1, 5), [5, 3, 2]);
-        assert_eq!(round(&[0.0, 0.0], 5, 0, 5), [3, 2]);
-        assert_eq!(round(&[5.0, 3.0, 1.0], 3, 1, 1), [1, 1, 1]);
+        assert_eq!(round(&[1.0, 1.0, 1.0], 4, 1, 4), [2.0, 1.0, 1.0]);
+        assert_eq!(round(&[100.0, 1.0, 1.0], 10, 1, 10), [8.0, 1.0, 1.0]);
+        assert_eq!(round(&[100.0, 1.0, 1.0], 10, 1, 5), [5.0, 3.0, 2.0]);
+        assert_eq!(round(&[0.0, 0.0], 5, 0, 5), [3.0, 2.0]);
+        assert_eq!(round(&[5.0, 3.0, 1.0], 3, 1, 1), [1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn different_costs_are_used_up_by_exchanges() {
+        // Two of 3 and two of 5, uniform 4 costs 64: whatever the weights, 64 can be met.
+        let rounding = Rounding::new(vec![3, 5, 3, 5], 64, 1, 12);
+        for weights in [[1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0], [9.0, 1.0, 5.0, 2.0]] {
+            let values = rounding.round(&weights).values;
+            let cost: f64 = values.iter().zip([3.0, 5.0, 3.0, 5.0]).map(|(value, cost)| value * cost).sum();
+            assert_eq!(cost, 64.0, "{weights:?} {values:?}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use htsr::allocate::{Budget, Rounding};
 use htsr::checkpoint::Cast;
 use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
 use htsr::fit::Rule;
@@ -14,7 +13,9 @@ use htsr::report::{Document, Format, Report};
 use regex::Regex;
 
 use super::bench::BenchArgs;
+use super::plan::{BudgetArgs, PlanArgs, RuleName};
 use super::printer::Printer;
+use super::study::StudyArgs;
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 2 usage, 3 input unreadable or unsupported, 4 partial result (what failed \
     is named on stderr), 5 device error, 130 interrupted.";
@@ -39,7 +40,7 @@ pub enum Command {
     Score(ScoreArgs),
     /// Show what a checkpoint holds and what scoring it would take, from its headers alone
     Inspect(InspectArgs),
-    /// Allocate again from saved scores, without touching weights
+    /// Turn saved scores into experts or ranks, without touching weights
     Allocate(AllocateArgs),
     /// Generate a small checkpoint with known exponents, score it, and compare
     Demo(DemoArgs),
@@ -67,17 +68,23 @@ pub struct ScoreArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub method: MethodArgs,
+    /// What the alphas are turned into; `htsr allocate` does it again from saved scores
+    #[arg(long, value_enum, default_value_t, value_name = "RULE", help_heading = "Allocation")]
+    pub allocate: RuleName,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
-    pub budget: BudgetArgs,
+    pub plan: PlanArgs,
+    #[command(flatten)]
+    pub study: StudyArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
     /// Show these metrics of every matrix, as names with commas between them, or all; an unknown name lists them. JSON and
     /// CSV have those that cost nothing in any case
     #[arg(long, value_name = "LIST", help_heading = "Output")]
     pub metrics: Option<Plan>,
-    /// One row of the table per layer, or per matrix (JSON always has both) [default: layer; with --metrics: matrix]
+    /// One row of the table per layer, or per matrix (JSON always has both) [default: what got a number, see --group; with
+    /// --metrics: matrix]
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
     pub by: Option<ScoreRow>,
     #[command(flatten)]
@@ -105,11 +112,19 @@ pub struct InspectArgs {
 pub struct AllocateArgs {
     /// A JSON that `htsr score` wrote, or a CSV with the columns layer,alpha
     pub scores: PathBuf,
+    /// More such files, of the same layers, to compare with
+    #[arg(value_name = "OTHERS", conflicts_with = "sweep")]
+    pub others: Vec<PathBuf>,
+    /// What the alphas are turned into
+    #[arg(long, value_enum, default_value_t, value_name = "RULE", help_heading = "Allocation")]
+    pub rule: RuleName,
     #[command(flatten)]
-    pub budget: BudgetArgs,
-    /// One row of the table per layer, or per matrix (JSON always has both)
-    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
-    pub by: ScoreRow,
+    pub plan: PlanArgs,
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// One row of the table per layer, or per matrix (JSON always has both) [default: what got a number: see --group]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    pub by: Option<ScoreRow>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -144,19 +159,19 @@ pub struct DoctorArgs {
     pub output: OutputArgs,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ScoreRow {
-    #[default]
     Layer,
     Matrix,
 }
 
 impl ScoreRow {
-    /// `report` with these rows.
-    pub fn of(self, report: &Report) -> Document<'_, Report> {
-        match self {
-            ScoreRow::Layer => report.by_layer(),
-            ScoreRow::Matrix => report.by_matrix(),
+    /// `report` with these rows; by default with what got a number.
+    pub fn of(row: Option<ScoreRow>, report: &Report) -> Document<'_, Report> {
+        match row {
+            None => report.by_unit(),
+            Some(ScoreRow::Layer) => report.by_layer(),
+            Some(ScoreRow::Matrix) => report.by_matrix(),
         }
     }
 }
@@ -233,38 +248,6 @@ impl SamplingArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Allocation")]
-pub struct BudgetArgs {
-    /// LoRA experts of all layers together [default: 160; demo: 5 per layer]
-    #[arg(long, value_name = "T", value_parser = experts)]
-    pub experts: Option<u32>,
-    /// Exponent beta of alpha^beta, to which a layer's experts are proportional
-    #[arg(long, value_name = "B", default_value_t = 2.5, value_parser = beta, allow_negative_numbers = true)]
-    pub beta: f64,
-    /// How shares become whole numbers
-    #[arg(long, value_enum, default_value_t)]
-    pub rounding: Rounding,
-    /// Fewest experts of a layer, with --rounding largest-remainder [default: 1]
-    #[arg(long, value_name = "N")]
-    pub min_experts: Option<u32>,
-    /// Most experts of a layer, with --rounding largest-remainder
-    #[arg(long, value_name = "N")]
-    pub max_experts: Option<u32>,
-}
-
-impl BudgetArgs {
-    pub fn budget(&self, default_experts: u32) -> Budget {
-        Budget {
-            experts: self.experts.unwrap_or(default_experts),
-            beta: self.beta,
-            rounding: self.rounding,
-            min_experts: self.min_experts,
-            max_experts: self.max_experts,
-        }
-    }
-}
-
-#[derive(Debug, clap::Args)]
 pub struct ThreadArgs {
     /// Cores to use, each for one matrix and then to help with others, or lanes of a GPU; changes speed and memory, never
     /// results [default: all cores, or 4 lanes of each GPU, as far as memory allows]
@@ -327,20 +310,4 @@ pub struct OutputArgs {
 fn pattern(text: &str) -> Result<Regex, String> {
     let hint = r"hint: quote the pattern for the shell, and write \. for a dot";
     Regex::new(text).map_err(|error| format!("{error}\n\n{hint}"))
-}
-
-fn experts(text: &str) -> Result<u32, String> {
-    match text.parse::<u32>() {
-        Ok(experts) if experts > 0 => Ok(experts),
-        _ => {
-            Err("not a positive whole number\n\nhint: AlphaLoRA gives a 32-layer model 160 experts, 5 per layer".into())
-        }
-    }
-}
-
-fn beta(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(beta) if beta.is_finite() && beta >= 0.0 => Ok(beta),
-        _ => Err("not a finite number >= 0\n\nhint: AlphaLoRA uses 2.5; 0 gives every layer the same".into()),
-    }
 }

@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use htsr::allocate::Plan;
 use htsr::checkpoint::Checkpoint;
 use htsr::device::Device;
 use htsr::error::{Error, Result};
 use htsr::matrices::Selection;
-use htsr::metrics::Plan;
+use htsr::metrics;
 use htsr::pipeline::{Request, Sampling, Scored};
 use htsr::report::{Cell, Document, Report};
+use htsr::study::Study;
 use htsr::synthetic::Model;
 use serde::Serialize;
 
@@ -35,8 +37,9 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         selection: Selection::default(),
         sampling: Sampling::Whole,
         method: args.method.method(),
-        metrics: Plan::default(),
-        budget: args.budget.budget(args.layers * 5),
+        metrics: metrics::Plan::default(),
+        plan: Plan::experts(args.budget.budget(args.layers * 5)),
+        study: Study::default(),
     };
     let device = args.device.open(request.method, printer)?;
     let Scored { mut report, problems } = match &args.keep {

@@ -8,9 +8,11 @@ mod doctor;
 mod inspect;
 mod interrupt;
 mod output;
+mod plan;
 mod printer;
 mod progress;
 mod score;
+mod study;
 
 use std::process::ExitCode;
 

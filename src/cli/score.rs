@@ -1,8 +1,10 @@
 //! `htsr score`: a checkpoint to a table.
 
+use htsr::allocate::Comparison;
 use htsr::checkpoint::Checkpoint;
 use htsr::device::Device;
 use htsr::error::{Error, Result};
+use htsr::metrics;
 use htsr::pipeline::{self, Request, Scored};
 use htsr::report::Report;
 
@@ -14,20 +16,22 @@ use super::progress::Progress;
 
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
-    let rows = args.by.unwrap_or(if args.metrics.is_some() { ScoreRow::Matrix } else { ScoreRow::Layer });
+    let rows = args.by.or(args.metrics.is_some().then_some(ScoreRow::Matrix));
     let sampling = args.sampling.sampling();
+    let study = args.study.study();
     let request = Request {
         selection: args.selection.selection(),
         sampling,
         method: sampling.method(args.method.method()),
-        metrics: args.metrics.unwrap_or_default(),
-        budget: args.budget.budget(160),
+        metrics: args.metrics.unwrap_or_default().and(metrics::Plan::alphas(&study.compare)),
+        plan: args.plan.plan(args.allocate)?,
+        study,
     };
     let checkpoint = Checkpoint::open(&args.path)?;
     output.spare(checkpoint.files())?;
     let device = args.device.open(request.method, printer)?;
     let Scored { report, problems } = score(&checkpoint, &request, &*device, printer)?;
-    let written = output.write(&rows.of(&report), printer);
+    let written = output.write(&ScoreRow::of(rows, &report), printer);
     let ending = tell(&report, &problems, printer);
     written.map(|()| ending)
 }
@@ -67,15 +71,26 @@ pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
         };
         printer.warning(&format!("tensor `{}`{others}: {note}", matrix.tensor), Some(hint));
     }
-    if problems.is_empty() { Ending::Complete } else { Ending::Partial }
+    match tell_of_comparison(report, printer) {
+        Ending::Complete if problems.is_empty() => Ending::Complete,
+        _ => Ending::Partial,
+    }
 }
 
 /// Layers without experts are what the reference rounding may give, and hardly what anybody wants.
 pub fn warn_of_zeros(report: &Report, printer: &Printer) {
-    let empty = report.layers.iter().filter(|layer| layer.experts == Some(0));
-    let empty: Vec<String> = empty.map(|layer| layer.score.name()).collect();
+    let Some(experts) = report.allocation.as_ref().filter(|row| row.experts.is_some()) else { return };
+    let empty = experts.allocation.rows.iter().filter(|row| row.value.real() == 0.0);
+    let empty: Vec<String> = empty.map(|row| row.unit.name()).collect();
     if !empty.is_empty() {
         let hint = "--rounding largest-remainder gives every layer at least --min-experts (1)";
         printer.warning(&format!("no expert for {}", empty.join(", ")), Some(hint));
     }
+}
+
+/// Reports which allocations of a comparison there are none of.
+pub fn tell_of_comparison(report: &Report, printer: &Printer) -> Ending {
+    let problems = report.comparison.as_ref().map(Comparison::problems).unwrap_or_default();
+    printer.warnings(&problems);
+    if problems.is_empty() { Ending::Complete } else { Ending::Partial }
 }

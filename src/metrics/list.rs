@@ -13,9 +13,17 @@ const fn randomized(name: &'static str, about: &'static str) -> Metric {
     Metric { name, about, always: false, source: Elsewhere("it takes --randomize SEED") }
 }
 
+/// A metric that takes another fit.
+const fn fitted(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
+    Metric { always: false, ..free(name, about, compute) }
+}
+
 /// All metrics.
 pub static METRICS: &[Metric] = &[
     free("alpha", "exponent of the power law", tail::alpha),
+    fitted("alpha_peak", "alpha by the peak rule, whatever the rule of the row", tail::alpha_peak),
+    fitted("alpha_median", "alpha by the median rule, whatever the rule of the row", tail::alpha_median),
+    fitted("alpha_ks", "alpha by the ks rule, whatever the rule of the row", tail::alpha_ks),
     free("D", "Kolmogorov-Smirnov distance between tail and power law", tail::ks_distance),
     free("xmin", "smallest eigenvalue of the tail", tail::xmin),
     free("num_evals", "number of eigenvalues", shape::num_evals),

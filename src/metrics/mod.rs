@@ -20,7 +20,7 @@ mod value;
 
 pub use chance::{Chance, chance};
 pub use list::METRICS;
-pub use plan::Plan;
+pub use plan::{Plan, alpha_by};
 pub use randomized::compare;
 pub use subject::Subject;
 pub use value::{Measured, Measurement, Value};

@@ -3,6 +3,12 @@
 use std::str::FromStr;
 
 use super::{METRICS, Metric};
+use crate::fit::Rule;
+
+/// The name of the metric that is the alpha by this rule, whatever the rule of the row.
+pub fn alpha_by(rule: Rule) -> String {
+    format!("alpha_{rule}").replace('-', "_")
+}
 
 /// The metrics that somebody asked for, and with them all that cost nothing. Options of metrics (a seed, a number of
 /// draws) belong here.
@@ -12,6 +18,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What either asks for.
+    pub fn and(self, other: Plan) -> Plan {
+        let asked = |metric: &&Metric| self.wants(metric.name) || other.wants(metric.name);
+        Plan { asked: METRICS.iter().filter(asked).collect() }
+    }
+
+    /// The alphas by these rules of fit.
+    pub fn alphas(rules: &[Rule]) -> Plan {
+        let asked = |metric: &&Metric| rules.iter().any(|rule| metric.name == alpha_by(*rule));
+        Plan { asked: METRICS.iter().filter(asked).collect() }
+    }
+
     /// The metrics that were asked for, in the order of the list.
     pub fn asked(&self) -> &[&'static Metric] {
         &self.asked
@@ -58,6 +76,17 @@ mod tests {
         let error = "alpha,rank".parse::<Plan>().unwrap_err();
         assert!(error.starts_with("there is no metric `rank`\n\nhint: there are all, alpha, "), "{error}");
         assert!("".parse::<Plan>().is_err());
+    }
+
+    #[test]
+    fn every_rule_has_its_alpha() {
+        let rules = [Rule::Peak, Rule::Median, Rule::Ks];
+        assert_eq!(Plan::alphas(&rules).asked().len(), 3);
+        let both = Plan::alphas(&rules[1..]).and("alpha_ks,Q".parse().unwrap());
+        assert_eq!(
+            both.asked().iter().map(|metric| metric.name).collect::<Vec<_>>(),
+            ["alpha_median", "alpha_ks", "Q"]
+        );
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use super::{Chance, chance};
 use crate::device::{Analysis, Outcome};
-use crate::fit::{Fit, Rule};
+use crate::fit::{Fit, Rule, fit, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
+
+/// How far rounding may move the alpha of another rule than that of the row: as far as published codes agree.
+const UNCERTAIN: f64 = 1e-3;
 
 /// A matrix to be measured. What several metrics share belongs here, computed once.
 #[derive(Debug)]
@@ -52,6 +55,25 @@ impl<'a> Subject<'a> {
     pub fn fit(&self) -> Result<&'a Fit, String> {
         self.analysis()?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
     }
+
+    /// The power law by another rule, or why there is none.
+    ///
+    /// A device computes a spectrum as accurately as the rule of the row needs it. Where another rule needs more, there is
+    /// no such alpha.
+    pub fn fit_by(&self, rule: Rule) -> Result<Fit, String> {
+        if rule == self.rule {
+            return self.fit().copied();
+        }
+        let spectrum = self.spectrum()?;
+        let found = fit(spectrum, rule);
+        match found {
+            Err(reason) => Err(format!("there is no alpha: {reason}")),
+            Ok(_) if !is_certain(spectrum, rule, &found, UNCERTAIN) => {
+                Err(format!("rounding leaves the alpha by the {rule} rule uncertain: score with --rule {rule} for it"))
+            }
+            Ok(found) => Ok(found),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +92,28 @@ pub(super) mod tests {
     /// A `short` x `long` matrix.
     pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
         Subject { short, long, windows: 1, rule, outcome }
+    }
+
+    #[test]
+    fn another_rule_fits_the_same_spectrum() {
+        let values: Vec<f64> = (0..200).map(|k| (1.0 - (k as f64 + 0.5) / 200.0).powf(-0.5)).collect();
+        let by_median = outcome(&values, Rule::Median);
+        let subject = subject(&by_median, Rule::Median, 200, 200);
+        let direct = |rule| fit(&by_median.as_ref().unwrap().spectrum, rule).unwrap();
+        for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+            assert_eq!(subject.fit_by(rule).unwrap(), direct(rule));
+        }
+    }
+
+    #[test]
+    fn another_rule_does_not_trust_a_spectrum_that_is_too_coarse_for_it() {
+        let mut values: Vec<f64> = (0..200).map(|k| (1.0 - (k as f64 + 0.5) / 200.0).powf(-0.5)).collect();
+        values[0] = 1e-9;
+        let spectrum = Spectrum::from_gram(values.clone(), values.iter().sum(), f32::EPSILON.into()).unwrap();
+        let fit = fit(&spectrum, Rule::Median);
+        let coarse: Outcome = Ok(Analysis { spectrum, fit, precision: "f32" });
+        let reason = subject(&coarse, Rule::Median, 200, 200).fit_by(Rule::Peak).unwrap_err();
+        assert!(reason.contains("--rule peak") || reason.contains("rank-deficient"), "{reason}");
     }
 
     #[test]

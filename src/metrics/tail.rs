@@ -3,6 +3,7 @@
 //! They follow the rule that chose the tail: only those of the ks rule are WeightWatcher's.
 
 use super::{Measurement, Subject};
+use crate::fit::Rule;
 
 pub(super) fn alpha(subject: &Subject) -> Measurement {
     Ok(subject.fit()?.alpha.into())
@@ -14,4 +15,16 @@ pub(super) fn ks_distance(subject: &Subject) -> Measurement {
 
 pub(super) fn xmin(subject: &Subject) -> Measurement {
     Ok(subject.fit()?.xmin.into())
+}
+
+pub(super) fn alpha_peak(subject: &Subject) -> Measurement {
+    Ok(subject.fit_by(Rule::Peak)?.alpha.into())
+}
+
+pub(super) fn alpha_median(subject: &Subject) -> Measurement {
+    Ok(subject.fit_by(Rule::Median)?.alpha.into())
+}
+
+pub(super) fn alpha_ks(subject: &Subject) -> Measurement {
+    Ok(subject.fit_by(Rule::Ks)?.alpha.into())
 }

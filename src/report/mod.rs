@@ -1,5 +1,6 @@
 //! What is given out: the results with their provenance (schema 1), and the formats they are written in.
 
+mod allocation;
 mod benchmark;
 mod csv;
 mod inspection;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::allocate::Budget;
+use crate::allocate::{Budget, Plan, Rule as AllocationRule};
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
@@ -51,9 +51,23 @@ pub struct Options {
     /// Metrics that were asked for, and that tables therefore show; others may have been measured, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<String>,
-    /// The budget of experts.
+    /// The budget of experts, where there is one: that of AlphaLoRA's rule, which `plan` has too.
     #[serde(flatten)]
-    pub budget: Budget,
+    pub budget: Option<Budget>,
+    /// How the alphas are allocated; unknown of older files.
+    #[serde(default)]
+    pub plan: Option<Plan>,
+}
+
+impl Options {
+    /// Sets how the alphas are allocated.
+    pub fn set_plan(&mut self, plan: Plan) {
+        self.plan = Some(plan);
+        self.budget = match plan.rule {
+            AllocationRule::AlphaLora(budget) => Some(budget),
+            _ => None,
+        };
+    }
 }
 
 /// A checkpoint, or a file of scores.

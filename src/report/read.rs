@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::{Input, Options, Provenance, Report, SCHEMA};
-use crate::allocate::Budget;
+use super::{AllocationRow, Input, Options, Provenance, Report, SCHEMA};
 use crate::checkpoint::Cast;
 use crate::error::{Error, Result};
 use crate::score::LayerScore;
@@ -30,6 +29,18 @@ const COLUMNS: &[&str] = &[
     "commit",
     "input",
     "headers_sha256",
+    "rank",
+    "lora_alpha",
+    "sparsity",
+    "learning_rate",
+    "weight_decay",
+    "low",
+    "high",
+    "share",
+    "determined",
+    "parameters",
+    "held",
+    "allocation",
 ];
 
 #[derive(Deserialize)]
@@ -43,23 +54,28 @@ struct CsvRow {
 }
 
 impl Report {
-    /// Reads the scores in `path`; what they were allocated to there is dropped.
+    /// Reads the scores in `path`, and their allocation if it is complete.
     ///
     /// # Errors
     ///
     /// [`Kind::Input`](crate::error::Kind::Input) if the file is neither a JSON of this schema nor a CSV of alphas, or if
-    /// not every layer has one usable alpha.
+    /// an alpha is not a positive number.
     pub fn read(path: &Path) -> Result<Report> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let error = Error::input(path, format!("cannot be read: {error}"));
             error.hint("give the JSON that `htsr score -o scores.json` wrote, or a CSV with the columns layer,alpha")
         })?;
-        let mut report =
-            if text.trim_start().starts_with('{') { from_json(path, &text)? } else { from_csv(path, &text)? };
+        let report = if text.trim_start().starts_with('{') { from_json(path, &text)? } else { from_csv(path, &text)? };
         check_layers(path, &report)?;
-        report.allocation = None;
         Ok(report)
     }
+}
+
+/// An allocation with its rows. Older files hold only lists of experts, without saying for what; they read as none.
+pub(super) fn complete_allocation<'de, D: Deserializer<'de>>(input: D) -> Result<Option<AllocationRow>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(input)?;
+    let complete = value.filter(|value| value.get("rows").is_some());
+    complete.map(serde_json::from_value).transpose().map_err(serde::de::Error::custom)
 }
 
 fn from_json(path: &Path, text: &str) -> Result<Report> {
@@ -102,7 +118,8 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         farms: None,
         randomize: None,
         metrics: Vec::new(),
-        budget: Budget::default(),
+        budget: None,
+        plan: None,
     };
     let input =
         Input { path: path.display().to_string(), bytes: text.len() as u64, headers_sha256: None, files: Vec::new() };
@@ -120,17 +137,21 @@ fn check_layers(path: &Path, report: &Report) -> Result<()> {
         if !seen.insert((&score.stack, score.layer)) {
             return Err(refused(format!("{name} stands twice")).hint("give every layer one row"));
         }
-        match &score.alpha {
-            None => {
-                let hint = "score again with another --rule, or leave the layer out with `score --layers`";
-                return Err(refused(format!("{name} has no alpha")).hint(hint));
-            }
-            Some(alpha) if !(alpha.is_finite() && *alpha > 0.0) => {
-                let hint = "alphas are positive numbers, between 1 and 10 for most layers";
-                return Err(refused(format!("{name} has the alpha {alpha}")).hint(hint));
-            }
-            Some(_) => {}
-        }
+        check_alpha(score.alpha, &name, path)?;
+    }
+    for matrix in &report.matrices {
+        check_alpha(matrix.alpha, &format!("tensor `{}`", matrix.tensor), path)?;
     }
     Ok(())
+}
+
+/// An alpha may be missing, as some rules need none, but what there is must be a positive number.
+fn check_alpha(alpha: Option<f64>, name: &str, path: &Path) -> Result<()> {
+    match alpha {
+        Some(alpha) if !(alpha.is_finite() && alpha > 0.0) => {
+            let hint = "alphas are positive numbers, between 1 and 10 for most layers";
+            Err(Error::input(path, format!("{name} has the alpha {alpha}")).hint(hint))
+        }
+        _ => Ok(()),
+    }
 }

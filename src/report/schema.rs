@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Document, Provenance, Table};
-use crate::allocate::{Allocation, Budget, Rounding};
+use crate::allocate::{Allocation, Budget, Comparison, Group, Quantity, Rounding, Row, Rule};
 use crate::matrices::Skipped;
 use crate::metrics::{METRICS, Metric};
 use crate::score::{LayerScore, MatrixScore, Status};
@@ -22,8 +22,12 @@ pub struct Report {
     pub matrices: Vec<MatrixScore>,
     /// One row per layer.
     pub layers: Vec<LayerRow>,
-    /// The allocation, if every layer has an alpha and the budget can be met.
+    /// The allocation, if the plan can be met with these alphas.
+    #[serde(default, deserialize_with = "super::read::complete_allocation")]
     pub allocation: Option<AllocationRow>,
+    /// Other allocations beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// Tensors that were not scored.
     pub skipped: Vec<Skipped>,
 }
@@ -40,24 +44,48 @@ pub struct LayerRow {
     pub top_k: Option<u32>,
 }
 
-/// An allocation and the budget it meets.
+/// An allocation, with lists for programs that know only AlphaLoRA's experts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AllocationRow {
     /// The rule of allocation.
     pub rule: String,
-    /// Experts of all layers together.
-    pub total: u32,
-    /// The exponent.
-    pub beta: f64,
-    /// How shares were rounded.
-    pub rounding: Rounding,
-    /// Per layer, in order.
+    /// Experts of all together; null where something else is allocated.
+    pub total: Option<u64>,
+    /// The exponent, of rules that have one.
+    pub beta: Option<f64>,
+    /// How shares of experts were rounded, under AlphaLoRA's rule.
+    pub rounding: Option<Rounding>,
+    /// Experts, in the order of `rows`; null where something else is allocated.
+    pub experts: Option<Vec<u32>>,
+    /// Experts that the routers choose per token, in the same order.
+    pub top_k: Option<Vec<u32>>,
+    /// The allocation itself.
     #[serde(flatten)]
     pub allocation: Allocation,
 }
 
+impl From<Allocation> for AllocationRow {
+    fn from(allocation: Allocation) -> AllocationRow {
+        let (beta, rounding) = match allocation.plan.rule {
+            Rule::AlphaLora(Budget { beta, rounding, .. }) => (Some(beta), Some(rounding)),
+            Rule::Rank(ranks) => (Some(ranks.beta), None),
+            _ => (None, None),
+        };
+        let experts = allocation.whole_values().filter(|_| allocation.quantity == Quantity::Experts);
+        AllocationRow {
+            rule: allocation.plan.rule.name().to_owned(),
+            total: experts.as_ref().map(|experts| experts.iter().map(|&experts| u64::from(experts)).sum()),
+            beta,
+            rounding,
+            top_k: allocation.rows.iter().map(|row| row.top_k).collect(),
+            experts,
+            allocation,
+        }
+    }
+}
+
 impl Report {
-    /// Joins scores and allocation.
+    /// Joins scores and allocation, without a comparison.
     pub fn new(
         provenance: Provenance,
         matrices: Vec<MatrixScore>,
@@ -65,31 +93,26 @@ impl Report {
         allocation: Option<Allocation>,
         skipped: Vec<Skipped>,
     ) -> Report {
-        let Budget { experts: total, beta, rounding, .. } = provenance.options.budget;
-        let of_layer = |list: fn(&Allocation) -> &Vec<u32>, index: usize| allocation.as_ref().map(|a| list(a)[index]);
-        let row = |(index, score)| LayerRow {
-            score,
-            experts: of_layer(|allocation| &allocation.experts, index),
-            top_k: of_layer(|allocation| &allocation.top_k, index),
+        let allocation = allocation.map(AllocationRow::from);
+        let experts = |score: &LayerScore| {
+            let allocation = &allocation.as_ref()?.allocation;
+            let of_layers = allocation.quantity == Quantity::Experts && allocation.plan.group == Group::Layer;
+            let layer = |row: &&Row| row.unit.layer == Some(score.layer) && row.unit.stack == score.stack;
+            allocation.rows.iter().find(layer).filter(|_| of_layers)
         };
-        Report {
-            schema: SCHEMA,
-            layers: layers.into_iter().enumerate().map(row).collect(),
-            provenance,
-            matrices,
-            allocation: allocation.map(|allocation| AllocationRow {
-                rule: "alphalora".into(),
-                total,
-                beta,
-                rounding,
-                allocation,
-            }),
-            skipped,
-        }
+        let row = |score| {
+            let row = experts(&score);
+            LayerRow { experts: row.map(|row| row.value.real() as u32), top_k: row.and_then(|row| row.top_k), score }
+        };
+        let layers = layers.into_iter().map(row).collect();
+        Report { schema: SCHEMA, provenance, matrices, layers, allocation, comparison: None, skipped }
     }
 
     /// The results with one row per layer.
     pub fn by_layer(&self) -> Document<'_, Report> {
+        if self.allocation.as_ref().is_some_and(|row| row.allocation.plan.group == Group::Layer) {
+            return self.by_unit();
+        }
         let stacks = self.layers.iter().any(|layer| layer.score.stack != self.layers[0].score.stack);
         let mut table = Table {
             columns: vec![
@@ -155,7 +178,7 @@ impl Report {
     }
 
     /// Adds the provenance to every row, for CSV: rows of several runs can be put together and still be told apart.
-    fn append_provenance(&self, table: &mut Table) {
+    pub(super) fn append_provenance(&self, table: &mut Table) {
         let Provenance { version, commit, device, solver, precision, rule, options, input } = &self.provenance;
         let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
         let per_matrix = table.columns.iter().any(|(name, _)| *name == "rule");
@@ -163,9 +186,10 @@ impl Report {
         if !per_matrix {
             added.push(("rule", Cell::optional(*rule, |rule| Cell::Text(rule.to_string()))));
             added.push(("precision", Cell::optional(*precision, |precision| Cell::Text(precision.to_string()))));
-            added.push(("total", Cell::Whole(options.budget.experts.into())));
-            added.push(("beta", Cell::real(options.budget.beta)));
-            added.push(("rounding", Cell::Text(options.budget.rounding.to_string())));
+            let budget = options.budget;
+            added.push(("total", Cell::optional(budget, |budget| Cell::Whole(budget.experts.into()))));
+            added.push(("beta", Cell::optional(budget, |budget| Cell::real(budget.beta))));
+            added.push(("rounding", Cell::optional(budget, |budget| Cell::Text(budget.rounding.to_string()))));
         }
         added.push(("device", text(device)));
         added.push(("solver", text(solver)));
@@ -180,15 +204,10 @@ impl Report {
     }
 
     /// The lists that MoLA's command line takes, and the provenance in a line.
-    fn footer(&self) -> Vec<(&'static str, String)> {
-        let mut footer = Vec::new();
+    pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
+        let mut footer = self.allocation.as_ref().map(AllocationRow::footer).unwrap_or_default();
+        footer.extend(self.comparison.iter().flat_map(super::allocation::comparison_footer));
         let Provenance { version, commit, device, solver, precision, rule, options, .. } = &self.provenance;
-        let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        if let Some(AllocationRow { total, beta, rounding, allocation, .. }) = &self.allocation {
-            footer.push(("number_experts", list(&allocation.experts)));
-            footer.push(("top_k", list(&allocation.top_k)));
-            footer.push(("allocation", format!("{total} experts by alpha^{beta}, {rounding} rounding")));
-        }
         if let (Some(rule), Some(precision), Some(device), Some(solver)) = (rule, precision, device, solver) {
             let cast = match options.cast {
                 crate::checkpoint::Cast::None => String::new(),

@@ -1,12 +1,19 @@
 //! Properties on random input: no header makes it panic, and no budget is missed.
 
-use htsr::allocate::{Budget, Rounding};
+use htsr::allocate::{Budget, Plan, Rounding, Unit};
 use htsr::checkpoint::Checkpoint;
+use htsr::error::Result;
 use htsr::matrices::{Catalog, Selection};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
 use crate::support::{folder, serialize, small_model};
+
+/// Experts of layers with these alphas.
+fn experts(budget: Budget, alphas: &[f64]) -> Result<Vec<u32>> {
+    let units = alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
+    Ok(Plan::experts(budget).allocate(units)?.whole_values().unwrap())
+}
 
 /// Opens a file with these bytes, and sorts out its tensors if it can be opened.
 fn open(bytes: &[u8]) -> Result<usize, String> {
@@ -79,22 +86,22 @@ proptest! {
     ) {
         let layers = alphas.len() as u32;
         let max = min + spare;
-        let experts = (layers * min + extra).min(layers * max);
-        prop_assume!(experts > 0);
+        let total = (layers * min + extra).min(layers * max);
+        prop_assume!(total > 0);
         let budget = Budget {
-            experts,
+            experts: total,
             beta,
             rounding: Rounding::LargestRemainder,
             min_experts: Some(min),
             max_experts: Some(max),
         };
-        let allocation = budget.allocate(&alphas).unwrap();
-        prop_assert_eq!(allocation.experts.iter().sum::<u32>(), experts);
-        prop_assert!(allocation.experts.iter().all(|count| (min..=max).contains(count)));
+        let counts = experts(budget, &alphas).unwrap();
+        prop_assert_eq!(counts.iter().sum::<u32>(), total);
+        prop_assert!(counts.iter().all(|count| (min..=max).contains(count)));
         let mut order: Vec<usize> = (0..alphas.len()).collect();
         order.sort_by(|&a, &b| alphas[a].total_cmp(&alphas[b]));
         for pair in order.windows(2) {
-            let (low, high) = (allocation.experts[pair[0]], allocation.experts[pair[1]]);
+            let (low, high) = (counts[pair[0]], counts[pair[1]]);
             prop_assert!(low <= high || alphas[pair[0]] == alphas[pair[1]], "a larger alpha never gets fewer");
         }
     }
@@ -103,11 +110,10 @@ proptest! {
     fn the_reference_rounding_adds_up_or_says_why_not(
         alphas in prop::collection::vec(1.0_f64..20.0, 1..90),
         beta in 0.0_f64..8.0,
-        experts in 1_u32..500,
+        total in 1_u32..500,
     ) {
-        let budget = Budget { experts, beta, ..Budget::default() };
-        match budget.allocate(&alphas) {
-            Ok(allocation) => prop_assert_eq!(allocation.experts.iter().sum::<u32>(), experts),
+        match experts(Budget { experts: total, beta, ..Budget::default() }, &alphas) {
+            Ok(counts) => prop_assert_eq!(counts.iter().sum::<u32>(), total),
             Err(error) => prop_assert!(error.hint.is_some_and(|hint| hint.contains("largest-remainder"))),
         }
     }

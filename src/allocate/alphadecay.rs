@@ -1,0 +1,46 @@
+//! AlphaDecay's weight decays (arXiv 2506.14562): matrices with light tails (large alpha) decay more.
+//!
+//! A straight line from the range of the alphas to [2/3, 3], of every matrix. The published code computes alpha by the
+//! median rule of fit and sets the multipliers anew every few hundred steps; here they are computed once.
+
+use serde::{Deserialize, Serialize};
+
+use super::Solution;
+use super::multiplier::{check_range, linear};
+use crate::error::Result;
+
+/// The range of the multipliers of the weight decay.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AlphaDecay {
+    /// For the smallest alpha.
+    pub low: f64,
+    /// For the largest alpha.
+    pub high: f64,
+}
+
+/// The published settings for LLaMA.
+impl Default for AlphaDecay {
+    fn default() -> Self {
+        AlphaDecay { low: 0.666, high: 3.0 }
+    }
+}
+
+impl AlphaDecay {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the multipliers make no range.
+    pub(super) fn check(&self) -> Result<()> {
+        check_range(self.low, self.high)
+    }
+
+    /// A multiplier for each alpha.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Input`](crate::error::Kind::Input) if all alphas are equal.
+    pub(super) fn multipliers(&self, alphas: &[f64]) -> Result<Solution> {
+        Ok(Solution::free(linear(alphas, self.low, self.high)?))
+    }
+}

@@ -1,0 +1,112 @@
+//! AlphaLoRA's experts (arXiv 2410.10054, section 3): in proportion to alpha^beta.
+//!
+//! Well-trained layers (small alpha) need few, poorly trained ones many. The shares are not whole numbers; how they are
+//! rounded is a [`Rounding`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::largest_remainder::unit_costs;
+use super::{Solution, Solve, check_beta, powers, reference};
+use crate::error::{Error, Result};
+
+/// How shares become whole numbers that add up to the total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rounding {
+    /// As AlphaLoRA's script does it, bit for bit: round half to even, then repair by single steps against the *unscaled*
+    /// powers. Layers may get 0.
+    #[default]
+    Reference,
+    /// The method of largest remainders, within a minimum and a maximum per layer.
+    LargestRemainder,
+}
+
+impl fmt::Display for Rounding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rounding::Reference => "reference",
+            Rounding::LargestRemainder => "largest-remainder",
+        })
+    }
+}
+
+/// A budget of experts and how it is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Experts of all layers together, T.
+    pub experts: u32,
+    /// The exponent beta.
+    pub beta: f64,
+    /// How shares are rounded.
+    pub rounding: Rounding,
+    /// Fewest experts of a layer; only with [`Rounding::LargestRemainder`], where the default is 1.
+    pub min_experts: Option<u32>,
+    /// Most experts of a layer; only with [`Rounding::LargestRemainder`].
+    pub max_experts: Option<u32>,
+}
+
+/// AlphaLoRA's settings for a 32-layer model: 160 experts, beta = 2.5.
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { experts: 160, beta: 2.5, rounding: Rounding::Reference, min_experts: None, max_experts: None }
+    }
+}
+
+impl Budget {
+    /// Checks the budget against a number of layers, before anything is computed.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage), with the nearest budget that can be met.
+    pub(super) fn check(&self, layers: usize) -> Result<()> {
+        if self.experts == 0 {
+            return Err(Error::usage("0 experts cannot be allocated").hint("give a positive --experts"));
+        }
+        check_beta(self.beta)?;
+        if self.rounding == Rounding::Reference {
+            if self.min_experts.or(self.max_experts).is_some() {
+                let cause = "--min-experts and --max-experts have no meaning under the reference rounding";
+                return Err(Error::usage(cause).hint("add --rounding largest-remainder"));
+            }
+            return Ok(());
+        }
+        let (min, max) = self.bounds();
+        if self.max_experts.is_some() && min > max {
+            let cause = format!("the minimum of {min} experts per layer is above the maximum of {max}");
+            return Err(Error::usage(cause).hint("swap --min-experts and --max-experts"));
+        }
+        let (layers, experts) = (layers as u64, u64::from(self.experts));
+        if layers * u64::from(min) > experts {
+            let cause = format!("{experts} experts are too few for {layers} layers with at least {min} each");
+            let hint = format!("raise --experts to {} or lower --min-experts", layers * u64::from(min));
+            return Err(Error::usage(cause).hint(hint));
+        }
+        if layers * u64::from(max) < experts {
+            let cause = format!("{experts} experts are too many for {layers} layers with at most {max} each");
+            let hint = format!("lower --experts to {} or raise --max-experts", layers * u64::from(max));
+            return Err(Error::usage(cause).hint(hint));
+        }
+        Ok(())
+    }
+
+    fn bounds(&self) -> (u32, u32) {
+        (self.min_experts.unwrap_or(1), self.max_experts.unwrap_or(self.experts))
+    }
+
+    /// The rule for a number of layers that was checked.
+    pub(super) fn prepare(self, layers: usize) -> Solve<'static> {
+        match self.rounding {
+            Rounding::Reference => Box::new(move |alphas| {
+                let experts = reference::round(alphas, self.beta, self.experts)?;
+                Ok(Solution::free(experts.into_iter().map(f64::from).collect()))
+            }),
+            Rounding::LargestRemainder => {
+                let (min, max) = self.bounds();
+                let rounding = unit_costs(layers, self.experts, min, max);
+                Box::new(move |alphas| Ok(rounding.round(&powers(alphas, self.beta))))
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Allocations side by side: the same units under other parameters, or with alphas from elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Allocation, Plan, Rule, Unit, Value, unusable};
+use crate::error::{Error, Kind, Result};
+
+/// Most columns of a comparison.
+const MOST: usize = 100;
+
+/// Allocations of the same units, beside that of the results.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What differs: the name of a parameter, or `alphas`.
+    pub of: String,
+    /// One per value of the parameter, or per source of alphas.
+    pub columns: Vec<Column>,
+}
+
+/// One of the allocations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name: `beta=1.5`, `ks`, or a file.
+    pub label: String,
+    /// Values in the order of the allocation's rows; null if there is none.
+    pub values: Option<Vec<Value>>,
+    /// Alphas in the same order.
+    pub alphas: Option<Vec<Option<f64>>>,
+    /// Spearman's rank correlation of its values with those of the results; null where all values of either are equal.
+    pub rank_correlation: Option<f64>,
+    /// How much sits elsewhere than in the results: the sum of what units gain.
+    pub moved: Option<f64>,
+    /// Why there is no allocation.
+    pub why: Option<String>,
+}
+
+impl Column {
+    /// `units` by `plan`, beside `base`. That there is no such allocation is a result, too.
+    fn new(label: String, plan: &Plan, units: Result<Vec<Unit>>, base: &Allocation) -> Column {
+        let allocation = units.and_then(|units| {
+            let pairs = units.len() == base.rows.len() && units.iter().zip(&base.rows).all(|(a, b)| a.is_same(&b.unit));
+            if pairs { plan.allocate(units) } else { Err(unusable("holds other layers or matrices")) }
+        });
+        match allocation {
+            Ok(allocation) => {
+                let real = |allocation: &Allocation| -> Vec<f64> {
+                    allocation.rows.iter().map(|row| row.value.real()).collect()
+                };
+                let (old, new) = (real(base), real(&allocation));
+                Column {
+                    label,
+                    values: Some(allocation.rows.iter().map(|row| row.value).collect()),
+                    alphas: Some(allocation.rows.iter().map(|row| row.unit.alpha).collect()),
+                    rank_correlation: rank_correlation(&old, &new),
+                    moved: Some(old.iter().zip(&new).map(|(old, new)| (new - old).max(0.0)).sum()),
+                    why: None,
+                }
+            }
+            Err(error) => Column {
+                label,
+                values: None,
+                alphas: None,
+                rank_correlation: None,
+                moved: None,
+                why: Some(error.to_string()),
+            },
+        }
+    }
+}
+
+impl Allocation {
+    /// The same units with the values of a parameter that `sweep` goes through.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`] if the rule has no such parameter. What single values make impossible is in their columns.
+    pub fn sweep(&self, sweep: &Sweep) -> Result<Comparison> {
+        let units: Vec<Unit> = self.rows.iter().map(|row| row.unit.clone()).collect();
+        let column = |&value: &f64| {
+            let rule = self.plan.rule.with(&sweep.parameter, value)?;
+            let label = format!("{}={value}", sweep.parameter);
+            Ok(Column::new(label, &Plan { rule, ..self.plan }, Ok(units.clone()), self))
+        };
+        let columns = sweep.values.iter().map(column).collect::<Result<_>>()?;
+        Ok(Comparison { of: sweep.parameter.clone(), columns })
+    }
+
+    /// The same plan for units with other alphas, each under a label.
+    pub fn compare(&self, others: impl IntoIterator<Item = (String, Result<Vec<Unit>>)>) -> Comparison {
+        let column = |(label, units)| Column::new(label, &self.plan, units, self);
+        Comparison { of: "alphas".into(), columns: others.into_iter().map(column).collect() }
+    }
+}
+
+impl Rule {
+    /// The rule with another value of a parameter.
+    fn with(self, parameter: &str, value: f64) -> Result<Rule> {
+        let mut rule = self;
+        let whole = || {
+            let number = Some(value as u32).filter(|number| f64::from(*number) == value && *number > 0);
+            number.ok_or_else(|| {
+                let cause = format!("{parameter} = {value} is not a positive whole number");
+                Error::usage(cause).hint(format!("sweep whole numbers: {parameter}=8:32:8"))
+            })
+        };
+        match (&mut rule, parameter) {
+            (Rule::AlphaLora(budget), "beta") => budget.beta = value,
+            (Rule::AlphaLora(budget), "experts") => budget.experts = whole()?,
+            (Rule::Uniform(uniform), "experts") => uniform.experts = whole()?,
+            (Rule::Rank(ranks), "beta") => ranks.beta = value,
+            (Rule::Rank(ranks), "rank") if ranks.parameters.is_none() => ranks.rank = whole()?,
+            (Rule::AlphaPruning(pruning), "sparsity") => pruning.sparsity = value,
+            (Rule::AlphaPruning(pruning), "epsilon") => pruning.epsilon = value,
+            _ => {
+                let known = match self {
+                    Rule::AlphaLora(_) => "beta or experts",
+                    Rule::Uniform(_) => "experts",
+                    Rule::Rank(_) => "beta, or rank where --parameters is not given",
+                    Rule::AlphaPruning(_) => "sparsity or epsilon",
+                    Rule::Mola { .. } | Rule::TempBalance(_) | Rule::AlphaDecay(_) => "nothing",
+                };
+                let cause = format!("the rule {} cannot be swept over `{parameter}`", self.name());
+                return Err(Error::usage(cause).hint(format!("it can be over {known}")));
+            }
+        }
+        Ok(rule)
+    }
+}
+
+/// Values of a parameter to go through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sweep {
+    parameter: String,
+    values: Vec<f64>,
+}
+
+impl Sweep {
+    /// Checks it against a plan.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`] if the rule has no such parameter, or it takes whole numbers only.
+    pub fn check(&self, plan: &Plan) -> Result<()> {
+        self.values.iter().try_for_each(|&value| plan.rule.with(&self.parameter, value).map(drop))
+    }
+}
+
+/// `beta=1:4:0.5`: from 1 to 4 in steps of 0.5.
+impl FromStr for Sweep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Sweep, String> {
+        let hint = "hint: beta=1:4:0.5 goes from 1 to 4 in steps of 0.5";
+        let refused = |cause: &str| format!("{cause}\n\n{hint}");
+        let (parameter, range) = text.split_once('=').ok_or_else(|| refused("not NAME=FROM:TO:STEP"))?;
+        let numbers: Option<Vec<f64>> = range.split(':').map(|number| number.trim().parse().ok()).collect();
+        let numbers = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
+        let [from, to, step] = numbers.ok_or_else(|| refused("not three numbers with colons between them"))?;
+        let steps = (to - from) / step;
+        if !(from.is_finite() && to.is_finite() && step > 0.0 && steps >= 0.0) {
+            return Err(refused("not a range: it needs FROM <= TO and a positive STEP"));
+        }
+        if steps >= MOST as f64 {
+            return Err(refused(&format!("more than {MOST} values")));
+        }
+        // Rounded, so that ten steps of 0.1 make 1 and not 0.9999999999999999; the end counts, rounding or not.
+        let value = |index: u32| ((from + f64::from(index) * step) * 1e12).round() / 1e12;
+        let values = (0..=(steps + 1e-9) as u32).map(value).collect();
+        Ok(Sweep { parameter: parameter.trim().to_owned(), values })
+    }
+}
+
+/// Spearman's rank correlation, with the mean rank for equal numbers; `None` where all numbers of either are equal.
+pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    let (a, b) = (ranks(a), ranks(b));
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
+    let norm = (product(&a, &a) * product(&b, &b)).sqrt();
+    (norm > 0.0).then(|| product(&a, &b) / norm)
+}
+
+/// The place of each number in their order, from 0.
+fn ranks(numbers: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
+    let mut ranks = vec![0.0; numbers.len()];
+    let mut below = 0;
+    for equal in order.chunk_by(|&a, &b| numbers[a] == numbers[b]) {
+        let rank = below as f64 + (equal.len() as f64 - 1.0) / 2.0;
+        equal.iter().for_each(|&index| ranks[index] = rank);
+        below += equal.len();
+    }
+    ranks
+}
+
+impl Comparison {
+    /// One error for each allocation that there is none of.
+    pub fn problems(&self) -> Vec<Error> {
+        let problem = |column: &Column| {
+            let cause = format!("{}: {}", column.label, column.why.as_ref()?);
+            Some(Error { kind: Kind::Input, ..Error::usage(cause) })
+        };
+        self.columns.iter().filter_map(problem).collect()
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.moved, &self.why) {
+            (Some(moved), _) => {
+                write!(f, "{} moved", (moved * 1e6).round() / 1e6)?;
+                match self.rank_correlation {
+                    Some(correlation) => write!(f, ", rank correlation {correlation:.3}"),
+                    None => Ok(()),
+                }
+            }
+            (None, Some(why)) => f.write_str(why),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Allocation {
+        let units = [2.0, 3.0, 4.0, 2.5].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
+        Plan::default().allocate(units).unwrap()
+    }
+
+    #[test]
+    fn ranges_of_values() {
+        let values = |text: &str| text.parse::<Sweep>().map(|sweep| sweep.values);
+        assert_eq!(values("beta=1:4:0.5").unwrap(), [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]);
+        assert_eq!(values("beta=0:0.3:0.1").unwrap(), [0.0, 0.1, 0.2, 0.3]);
+        assert_eq!(values("beta=2:2:1").unwrap(), [2.0]);
+        assert_eq!(values("beta=1:2:0.7").unwrap(), [1.0, 1.7]);
+        for text in
+            ["", "beta", "beta=", "beta=1:4", "beta=4:1:1", "beta=1:4:0", "beta=1:4:-1", "beta=1:4:NaN", "beta=0:1e9:1"]
+        {
+            assert!(values(text).unwrap_err().contains("hint: "), "{text}");
+        }
+    }
+
+    #[test]
+    fn spearman() {
+        assert_eq!(rank_correlation(&[1.0, 2.0, 3.0], &[10.0, 20.0, 90.0]), Some(1.0));
+        assert_eq!(rank_correlation(&[1.0, 2.0, 3.0], &[3.0, 2.0, -7.0]), Some(-1.0));
+        assert_eq!(rank_correlation(&[1.0, 1.0], &[1.0, 2.0]), None);
+        // scipy.stats.spearmanr([1, 2, 2, 4, 5], [5, 6, 7, 8, 7]).
+        let tied = rank_correlation(&[1.0, 2.0, 2.0, 4.0, 5.0], &[5.0, 6.0, 7.0, 8.0, 7.0]).unwrap();
+        assert!((tied - 0.8157894736842104).abs() < 1e-12, "{tied}");
+    }
+
+    #[test]
+    fn a_sweep_moves_nothing_where_it_meets_the_results() {
+        let base = base();
+        let sweep = base.sweep(&"beta=0:2.5:2.5".parse().unwrap()).unwrap();
+        assert_eq!(sweep.columns[1].moved, Some(0.0));
+        assert_eq!(sweep.columns[1].rank_correlation, Some(1.0));
+        assert_eq!(sweep.columns[0].values, Some(vec![Value::Whole(40); 4]));
+        assert_eq!(sweep.columns[0].rank_correlation, None);
+        let moved: u32 = base.whole_values().unwrap().iter().map(|&experts| 40_u32.saturating_sub(experts)).sum();
+        assert_eq!(sweep.columns[0].moved, Some(f64::from(moved)));
+    }
+
+    #[test]
+    fn what_cannot_be_is_a_column_without_values_or_a_usage_error() {
+        let base = base();
+        let sweep = base.sweep(&"experts=1:5:4".parse().unwrap()).unwrap();
+        assert!(sweep.columns[0].values.is_none() && sweep.columns[0].why.is_some());
+        assert_eq!(sweep.problems().len(), 1);
+        for text in ["colour=1:2:1", "rank=1:2:1", "experts=1:2:0.5"] {
+            assert_eq!(base.sweep(&text.parse().unwrap()).unwrap_err().kind, Kind::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_alphas_must_be_of_the_same_units() {
+        let base = base();
+        let other =
+            |count: u32| (0..count).map(|layer| Unit::of_layer(layer, 5.0 - f64::from(layer))).collect::<Vec<_>>();
+        let comparison = base.compare([("ks".to_owned(), Ok(other(4))), ("short".into(), Ok(other(3)))]);
+        assert!(comparison.columns[0].rank_correlation.is_some());
+        assert!(comparison.columns[1].why.as_ref().unwrap().contains("other layers"));
+    }
+}

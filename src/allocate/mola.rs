@@ -1,0 +1,88 @@
+//! MoLA's fixed shapes (arXiv 2402.08562): a number of experts for each quarter of the layers, from the input to the output,
+//! whatever their alphas.
+//!
+//! For 32 layers the shape 2468 gives the first eight layers 2 experts each and the last eight 8. With L layers, layer l is
+//! in quarter floor(4 l / L), so that any L is divided as evenly as can be.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Solution, Solve, Unit};
+
+/// Experts of a layer in each quarter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape(pub [u32; 4]);
+
+/// The shape that MoLA recommends: more experts for higher layers.
+impl Default for Shape {
+    fn default() -> Self {
+        Shape([2, 4, 6, 8])
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape([a, b, c, d]) = self;
+        write!(f, "{a},{b},{c},{d}")
+    }
+}
+
+/// `2468`, as the paper names shapes of one-digit numbers, or `2,4,6,8`.
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Shape, String> {
+        let numbers: Option<Vec<u32>> = match text.contains(',') {
+            true => text.split(',').map(|number| number.trim().parse().ok()).collect(),
+            false => text.chars().map(|digit| digit.to_digit(10)).collect(),
+        };
+        let shape = numbers.and_then(|numbers| <[u32; 4]>::try_from(numbers).ok());
+        // A layer without experts has no adapter, and more than this is a slip of the hand.
+        shape.filter(|shape| shape.iter().all(|number| (1..=65536).contains(number))).map(Shape).ok_or_else(|| {
+            "not four positive whole numbers\n\nhint: MoLA's shapes are 2468, 8642, 8228 and 5555; a,b,c,d is any other"
+                .into()
+        })
+    }
+}
+
+impl Shape {
+    /// The rule for layers in their order, each stack divided on its own.
+    pub(super) fn prepare(self, units: &[Unit]) -> Solve<'static> {
+        let stacks = units.chunk_by(|a, b| a.stack == b.stack);
+        let of_stack = |layers: &[Unit]| {
+            let count = layers.len();
+            (0..count).map(move |layer| f64::from(self.0[4 * layer / count])).collect::<Vec<_>>()
+        };
+        let values: Vec<f64> = stacks.flat_map(of_stack).collect();
+        Box::new(move |_| Ok(Solution::free(values.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(text: &str, layers: u32) -> Vec<f64> {
+        let units: Vec<Unit> = (0..layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
+        text.parse::<Shape>().unwrap().prepare(&units)(&[]).unwrap().values
+    }
+
+    #[test]
+    fn quarters_of_any_number_of_layers() {
+        let published: Vec<f64> = [2.0, 4.0, 6.0, 8.0].iter().flat_map(|&number| [number; 8]).collect();
+        assert_eq!(shape("2468", 32), published);
+        assert_eq!(shape("8,2,2,8", 6), [8.0, 8.0, 2.0, 2.0, 2.0, 8.0]);
+        assert_eq!(shape("8642", 1), [8.0]);
+        assert_eq!(shape("5555", 3), [5.0; 3]);
+        assert_eq!(shape("10,1,1,2", 4), [10.0, 1.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn what_is_no_shape() {
+        for text in ["", "246", "24680", "2,4,6", "2,4,6,8,9", "2,4,x,8", "0246", "-1,2,3,4", "2468,"] {
+            assert!(text.parse::<Shape>().is_err(), "{text}");
+        }
+    }
+}

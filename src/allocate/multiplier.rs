@@ -1,0 +1,59 @@
+//! The straight line from alphas to multipliers that several rules share.
+
+use super::unusable;
+use crate::error::{Error, Result};
+
+/// `low` for the smallest alpha, `high` for the largest, and in proportion between.
+///
+/// # Errors
+///
+/// [`Kind::Input`](crate::error::Kind::Input) if all alphas are equal: the published codes divide by zero there.
+pub(super) fn linear(alphas: &[f64], low: f64, high: f64) -> Result<Vec<f64>> {
+    let min = alphas.iter().copied().fold(f64::INFINITY, f64::min);
+    let max = alphas.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if min == max {
+        return Err(all_equal(min));
+    }
+    // At the ends the value is exact, and between it never leaves them.
+    let place = |alpha: f64| (alpha - min) / (max - min);
+    Ok(alphas.iter().map(|&alpha| (low + place(alpha) * (high - low)).clamp(low, high)).collect())
+}
+
+/// Alphas that do not tell anything apart.
+pub(super) fn all_equal(alpha: f64) -> Error {
+    let cause = format!("all alphas are {alpha}: there is nothing to tell layers or matrices apart by");
+    unusable(cause).hint("give all the same, by hand; --epsilon 0 (alphapruning) does it too")
+}
+
+/// Checks a range of multipliers.
+///
+/// # Errors
+///
+/// [`Kind::Usage`](crate::error::Kind::Usage) if it is none.
+pub(super) fn check_range(low: f64, high: f64) -> Result<()> {
+    if low.is_finite() && high.is_finite() && 0.0 <= low && low <= high && high > 0.0 {
+        return Ok(());
+    }
+    let cause = format!("{low}:{high} is no range of multipliers");
+    Err(Error::usage(cause).hint("give the smaller first, and none below 0: --range 0.5:1.5"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_are_exact_and_the_middle_is_in_the_middle() {
+        assert_eq!(linear(&[4.0, 2.0, 3.0], 0.5, 1.5).unwrap(), [1.5, 0.5, 1.0]);
+        let many: Vec<f64> = (0..1000).map(|n| 1.1 + f64::from(n) * 0.37).collect();
+        let mapped = linear(&many, 0.666, 3.0).unwrap();
+        assert_eq!((mapped[0], mapped[999]), (0.666, 3.0));
+        assert!(mapped.is_sorted());
+    }
+
+    #[test]
+    fn equal_alphas_are_refused() {
+        let error = linear(&[2.5, 2.5], 0.5, 1.5).unwrap_err();
+        assert!(error.cause.contains("all alphas are 2.5") && error.hint.is_some());
+    }
+}

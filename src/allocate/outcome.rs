@@ -1,0 +1,151 @@
+//! The result of an allocation: a number for each unit, whether the budget was met, and what stood in the way.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, Range, Stability, Unit};
+use crate::score::MatrixScore;
+
+/// What is given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// LoRA experts: whole numbers.
+    Experts,
+    /// The rank of a LoRA adapter: whole numbers.
+    Rank,
+    /// The share of weights to prune, in 0..=1.
+    Sparsity,
+    /// What the learning rate is multiplied with.
+    LearningRate,
+    /// What the weight decay is multiplied with.
+    WeightDecay,
+}
+
+impl Quantity {
+    /// As a column and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Quantity::Experts => "experts",
+            Quantity::Rank => "rank",
+            Quantity::Sparsity => "sparsity",
+            Quantity::LearningRate => "learning_rate",
+            Quantity::WeightDecay => "weight_decay",
+        }
+    }
+
+    /// True if its values are whole numbers.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Quantity::Experts | Quantity::Rank)
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a unit gets.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A number of experts, or a rank.
+    Whole(u32),
+    /// A sparsity or a multiplier.
+    Real(f64),
+}
+
+impl Value {
+    /// True of a number of experts, or a rank.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Value::Whole(_))
+    }
+
+    /// The number, whole or not.
+    pub fn real(self) -> f64 {
+        match self {
+            Value::Whole(number) => number.into(),
+            Value::Real(number) => number,
+        }
+    }
+}
+
+/// A limit that kept a value from its proportional share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bound {
+    /// The share was smaller.
+    Minimum,
+    /// The share was larger.
+    Maximum,
+}
+
+/// A budget and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fulfilment {
+    /// What is counted: `experts`, `trainable parameters`, `pruned share of the weights`.
+    pub of: String,
+    /// What was asked for.
+    pub asked: f64,
+    /// What the values add up to.
+    pub met: f64,
+    /// Why that is not the same; null if it is.
+    pub why: Option<String>,
+}
+
+/// A unit and its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What the number is for.
+    #[serde(flatten)]
+    pub unit: Unit,
+    /// The number.
+    pub value: Value,
+    /// Experts that a router chooses per token: 2, or 1 where there is only one. With experts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// The lora_alpha that belongs to the rank. With ranks only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora_alpha: Option<f64>,
+    /// Which bound kept the value from its proportional share; null if none did.
+    pub held: Option<Bound>,
+    /// How far the number hangs on the errors of the alphas. With a simulation only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range>,
+}
+
+/// A number for every unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Allocation {
+    /// The rule with its parameters, the grouping and the aggregation.
+    pub plan: Plan,
+    /// What is given out.
+    pub quantity: Quantity,
+    /// One per unit, in their order.
+    pub rows: Vec<Row>,
+    /// The budget; null for rules without one.
+    pub budget: Option<Fulfilment>,
+    /// What to know before use, as sentences: what was held at a bound, what had to be assumed.
+    pub notes: Vec<String>,
+    /// What was simulated for the ranges of the rows. With a simulation only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<Stability>,
+}
+
+impl Allocation {
+    /// The row of the unit that `matrix` belongs to.
+    pub fn row_of(&self, matrix: &MatrixScore) -> Option<&Row> {
+        self.rows.iter().find(|row| row.unit.holds(matrix))
+    }
+
+    /// All values, if they are whole numbers.
+    pub fn whole_values(&self) -> Option<Vec<u32>> {
+        let whole = |row: &Row| match row.value {
+            Value::Whole(number) => Some(number),
+            Value::Real(_) => None,
+        };
+        self.rows.iter().map(whole).collect()
+    }
+}

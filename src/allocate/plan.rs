@@ -1,0 +1,242 @@
+//! A rule with its parameters, what gets a number, and how alphas become one: all that an allocation is made with.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::alphalora::Budget;
+use super::largest_remainder::count_held;
+use super::{
+    Aggregate, Allocation, AlphaDecay, AlphaPruning, Bound, Fulfilment, Group, Map, Quantity, Ranks, Row, Shape,
+    Solution, Solve, TempBalance, Uniform, Unit, Value, unusable,
+};
+use crate::error::{Error, Result};
+
+/// A rule of allocation and its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "lowercase")]
+pub enum Rule {
+    /// AlphaLoRA's experts, in proportion to alpha^beta.
+    AlphaLora(Budget),
+    /// The same number of experts everywhere.
+    Uniform(Uniform),
+    /// MoLA's fixed numbers of experts for each quarter of the layers.
+    Mola {
+        /// Experts of a layer in each quarter.
+        shape: Shape,
+    },
+    /// LoRA ranks in proportion to alpha^beta.
+    Rank(Ranks),
+    /// AlphaPruning's sparsities.
+    AlphaPruning(AlphaPruning),
+    /// TempBalance's multipliers of the learning rate.
+    TempBalance(TempBalance),
+    /// AlphaDecay's multipliers of the weight decay.
+    AlphaDecay(AlphaDecay),
+}
+
+impl Rule {
+    /// Its name on the command line and in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Rule::AlphaLora(_) => "alphalora",
+            Rule::Uniform(_) => "uniform",
+            Rule::Mola { .. } => "mola",
+            Rule::Rank(_) => "rank",
+            Rule::AlphaPruning(_) => "alphapruning",
+            Rule::TempBalance(_) => "tempbalance",
+            Rule::AlphaDecay(_) => "alphadecay",
+        }
+    }
+
+    /// What it gives out.
+    pub fn quantity(&self) -> Quantity {
+        match self {
+            Rule::AlphaLora(_) | Rule::Uniform(_) | Rule::Mola { .. } => Quantity::Experts,
+            Rule::Rank(_) => Quantity::Rank,
+            Rule::AlphaPruning(_) => Quantity::Sparsity,
+            Rule::TempBalance(_) => Quantity::LearningRate,
+            Rule::AlphaDecay(_) => Quantity::WeightDecay,
+        }
+    }
+
+    /// What the published code gives numbers to.
+    pub fn usual_group(&self) -> Group {
+        match self {
+            Rule::TempBalance(_) | Rule::AlphaDecay(_) => Group::Matrix,
+            _ => Group::Layer,
+        }
+    }
+
+    /// True if it looks at alphas at all.
+    pub fn needs_alphas(&self) -> bool {
+        !matches!(self, Rule::Uniform(_) | Rule::Mola { .. })
+    }
+
+    fn check(&self, group: Group, units: &[Unit]) -> Result<()> {
+        match self {
+            Rule::AlphaLora(budget) => budget.check(units.len()),
+            Rule::Uniform(uniform) => uniform.check(units.len()),
+            Rule::Mola { .. } if group != Group::Layer => {
+                let cause = format!("MoLA's shapes are for layers, not for a group by {group}");
+                Err(Error::usage(cause).hint("leave --group layer, or use --rule uniform"))
+            }
+            Rule::Mola { .. } => Ok(()),
+            Rule::Rank(ranks) => ranks.check(units),
+            Rule::AlphaPruning(pruning) => pruning.check(),
+            Rule::TempBalance(balance) => balance.check(),
+            Rule::AlphaDecay(decay) => decay.check(),
+        }
+    }
+
+    /// The rule for units that were checked.
+    fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
+        Ok(match *self {
+            Rule::AlphaLora(budget) => budget.prepare(units.len()),
+            Rule::Uniform(uniform) => uniform.prepare(units.len()),
+            Rule::Mola { shape } => shape.prepare(units),
+            Rule::Rank(ranks) => ranks.prepare(units)?,
+            Rule::AlphaPruning(pruning) => pruning.prepare(units),
+            Rule::TempBalance(balance) => Box::new(move |alphas| balance.multipliers(alphas)),
+            Rule::AlphaDecay(decay) => Box::new(move |alphas| decay.multipliers(alphas)),
+        })
+    }
+
+    fn fulfilment(&self, units: &[Unit], values: &[f64]) -> Option<Fulfilment> {
+        let experts = |asked: u32| {
+            let (asked, met) = (asked.into(), values.iter().sum());
+            Some(Fulfilment { of: "experts".into(), asked, met, why: None })
+        };
+        match self {
+            Rule::AlphaLora(budget) => experts(budget.experts),
+            Rule::Uniform(uniform) => experts(uniform.experts),
+            Rule::Rank(ranks) => ranks.fulfilment(units, values),
+            Rule::AlphaPruning(pruning) => Some(pruning.fulfilment(units, values)),
+            Rule::Mola { .. } | Rule::TempBalance(_) | Rule::AlphaDecay(_) => None,
+        }
+    }
+}
+
+/// For people: `by alpha^2.5, reference rounding`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::AlphaLora(Budget { beta, rounding, .. }) => write!(f, "by alpha^{beta}, {rounding} rounding"),
+            Rule::Uniform(_) => f.write_str("shared out evenly"),
+            Rule::Mola { shape } => write!(f, "in MoLA's shape {shape}"),
+            Rule::Rank(Ranks { beta, multiple_of: 1, .. }) => write!(f, "by alpha^{beta}"),
+            Rule::Rank(Ranks { beta, multiple_of, .. }) => write!(f, "by alpha^{beta}, multiples of {multiple_of}"),
+            Rule::AlphaPruning(AlphaPruning { epsilon, .. }) => write!(f, "by AlphaPruning, epsilon {epsilon}"),
+            Rule::TempBalance(TempBalance { map: map @ (Map::Sqrt | Map::Log2), .. }) => {
+                write!(f, "by TempBalance, {map} over its mean")
+            }
+            Rule::TempBalance(TempBalance { map, low, high }) => write!(f, "by TempBalance, {map} {low} to {high}"),
+            Rule::AlphaDecay(AlphaDecay { low, high }) => write!(f, "by AlphaDecay, linear {low} to {high}"),
+        }
+    }
+}
+
+/// All that an allocation is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The rule.
+    #[serde(flatten)]
+    pub rule: Rule,
+    /// What gets a number.
+    pub group: Group,
+    /// How alphas become one.
+    pub aggregate: Aggregate,
+}
+
+/// AlphaLoRA's experts per layer.
+impl Default for Plan {
+    fn default() -> Self {
+        Plan::experts(Budget::default())
+    }
+}
+
+impl Plan {
+    /// AlphaLoRA's experts per layer with this budget.
+    pub fn experts(budget: Budget) -> Plan {
+        Plan { rule: Rule::AlphaLora(budget), group: Group::Layer, aggregate: Aggregate::Mean }
+    }
+
+    /// Checks the plan against units whose alphas are not known yet, before anything is computed.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if it cannot be met whatever the alphas, with the nearest that can;
+    /// [`Kind::Input`](crate::error::Kind::Input) if it needs what is not known of the units.
+    pub fn check(&self, units: &[Unit]) -> Result<()> {
+        if units.is_empty() {
+            return Err(unusable(format!("there is no {} to allocate anything to", self.group)));
+        }
+        self.rule.check(self.group, units)
+    }
+
+    /// Gives every unit its number.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the plan cannot be met, [`Kind::Input`](crate::error::Kind::Input) if the
+    /// rule needs alphas, and one is missing or no positive number.
+    pub fn allocate(&self, units: Vec<Unit>) -> Result<Allocation> {
+        self.check(&units)?;
+        let alphas = self.alphas(&units)?;
+        let Solution { values, held } = self.rule.prepare(&units)?(&alphas)?;
+        let budget = self.rule.fulfilment(&units, &values);
+        let quantity = self.rule.quantity();
+        let notes = self.notes(&units, &held);
+        let rows = units.into_iter().zip(values).zip(held).map(|((unit, value), held)| Row {
+            unit,
+            value: if quantity.is_whole() { Value::Whole(value as u32) } else { Value::Real(value) },
+            top_k: (quantity == Quantity::Experts).then_some(if value > 1.0 { 2 } else { 1 }),
+            lora_alpha: match &self.rule {
+                Rule::Rank(ranks) => Some(ranks.lora_alpha(value)),
+                _ => None,
+            },
+            held,
+            range: None,
+        });
+        Ok(Allocation { plan: *self, quantity, rows: rows.collect(), budget, notes, stability: None })
+    }
+
+    /// The rule for units that were checked.
+    pub(super) fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
+        self.rule.prepare(units)
+    }
+
+    /// The alphas of the units; empty if the rule does not look at them.
+    fn alphas(&self, units: &[Unit]) -> Result<Vec<f64>> {
+        if !self.rule.needs_alphas() {
+            return Ok(Vec::new());
+        }
+        let alpha = |unit: &Unit| match unit.alpha {
+            Some(alpha) if alpha.is_finite() && alpha > 0.0 => Ok(alpha),
+            Some(alpha) => {
+                let cause = format!("no allocation: {} has the alpha {alpha}, not a positive number", unit.name());
+                Err(unusable(cause).hint("score it again, or leave it out"))
+            }
+            None => Err(unusable(format!("no allocation: {} has no alpha", unit.name())).hint(match self.group {
+                Group::Layer => "leave the layer out with --layers, or score it by another rule of fit",
+                _ => "leave it out with --exclude, score it by another rule of fit, or use --group layer",
+            })),
+        };
+        units.iter().map(alpha).collect()
+    }
+
+    fn notes(&self, units: &[Unit], held: &[Option<Bound>]) -> Vec<String> {
+        let note = |bound: Bound, word: &str| match count_held(held, bound) {
+            0 => None,
+            count => {
+                Some(format!("{count} of {} held at the {word}, and the difference spread over the others", held.len()))
+            }
+        };
+        let mut notes: Vec<String> =
+            [note(Bound::Minimum, "minimum"), note(Bound::Maximum, "maximum")].into_iter().flatten().collect();
+        if matches!(self.rule, Rule::AlphaPruning(_)) && units.iter().any(|unit| unit.parameters.is_none()) {
+            notes.push("numbers of parameters are unknown, so that every layer counts the same".into());
+        }
+        notes
+    }
+}

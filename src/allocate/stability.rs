@@ -1,0 +1,368 @@
+//! How far an allocation hangs on the errors of the alphas: the same plan for alphas as they might have been.
+//!
+//! The alpha of every matrix is drawn anew, independently of the others: somewhere in its interval over good xmin (uniform
+//! in `alpha_low..=alpha_high`), with its sampling error (`alpha_se`) on top; where the scores have neither, with a relative
+//! error that is assumed. Errors multiply alpha - 1, which is positive for a power law, as e^(s z) with z normal, so that
+//! no draw leaves the range of alphas. Units then get their alphas and numbers as always. Draw k depends on the seed and k
+//! alone: the result is the same for any number of threads.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Aggregate, Allocation, Plan, Row, Solve, Unit};
+use crate::error::{Error, Result};
+use crate::metrics::Value as Metric;
+use crate::score::MatrixScore;
+
+/// Share of the draws that must give the printed number for it to count as determined.
+const DETERMINED: f64 = 0.95;
+/// How far a real value may move and still count as the printed one, relative to it.
+const SAME: f64 = 0.05;
+/// The part of the draws that a range leaves out at either end.
+const TAIL: f64 = 0.025;
+
+/// What to simulate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Simulation {
+    /// Number of draws.
+    pub draws: u32,
+    /// Where the random numbers start.
+    pub seed: u64,
+    /// Relative standard error of an alpha of which the scores state none.
+    pub relative_error: f64,
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Simulation { draws: 10_000, seed: 0, relative_error: 0.05 }
+    }
+}
+
+impl Simulation {
+    /// Checks it against the plan whose numbers it is for.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the rule does not look at alphas, or the simulation makes no sense.
+    pub fn check(&self, plan: &Plan) -> Result<()> {
+        if !plan.rule.needs_alphas() {
+            let rule = plan.rule.name();
+            let cause = format!("the rule {rule} does not look at alphas, whose errors --stability simulates");
+            return Err(Error::usage(cause).hint("leave --stability out"));
+        }
+        let Simulation { draws, relative_error, .. } = *self;
+        if draws == 0 || !(relative_error.is_finite() && relative_error >= 0.0) {
+            let cause = format!("{draws} draws with a relative error of {relative_error} say nothing");
+            return Err(Error::usage(cause).hint("use --stability-draws 10000 --alpha-error 0.05"));
+        }
+        Ok(())
+    }
+}
+
+/// What was simulated, and what came out of it for all together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stability {
+    /// Number of draws.
+    pub draws: u32,
+    /// Where the random numbers start.
+    pub seed: u64,
+    /// Alphas whose errors the scores state.
+    pub stated: usize,
+    /// Alphas for which `relative_error` was assumed.
+    pub assumed: usize,
+    /// The relative standard error that was assumed for them.
+    pub relative_error: f64,
+    /// Draws for which the rule gives no allocation at all.
+    pub failed: u32,
+    /// Units that are not determined.
+    pub undetermined: usize,
+}
+
+/// What came out of it for one unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// 2.5 % of the draws give less.
+    pub low: f64,
+    /// 2.5 % of the draws give more.
+    pub high: f64,
+    /// Share of the draws that give the printed number; of a real value, one within 5 % of it.
+    pub share: f64,
+    /// Whether that share is at least 95 %.
+    pub determined: bool,
+}
+
+/// An alpha and how far it may be off.
+#[derive(Debug, Clone, Copy)]
+struct Uncertain {
+    alpha: f64,
+    /// The alphas of all good xmin.
+    interval: Option<(f64, f64)>,
+    standard_error: f64,
+    weight: f64,
+}
+
+impl Uncertain {
+    fn of_matrix(matrix: &MatrixScore, relative_error: f64) -> Option<(Uncertain, bool)> {
+        let alpha = matrix.alpha?;
+        let metric = |name| matrix.measured.get(name).and_then(Metric::number).filter(|number| number.is_finite());
+        let interval = metric("alpha_low").zip(metric("alpha_high"));
+        let interval = interval.filter(|&(low, high)| 0.0 < low && low <= high);
+        let stated = metric("alpha_se").filter(|error| *error >= 0.0);
+        let standard_error = match (stated, interval) {
+            (Some(error), _) => error,
+            (None, Some(_)) => 0.0,
+            (None, None) => relative_error * alpha,
+        };
+        let weight = matrix.rows as f64 * matrix.cols as f64;
+        let known = stated.is_some() || interval.is_some();
+        Some((Uncertain { alpha, interval, standard_error, weight }, known))
+    }
+
+    /// An alpha as it might have been, for a standard normal `z` and a `place` in 0..1.
+    fn draw(&self, z: f64, place: f64) -> f64 {
+        let center = self.interval.map_or(self.alpha, |(low, high)| low + place * (high - low));
+        let floor = if center > 1.0 { 1.0 } else { 0.0 };
+        floor + (center - floor) * (self.standard_error / (center - floor) * z).exp()
+    }
+}
+
+/// The alphas of each unit with their errors.
+struct Model {
+    units: Vec<Vec<Uncertain>>,
+    aggregate: Aggregate,
+    seed: u64,
+}
+
+impl Model {
+    /// The alphas of all units in draw number `draw`.
+    fn draw(&self, draw: u32, alphas: &mut Vec<f64>, members: &mut Vec<(f64, f64)>) {
+        // Neighbouring seeds of this generator give related numbers; mixed ones do not.
+        let mut rng = fastrand::Rng::with_seed(mixed(self.seed ^ mixed(u64::from(draw) + 1)));
+        let mut spare = None;
+        alphas.clear();
+        for unit in &self.units {
+            members.clear();
+            for member in unit {
+                let z = spare.take().unwrap_or_else(|| {
+                    let (z, other) = normals(&mut rng);
+                    spare = Some(other);
+                    z
+                });
+                let place = if member.interval.is_some() { rng.f64() } else { 0.0 };
+                members.push((member.draw(z, place), member.weight));
+            }
+            alphas.push(self.aggregate.of(members).unwrap_or(f64::NAN));
+        }
+    }
+}
+
+/// Two standard normal numbers (Box and Muller).
+fn normals(rng: &mut fastrand::Rng) -> (f64, f64) {
+    let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
+    let (sine, cosine) = (std::f64::consts::TAU * rng.f64()).sin_cos();
+    (radius * cosine, radius * sine)
+}
+
+/// A number whose every bit depends on all bits of `x` (the finalizer of splitmix64).
+fn mixed(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+impl Allocation {
+    /// Adds to every row how far it hangs on the errors of the alphas. `matrices` are those the units were made of; none,
+    /// where only layers are known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Simulation::check`].
+    pub fn simulate(&mut self, matrices: &[MatrixScore], simulation: &Simulation) -> Result<()> {
+        let Simulation { draws, seed, relative_error } = *simulation;
+        simulation.check(&self.plan)?;
+        let units: Vec<Unit> = self.rows.iter().map(|row| row.unit.clone()).collect();
+        let (members, stated) = uncertain(&units, matrices, relative_error);
+        let alphas: usize = members.iter().map(Vec::len).sum();
+        let model = Model { units: members, aggregate: self.plan.aggregate, seed };
+        let (values, failed) = draw_all(&self.plan, &units, &model, draws)?;
+        for (index, row) in self.rows.iter_mut().enumerate() {
+            let of_unit = values.iter().flat_map(|chunk| chunk.iter().skip(index).step_by(units.len()).copied());
+            row.range = Some(range(row, of_unit.collect(), draws));
+        }
+        let undetermined =
+            self.rows.iter().filter(|row| row.range.as_ref().is_some_and(|range| !range.determined)).count();
+        let assumed = alphas - stated;
+        self.stability = Some(Stability { draws, seed, stated, assumed, relative_error, failed, undetermined });
+        Ok(())
+    }
+}
+
+/// The uncertain alphas of each unit, and of how many the scores state the error.
+fn uncertain(units: &[Unit], matrices: &[MatrixScore], relative_error: f64) -> (Vec<Vec<Uncertain>>, usize) {
+    if matrices.is_empty() {
+        let of_unit = |unit: &Unit| {
+            let alpha = unit.alpha.unwrap_or(f64::NAN);
+            vec![Uncertain { alpha, interval: None, standard_error: relative_error * alpha, weight: 1.0 }]
+        };
+        return (units.iter().map(of_unit).collect(), 0);
+    }
+    let places: std::collections::HashMap<_, usize> = units.iter().map(Unit::key).zip(0..).collect();
+    let (mut members, mut stated) = (vec![Vec::new(); units.len()], 0);
+    for matrix in matrices {
+        let place = Unit::keys_around(matrix).into_iter().find_map(|key| places.get(&key));
+        if let (Some(&place), Some((alpha, known))) = (place, Uncertain::of_matrix(matrix, relative_error)) {
+            members[place].push(alpha);
+            stated += usize::from(known);
+        }
+    }
+    (members, stated)
+}
+
+/// The values of all draws, unit after unit and draw after draw, in a chunk per thread; and how many draws had none.
+fn draw_all(plan: &Plan, units: &[Unit], model: &Model, draws: u32) -> Result<(Vec<Vec<f64>>, u32)> {
+    let solve = plan.prepare(units)?;
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 64) as u32;
+    let chunk = draws.div_ceil(threads);
+    let chunks = (0..draws).step_by(chunk as usize).map(|start| (start, draws.min(start.saturating_add(chunk))));
+    let chunks: Vec<Vec<f64>> = std::thread::scope(|scope| {
+        let work = |(start, end)| {
+            let solve = &solve;
+            std::thread::Builder::new().spawn_scoped(scope, move || draw_some(solve, model, start, end))
+        };
+        let threads = chunks.map(work).collect::<std::io::Result<Vec<_>>>();
+        let threads = threads.map_err(|error| Error::device(format!("a thread cannot be started: {error}")))?;
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<f64>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        Ok::<_, Error>(threads.into_iter().map(join).collect())
+    })?;
+    let done = chunks.iter().map(Vec::len).sum::<usize>() / units.len();
+    Ok((chunks, draws - done as u32))
+}
+
+fn draw_some(solve: &Solve, model: &Model, start: u32, end: u32) -> Vec<f64> {
+    let mut values = Vec::with_capacity((end - start) as usize * model.units.len());
+    let (mut alphas, mut members) = (Vec::new(), Vec::new());
+    for draw in start..end {
+        model.draw(draw, &mut alphas, &mut members);
+        if let Ok(solution) = solve(&alphas) {
+            values.extend(solution.values);
+        }
+    }
+    values
+}
+
+/// What the values of all draws say of a row.
+fn range(row: &Row, mut values: Vec<f64>, draws: u32) -> Range {
+    let printed = row.value.real();
+    let tolerance = if row.value.is_whole() { 0.0 } else { SAME * printed.abs() };
+    let same = values.iter().filter(|value| (**value - printed).abs() <= tolerance).count();
+    let share = same as f64 / f64::from(draws);
+    let mut quantile = |part: f64| {
+        let place = (part * values.len() as f64) as usize;
+        match values.len() {
+            0 => printed,
+            count => *values.select_nth_unstable_by(place.min(count - 1), f64::total_cmp).1,
+        }
+    };
+    Range { low: quantile(TAIL), high: quantile(1.0 - TAIL), share, determined: share >= DETERMINED }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AlphaDecay, Budget, Group, Rounding, Rule, Uniform};
+    use super::*;
+
+    fn layers(alphas: &[f64]) -> Vec<Unit> {
+        alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect()
+    }
+
+    fn simulated(plan: Plan, alphas: &[f64], simulation: Simulation) -> Allocation {
+        let mut allocation = plan.allocate(layers(alphas)).unwrap();
+        allocation.simulate(&[], &simulation).unwrap();
+        allocation
+    }
+
+    #[test]
+    fn without_errors_everything_is_determined() {
+        let exact = Simulation { relative_error: 0.0, draws: 50, ..Simulation::default() };
+        let allocation = simulated(Plan::default(), &[1.5, 2.5, 3.5, 0.4], exact);
+        assert_eq!(allocation.stability.unwrap().undetermined, 0);
+        for row in allocation.rows {
+            let Range { low, high, share, .. } = row.range.unwrap();
+            assert_eq!((low, high, share), (row.value.real(), row.value.real(), 1.0));
+        }
+    }
+
+    #[test]
+    fn two_layers_share_two_experts_as_their_alphas_are_ordered() {
+        // 3 experts for two layers: who has the larger alpha gets 2. With equal alphas that is a coin.
+        let budget = Budget { experts: 3, rounding: Rounding::LargestRemainder, ..Budget::default() };
+        let allocation = simulated(Plan::experts(budget), &[2.0, 2.0], Simulation::default());
+        for row in &allocation.rows {
+            let range = row.range.as_ref().unwrap();
+            assert!((range.share - 0.5).abs() < 0.02, "{range:?}");
+            assert_eq!((range.low, range.high, range.determined), (1.0, 2.0, false));
+        }
+        assert_eq!(allocation.stability.unwrap().undetermined, 2);
+    }
+
+    #[test]
+    fn draws_have_the_error_that_was_asked_for() {
+        let member = Uncertain { alpha: 3.0, interval: None, standard_error: 0.06, weight: 1.0 };
+        let model = Model { units: vec![vec![member]; 2], aggregate: Aggregate::Mean, seed: 7 };
+        let (mut all, mut alphas, mut members) = (Vec::new(), Vec::new(), Vec::new());
+        for draw in 0..20_000 {
+            model.draw(draw, &mut alphas, &mut members);
+            all.extend_from_slice(&alphas);
+        }
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        let deviation = (all.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / all.len() as f64).sqrt();
+        assert!((mean - 3.0).abs() < 2e-3 && (deviation - 0.06).abs() < 1e-3, "{mean} {deviation}");
+        let product = all.chunks(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>() / 20_000.0;
+        assert!((product / (deviation * deviation)).abs() < 0.03, "two alphas of a draw are independent");
+        assert!(all.iter().all(|alpha| *alpha > 1.0));
+    }
+
+    #[test]
+    fn an_interval_over_xmin_counts() {
+        let member = Uncertain { alpha: 2.2, interval: Some((2.0, 3.0)), standard_error: 0.0, weight: 1.0 };
+        assert_eq!((member.draw(1.0, 0.0), member.draw(-1.0, 1.0), member.draw(0.0, 0.5)), (2.0, 3.0, 2.5));
+        let sharp = Uncertain { alpha: 1.0, interval: None, standard_error: 0.01, weight: 1.0 };
+        assert!(sharp.draw(3.0, 0.0) > 1.0 && sharp.draw(-300.0, 0.0) > 0.0);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_and_another_one_does_not() {
+        let run = |seed| {
+            simulated(Plan::default(), &[2.0, 2.1, 3.0], Simulation { seed, draws: 999, ..Simulation::default() })
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1).rows, run(2).rows);
+    }
+
+    #[test]
+    fn real_values_have_ranges_too() {
+        let rule = Rule::AlphaDecay(AlphaDecay::default());
+        let plan = Plan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
+        let allocation = simulated(plan, &[1.5, 2.5, 4.0], Simulation::default());
+        let middle = allocation.rows[1].range.as_ref().unwrap();
+        assert!(middle.low < allocation.rows[1].value.real() && middle.high > allocation.rows[1].value.real());
+        assert!(allocation.rows[2].range.as_ref().unwrap().determined);
+    }
+
+    #[test]
+    fn rules_without_alphas_and_empty_simulations_are_refused() {
+        let plan = Plan { rule: Rule::Uniform(Uniform { experts: 4, min_experts: 1 }), ..Plan::default() };
+        let error = plan.allocate(layers(&[2.0, 3.0])).unwrap().simulate(&[], &Simulation::default()).unwrap_err();
+        assert!(error.cause.contains("does not look at alphas"));
+        for simulation in [
+            Simulation { draws: 0, ..Simulation::default() },
+            Simulation { relative_error: -1.0, ..Simulation::default() },
+            Simulation { relative_error: f64::NAN, ..Simulation::default() },
+        ] {
+            let mut allocation = Plan::default().allocate(layers(&[2.0, 3.0])).unwrap();
+            assert!(allocation.simulate(&[], &simulation).is_err());
+        }
+    }
+}

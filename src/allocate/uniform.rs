@@ -1,0 +1,36 @@
+//! The same number of experts for every layer, whatever its alpha: what every other rule is compared with.
+
+use serde::{Deserialize, Serialize};
+
+use super::Solve;
+use super::alphalora::{Budget, Rounding};
+use super::largest_remainder::unit_costs;
+use crate::error::Result;
+
+/// A budget of experts that is shared out evenly; the first layers get one more where it does not come out even.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uniform {
+    /// Experts of all layers together.
+    pub experts: u32,
+    /// Fewest experts of a layer.
+    pub min_experts: u32,
+}
+
+impl Uniform {
+    /// Checks the budget against a number of layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage), with the nearest budget that can be met.
+    pub(super) fn check(&self, layers: usize) -> Result<()> {
+        let (experts, min_experts) = (self.experts, Some(self.min_experts));
+        let rounding = Rounding::LargestRemainder;
+        Budget { experts, min_experts, rounding, ..Budget::default() }.check(layers)
+    }
+
+    /// The rule for a number of layers that was checked.
+    pub(super) fn prepare(self, layers: usize) -> Solve<'static> {
+        let rounding = unit_costs(layers, self.experts, self.min_experts, self.experts);
+        Box::new(move |_| Ok(rounding.round(&vec![1.0; layers])))
+    }
+}

@@ -1,0 +1,220 @@
+//! What gets a number: a layer, a matrix, or a role (all matrices of one kind), and the alpha that stands for it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::unusable;
+use crate::error::Result;
+use crate::score::{LayerScore, MatrixScore};
+
+/// What gets a number of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// Every layer of every stack.
+    #[default]
+    Layer,
+    /// Every matrix.
+    Matrix,
+    /// Every role (`self_attn.q_proj`, `mlp.up_proj` ...), across the layers of its stack.
+    Role,
+}
+
+/// How the alphas of the matrices of a layer or role become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregate {
+    /// The unweighted mean: AlphaLoRA, AlphaPruning.
+    #[default]
+    Mean,
+    /// The median, which one odd matrix cannot move.
+    Median,
+    /// The mean weighted by the number of parameters.
+    Weighted,
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Group::Layer => "layer",
+            Group::Matrix => "matrix",
+            Group::Role => "role",
+        })
+    }
+}
+
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Aggregate::Mean => "mean",
+            Aggregate::Median => "median",
+            Aggregate::Weighted => "weighted",
+        })
+    }
+}
+
+impl Aggregate {
+    /// One alpha for several, each with a weight; `None` for none.
+    pub fn of(self, alphas: &[(f64, f64)]) -> Option<f64> {
+        if alphas.is_empty() {
+            return None;
+        }
+        Some(match self {
+            Aggregate::Mean => alphas.iter().map(|(alpha, _)| alpha).sum::<f64>() / alphas.len() as f64,
+            Aggregate::Median => {
+                let mut sorted: Vec<f64> = alphas.iter().map(|&(alpha, _)| alpha).collect();
+                sorted.sort_by(f64::total_cmp);
+                // Halved first: the sum of two finite numbers may be infinite.
+                sorted[(sorted.len() - 1) / 2] / 2.0 + sorted[sorted.len() / 2] / 2.0
+            }
+            Aggregate::Weighted => {
+                let weight: f64 = alphas.iter().map(|(_, weight)| weight).sum();
+                alphas.iter().map(|(alpha, part)| alpha * (part / weight)).sum()
+            }
+        })
+    }
+}
+
+/// A layer, matrix or role that gets a number.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Unit {
+    /// Module path above the layers.
+    pub stack: String,
+    /// Number of the layer in its stack; `None` for a role.
+    pub layer: Option<u32>,
+    /// Module path within the layer; `None` for a layer.
+    pub role: Option<String>,
+    /// Full name of the tensor; `None` for a layer or role.
+    pub tensor: Option<String>,
+    /// The alpha that stands for it; `None` if none of its matrices has one.
+    pub alpha: Option<f64>,
+    /// Number of matrices that this alpha is from.
+    pub matrices: usize,
+    /// Number of weights in all its matrices; `None` where shapes are unknown.
+    pub parameters: Option<u64>,
+    /// Trainable parameters of a LoRA adapter of rank 1 on all its matrices: the sum of rows + cols.
+    pub parameters_per_rank: Option<u64>,
+    /// The smallest dimension of its matrices: no rank above it makes sense.
+    pub full_rank: Option<u64>,
+}
+
+/// Stack, layer, role and tensor.
+pub(super) type Key<'a> = (&'a str, Option<u32>, Option<&'a str>, Option<&'a str>);
+
+impl Unit {
+    /// A layer of which nothing is known but its alpha.
+    pub fn of_layer(layer: u32, alpha: f64) -> Unit {
+        Unit { layer: Some(layer), alpha: Some(alpha), ..Unit::default() }
+    }
+
+    /// What to call it in a sentence: `layer 3 of model`, `self_attn.q_proj of model`, or the name of a tensor.
+    pub fn name(&self) -> String {
+        if let Some(tensor) = &self.tensor {
+            return format!("tensor `{tensor}`");
+        }
+        let name = match (self.layer, &self.role) {
+            (Some(layer), _) => format!("layer {layer}"),
+            (None, role) => format!("role {}", role.as_deref().unwrap_or_default()),
+        };
+        if self.stack.is_empty() { name } else { format!("{name} of {}", self.stack) }
+    }
+
+    /// True if `matrix` belongs to it.
+    pub fn holds(&self, matrix: &MatrixScore) -> bool {
+        self.stack == matrix.stack
+            && self.layer.is_none_or(|layer| layer == matrix.layer)
+            && self.role.as_ref().is_none_or(|role| *role == matrix.role)
+            && self.tensor.as_ref().is_none_or(|tensor| *tensor == matrix.tensor)
+    }
+
+    /// True if both are the same part of a model.
+    pub fn is_same(&self, other: &Unit) -> bool {
+        self.key() == other.key()
+    }
+
+    /// What tells units apart.
+    pub(super) fn key(&self) -> Key<'_> {
+        (&self.stack, self.layer, self.role.as_deref(), self.tensor.as_deref())
+    }
+
+    /// The keys of its layer, its role and itself.
+    pub(super) fn keys_around(matrix: &MatrixScore) -> [Key<'_>; 3] {
+        let (stack, layer, role) = (matrix.stack.as_str(), Some(matrix.layer), Some(matrix.role.as_str()));
+        [(stack, layer, None, None), (stack, None, role, None), (stack, layer, role, Some(matrix.tensor.as_str()))]
+    }
+
+    /// The unit of `matrix`, still without numbers.
+    fn around(matrix: &MatrixScore, group: Group) -> Unit {
+        let stack = matrix.stack.clone();
+        let (layer, role) = (Some(matrix.layer), Some(matrix.role.clone()));
+        match group {
+            Group::Layer => Unit { stack, layer, ..Unit::default() },
+            Group::Role => Unit { stack, role, ..Unit::default() },
+            Group::Matrix => Unit { stack, layer, role, tensor: Some(matrix.tensor.clone()), ..Unit::default() },
+        }
+    }
+
+    fn with(mut self, members: &[&MatrixScore], aggregate: Aggregate) -> Unit {
+        let size = |matrix: &MatrixScore| (matrix.rows as u64).saturating_mul(matrix.cols as u64);
+        let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
+        let alphas = members.iter().filter_map(|matrix| Some((matrix.alpha?, size(matrix) as f64)));
+        let alphas: Vec<(f64, f64)> = alphas.collect();
+        self.alpha = aggregate.of(&alphas);
+        self.matrices = alphas.len();
+        self.parameters = Some(sum(&mut members.iter().map(|matrix| size(matrix))));
+        self.parameters_per_rank =
+            Some(sum(&mut members.iter().map(|matrix| (matrix.rows as u64).saturating_add(matrix.cols as u64))));
+        self.full_rank = members.iter().map(|matrix| matrix.rows.min(matrix.cols) as u64).min();
+        self
+    }
+}
+
+/// The units of scored matrices, in their order (roles: of first appearance); or, where there are only layers, the layers.
+///
+/// A layer's mean is that of its score, to the bit.
+///
+/// # Errors
+///
+/// [`Kind::Input`](crate::error::Kind::Input) if only layers are known, and more was asked for.
+pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggregate: Aggregate) -> Result<Vec<Unit>> {
+    let of_layer = |score: &LayerScore| Unit {
+        stack: score.stack.clone(),
+        layer: Some(score.layer),
+        alpha: score.alpha,
+        matrices: score.matrices,
+        ..Unit::default()
+    };
+    if matrices.is_empty() {
+        let hint = "give the JSON that `htsr score PATH -o scores.json` wrote, or say --group layer";
+        return match (group, aggregate) {
+            (Group::Layer, Aggregate::Mean) => Ok(layers.iter().map(of_layer).collect()),
+            (Group::Layer, _) => {
+                let cause = format!("holds one alpha per layer, and no matrices to take the {aggregate} alpha of");
+                Err(unusable(cause).hint(hint))
+            }
+            _ => Err(unusable(format!("holds layers, and no matrices to group by {group}")).hint(hint)),
+        };
+    }
+    let mut found: Vec<(Unit, Vec<&MatrixScore>)> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for matrix in matrices {
+        let unit = Unit::around(matrix, group);
+        let key = (unit.stack.clone(), unit.layer, unit.role.clone(), unit.tensor.clone());
+        let place = *places.entry(key).or_insert(found.len());
+        if place == found.len() {
+            found.push((unit, Vec::new()));
+        }
+        found[place].1.push(matrix);
+    }
+    let mut units: Vec<Unit> = found.into_iter().map(|(unit, members)| unit.with(&members, aggregate)).collect();
+    if (group, aggregate) == (Group::Layer, Aggregate::Mean) {
+        for unit in &mut units {
+            let same = |score: &&LayerScore| score.stack == unit.stack && Some(score.layer) == unit.layer;
+            if let Some(score) = layers.iter().find(same) {
+                unit.alpha = score.alpha;
+            }
+        }
+    }
+    Ok(units)
+}

@@ -1,0 +1,149 @@
+//! The allocation as a table: one row per unit, and the lists and notes below it.
+
+use super::{AllocationRow, Cell, Document, Report, Table};
+use crate::allocate::{Bound, Comparison, Fulfilment, Group, Quantity, Range, Row, Stability, Value};
+
+impl Report {
+    /// The results with one row per unit of the allocation; per layer where there is none.
+    pub fn by_unit(&self) -> Document<'_, Report> {
+        let Some(AllocationRow { allocation, .. }) = &self.allocation else { return self.by_layer() };
+        let stacks = allocation.rows.iter().any(|row| row.unit.stack != allocation.rows[0].unit.stack);
+        let (group, quantity) = (allocation.plan.group, allocation.quantity);
+        let mut columns = vec![("stack", stacks && group != Group::Matrix)];
+        columns.extend(match group {
+            Group::Layer => vec![("layer", true), ("alpha", true), ("matrices", true)],
+            Group::Role => vec![("role", true), ("alpha", true), ("matrices", true)],
+            Group::Matrix => vec![("tensor", true), ("layer", false), ("role", false), ("alpha", true)],
+        });
+        columns.push((quantity.name(), true));
+        columns.extend(match quantity {
+            Quantity::Experts => vec![("top_k", true)],
+            Quantity::Rank => vec![("lora_alpha", true)],
+            _ => Vec::new(),
+        });
+        if allocation.stability.is_some() {
+            columns.extend([("low", true), ("high", true), ("share", true), ("determined", true)]);
+        }
+        let mut table = Table { columns, rows: allocation.rows.iter().map(|row| cells(row, group)).collect() };
+        if let Some(comparison) = &self.comparison {
+            append_comparison(comparison, &mut table);
+        }
+        self.append_provenance(&mut table);
+        let tail = [("parameters", false), ("held", false), ("allocation", false)];
+        table.columns.extend(tail);
+        for (cells, row) in table.rows.iter_mut().zip(&allocation.rows) {
+            cells.push(Cell::optional(row.unit.parameters, Cell::Whole));
+            cells.push(Cell::optional(row.held, |held| Cell::Text(word(held).into())));
+            cells.push(Cell::Text(allocation.plan.rule.name().into()));
+        }
+        Document { table, footer: self.footer(), json: self }
+    }
+}
+
+fn cells(row: &Row, group: Group) -> Vec<Cell> {
+    let Row { unit, value, top_k, lora_alpha, .. } = row;
+    let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
+    let layer = Cell::optional(unit.layer, |layer| Cell::Whole(layer.into()));
+    let (alpha, matrices) = (Cell::optional(unit.alpha, Cell::real), Cell::Whole(unit.matrices as u64));
+    let mut cells = vec![Cell::Text(unit.stack.clone())];
+    cells.extend(match group {
+        Group::Layer => vec![layer, alpha, matrices],
+        Group::Role => vec![text(&unit.role), alpha, matrices],
+        Group::Matrix => vec![text(&unit.tensor), layer, text(&unit.role), alpha],
+    });
+    cells.push(value_cell(*value));
+    cells.extend(top_k.map(|top_k| Cell::Whole(top_k.into())));
+    cells.extend(lora_alpha.map(Cell::real));
+    if let Some(Range { low, high, share, determined }) = row.range {
+        let number = |number: f64| if value.is_whole() { Cell::Whole(number as u64) } else { Cell::real(number) };
+        let word = if determined { "yes" } else { "no" };
+        cells.extend([number(low), number(high), Cell::Real(share, 3), Cell::Text(word.into())]);
+    }
+    cells
+}
+
+fn value_cell(value: Value) -> Cell {
+    match value {
+        Value::Whole(number) => Cell::Whole(number.into()),
+        Value::Real(number) => Cell::real(number),
+    }
+}
+
+/// A column for each allocation of a comparison.
+fn append_comparison(comparison: &Comparison, table: &mut Table) {
+    for column in &comparison.columns {
+        // Names of columns live as long as the program; of these there are few.
+        table.columns.push((column.label.clone().leak(), true));
+        for (index, cells) in table.rows.iter_mut().enumerate() {
+            let value = column.values.as_ref().and_then(|values| values.get(index));
+            cells.push(Cell::optional(value, |value| value_cell(*value)));
+        }
+    }
+}
+
+fn word(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Minimum => "minimum",
+        Bound::Maximum => "maximum",
+    }
+}
+
+/// How each allocation of a comparison differs from that of the results.
+pub(super) fn comparison_footer(comparison: &Comparison) -> Vec<(&'static str, String)> {
+    comparison.columns.iter().map(|column| ("compared", format!("{}: {column}", column.label))).collect()
+}
+
+/// What was simulated, and how much is not determined.
+fn stability_footer(stability: &Stability, of: usize) -> Vec<(&'static str, String)> {
+    let Stability { draws, seed, stated, assumed, relative_error, failed, undetermined } = stability;
+    let failed = if *failed > 0 { format!("; {failed} draws have no allocation") } else { String::new() };
+    let outcome = format!(
+        "{undetermined} of {of} are not determined: fewer than 95 % of {draws} draws (seed {seed}) give the printed number{failed}"
+    );
+    let mut errors = Vec::new();
+    if *stated > 0 {
+        errors.push(format!("as the scores state them, of {stated} alphas"));
+    }
+    if *assumed > 0 {
+        errors.push(format!("assumed to be {} % of alpha, of {assumed} alphas", relative_error * 100.0));
+    }
+    vec![("stability", outcome), ("errors", errors.join("; "))]
+}
+
+impl AllocationRow {
+    /// The lists that other tools take, and what to know of the budget.
+    pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
+        let mut footer = Vec::new();
+        let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let per_layer = self.allocation.plan.group == Group::Layer;
+        if let (Some(experts), Some(top_k), true) = (&self.experts, &self.top_k, per_layer) {
+            footer.push(("number_experts", list(experts)));
+            footer.push(("top_k", list(top_k)));
+        }
+        if let (Quantity::Rank, Some(ranks), true) =
+            (self.allocation.quantity, self.allocation.whole_values(), per_layer)
+        {
+            footer.push(("lora_r", list(&ranks)));
+        }
+        footer.push(("allocation", self.summary()));
+        if let Some(stability) = &self.allocation.stability {
+            footer.extend(stability_footer(stability, self.allocation.rows.len()));
+        }
+        footer.extend(self.allocation.notes.iter().map(|note| ("note", note.clone())));
+        footer
+    }
+
+    /// `160 experts by alpha^2.5, reference rounding`.
+    fn summary(&self) -> String {
+        let rule = self.allocation.plan.rule;
+        match (self.total, &self.allocation.budget) {
+            (Some(total), _) => format!("{total} experts {rule}"),
+            (None, Some(Fulfilment { of, asked, met, why })) => {
+                let of_asked = if why.is_some() { format!(" of {asked}") } else { String::new() };
+                let why = why.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+                format!("{} {rule}: {met}{of_asked} {of}{why}", self.allocation.quantity)
+            }
+            (None, None) => format!("{} {rule}", self.allocation.quantity),
+        }
+    }
+}
