@@ -8,7 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
-use crate::report::{Input, Options, Provenance, Report};
+use crate::report::{Options, Provenance, Report};
 use crate::score::{self, LayerScore, MatrixScore};
 
 /// Most bytes of elements of a batch that are computed, not mapped, and so are held while the batch is under way.
@@ -89,7 +89,7 @@ pub fn score(
         .filter_map(|((matrix, outcome), row)| problem(checkpoint, matrix, outcome, row))
         .collect();
     let allocation = allocate(&layers, &request.budget).map_err(|error| problems.push(error)).ok();
-    let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
+    let provenance = Provenance::of_scores(device, &request.method, options(request), checkpoint);
     Ok(Scored { report: Report::new(provenance, rows, layers, allocation, skipped), problems })
 }
 
@@ -121,6 +121,19 @@ fn options(request: &Request) -> Options {
 }
 
 fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
+    if let Some(base) = checkpoint.base()
+        && skipped.iter().any(|skipped| skipped.unpaired)
+    {
+        let cause = format!("no matrix pairs with one of {}: {}", base.path().display(), summarize(skipped));
+        return Error::input(checkpoint.path(), cause)
+            .hint("are they of the same model? `htsr inspect --base BASE PATH --by tensor` lists what does not pair");
+    }
+    if checkpoint.adapter().is_some() {
+        let cause =
+            format!("none of its {} tensors is a factor of an update to score: {}", skipped.len(), summarize(skipped));
+        return Error::input(checkpoint.path(), cause)
+            .hint("`htsr inspect --by tensor` says why each tensor is skipped");
+    }
     let cause = match skipped.len() {
         0 => "it holds no tensor".to_owned(),
         count => format!("none of its {count} tensors is a projection matrix to score: {}", summarize(skipped)),
@@ -141,9 +154,10 @@ pub fn problems(
 
 fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
     let reason = row.reason.as_ref()?;
-    let cause = format!("{reason} (shape [{}, {}], {})", matrix.rows, matrix.cols, matrix.dtype);
-    let error = Error::input(&checkpoint.shards()[matrix.stored().shard].path, cause).tensor(matrix.name());
-    Some(match score::hint(outcome) {
+    let stored = matrix.stored();
+    let cause = format!("{reason} (shape {:?}, {})", matrix.whole_shape(), stored.dtype);
+    let error = Error::input(&checkpoint.shards()[stored.shard].path, cause).tensor(matrix.name());
+    Some(match score::hint(matrix, outcome) {
         Some(hint) => error.hint(hint),
         None => error,
     })

@@ -1,11 +1,12 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use htsr::allocate::{Budget, Rounding};
-use htsr::checkpoint::Cast;
+use htsr::checkpoint::{Cast, Checkpoint};
 use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
+use htsr::error::Error;
 use htsr::fit::Rule;
 use htsr::matrices::{Layers, Selection};
 use htsr::report::{Document, Format, Report};
@@ -59,8 +60,10 @@ pub struct Verbosity {
 
 #[derive(Debug, clap::Args)]
 pub struct ScoreArgs {
-    /// A .safetensors file, or the folder of a checkpoint
+    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
     pub path: PathBuf,
+    #[command(flatten)]
+    pub base: BaseArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -78,8 +81,10 @@ pub struct ScoreArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// A .safetensors file, or the folder of a checkpoint
+    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
     pub path: PathBuf,
+    #[command(flatten)]
+    pub base: BaseArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -158,6 +163,31 @@ pub enum InspectRow {
     #[default]
     Role,
     Tensor,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BaseArgs {
+    /// Score what has changed since this checkpoint: W - W_base, in f64, for tensors of the same name and shape
+    #[arg(long, value_name = "BASE")]
+    base: Option<PathBuf>,
+}
+
+impl BaseArgs {
+    /// Opens the checkpoint at `path`, as an update of the base if there is one.
+    pub fn open(&self, path: &Path) -> htsr::error::Result<Checkpoint> {
+        let checkpoint = Checkpoint::open(path)?;
+        let Some(base) = &self.base else { return Ok(checkpoint) };
+        if checkpoint.adapter().is_some() {
+            let error = Error::usage("is an adapter, which is an update by itself").file(path);
+            return Err(error.hint("leave --base out"));
+        }
+        let base = Checkpoint::open(base)?;
+        if base.adapter().is_some() {
+            let error = Error::usage("is an adapter, and cannot be the base").file(base.path());
+            return Err(error.hint("give the model that was fine-tuned; an adapter is scored without --base"));
+        }
+        Ok(checkpoint.with_base(base))
+    }
 }
 
 #[derive(Debug, clap::Args)]

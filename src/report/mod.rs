@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
 pub use inspection::Inspection;
-pub use provenance::{Input, InputFile, Options, Provenance};
+pub use provenance::{Input, InputAdapter, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};
 
 use crate::error::{Result, printable};

@@ -30,6 +30,8 @@ const COLUMNS: &[&str] = &[
     "commit",
     "input",
     "headers_sha256",
+    "base",
+    "base_headers_sha256",
 ];
 
 #[derive(Deserialize)]
@@ -50,14 +52,24 @@ impl Report {
     /// [`Kind::Input`](crate::error::Kind::Input) if the file is neither a JSON of this schema nor a CSV of alphas, or if
     /// not every layer has one usable alpha.
     pub fn read(path: &Path) -> Result<Report> {
+        let mut report = Report::read_partial(path)?;
+        check_alphas(path, &report)?;
+        report.allocation = None;
+        Ok(report)
+    }
+
+    /// The same, with what the scores were allocated to, and with layers that have no alpha.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Report::read`].
+    pub fn read_partial(path: &Path) -> Result<Report> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let error = Error::input(path, format!("cannot be read: {error}"));
             error.hint("give the JSON that `htsr score -o scores.json` wrote, or a CSV with the columns layer,alpha")
         })?;
-        let mut report =
-            if text.trim_start().starts_with('{') { from_json(path, &text)? } else { from_csv(path, &text)? };
+        let report = if text.trim_start().starts_with('{') { from_json(path, &text)? } else { from_csv(path, &text)? };
         check_layers(path, &report)?;
-        report.allocation = None;
         Ok(report)
     }
 }
@@ -96,8 +108,13 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         .collect();
     let options =
         Options { cast: Cast::None, include: Vec::new(), exclude: Vec::new(), layers: None, budget: Budget::default() };
-    let input =
-        Input { path: path.display().to_string(), bytes: text.len() as u64, headers_sha256: None, files: Vec::new() };
+    let input = Input {
+        path: path.display().to_string(),
+        bytes: text.len() as u64,
+        headers_sha256: None,
+        files: Vec::new(),
+        adapter: None,
+    };
     Ok(Report::new(Provenance::of_alphas(options, input), Vec::new(), layers, None, Vec::new()))
 }
 
@@ -112,17 +129,22 @@ fn check_layers(path: &Path, report: &Report) -> Result<()> {
         if !seen.insert((&score.stack, score.layer)) {
             return Err(refused(format!("{name} stands twice")).hint("give every layer one row"));
         }
-        match &score.alpha {
-            None => {
-                let hint = "score again with another --rule, or leave the layer out with `score --layers`";
-                return Err(refused(format!("{name} has no alpha")).hint(hint));
-            }
-            Some(alpha) if !(alpha.is_finite() && *alpha > 0.0) => {
-                let hint = "alphas are positive numbers, between 1 and 10 for most layers";
-                return Err(refused(format!("{name} has the alpha {alpha}")).hint(hint));
-            }
-            Some(_) => {}
+        if let Some(alpha) = score.alpha
+            && !(alpha.is_finite() && alpha > 0.0)
+        {
+            let hint = "alphas are positive numbers, between 1 and 10 for most layers";
+            return Err(refused(format!("{name} has the alpha {alpha}")).hint(hint));
         }
     }
     Ok(())
+}
+
+fn check_alphas(path: &Path, report: &Report) -> Result<()> {
+    match report.layers.iter().find(|row| row.score.alpha.is_none()) {
+        None => Ok(()),
+        Some(row) => {
+            let hint = "score again with another --rule, or leave the layer out with `score --layers`";
+            Err(Error::input(path, format!("{} has no alpha", row.score.name())).hint(hint))
+        }
+    }
 }

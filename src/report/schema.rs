@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Document, Provenance, Table};
+use super::{Cell, Document, Input, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Rounding};
-use crate::matrices::Skipped;
+use crate::matrices::{Skipped, Update, summarize};
 use crate::score::{LayerScore, MatrixScore, Status};
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
@@ -107,6 +107,7 @@ impl Report {
 
     /// The results with one row per matrix.
     pub fn by_matrix(&self) -> Document<'_, Report> {
+        let low_rank = self.matrices.iter().any(|matrix| matches!(matrix.update, Some(Update::LowRank { .. })));
         let columns = [
             ("tensor", true),
             ("stack", false),
@@ -128,6 +129,9 @@ impl Report {
             ("status", true),
             ("reason", false),
             ("note", false),
+            ("base_dtype", false),
+            ("rank", low_rank),
+            ("scale", low_rank),
         ];
         let mut table = Table { columns: columns.to_vec(), rows: self.matrices.iter().map(matrix_cells).collect() };
         self.append_provenance(&mut table);
@@ -136,7 +140,7 @@ impl Report {
 
     /// Adds the provenance to every row, for CSV: rows of several runs can be put together and still be told apart.
     fn append_provenance(&self, table: &mut Table) {
-        let Provenance { version, commit, device, solver, precision, rule, options, input } = &self.provenance;
+        let Provenance { version, commit, device, solver, precision, rule, options, input, base } = &self.provenance;
         let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
         let per_matrix = table.columns.iter().any(|(name, _)| *name == "rule");
         let mut added = Vec::new();
@@ -153,10 +157,25 @@ impl Report {
         added.push(("commit", Cell::Text(commit.clone())));
         added.push(("input", Cell::Text(input.path.clone())));
         added.push(("headers_sha256", text(&input.headers_sha256)));
+        let of_base = |field: fn(&Input) -> Option<String>| Cell::optional(base.as_ref().and_then(field), Cell::Text);
+        added.push(("base", of_base(|base| Some(base.path.clone()))));
+        added.push(("base_headers_sha256", of_base(|base| base.headers_sha256.clone())));
         for (name, cell) in added {
             table.columns.push((name, false));
             table.rows.iter_mut().for_each(|row| row.push(cell.clone()));
         }
+    }
+
+    /// What was scored in place of weights.
+    fn update(&self) -> Option<String> {
+        let Provenance { input, base, .. } = &self.provenance;
+        if let Some(base) = base {
+            return Some(format!("W - W_base, subtracted in f64; base {}", base.path));
+        }
+        let adapter = input.adapter.as_ref()?;
+        let scale = if adapter.rslora { "(lora_alpha / sqrt(r))" } else { "(lora_alpha / r)" };
+        let model = adapter.base_model.as_ref().map_or(String::new(), |model| format!(", trained on {model}"));
+        Some(format!("{scale} B A of a LoRA adapter{model}"))
     }
 
     /// The lists that MoLA's command line takes, and the provenance in a line.
@@ -175,6 +194,13 @@ impl Report {
                 cast => format!(", cast to {cast}"),
             };
             footer.push(("alpha", format!("{rule} rule, {precision}{cast}, {solver} on {device}")));
+        }
+        if let Some(update) = self.update() {
+            footer.push(("update", update));
+        }
+        let unpaired: Vec<Skipped> = self.skipped.iter().filter(|skipped| skipped.unpaired).cloned().collect();
+        if !unpaired.is_empty() {
+            footer.push(("unpaired", format!("{}: {}", unpaired.len(), summarize(&unpaired))));
         }
         footer.push(("made by", format!("htsr {version} ({commit})")));
         footer
@@ -200,6 +226,11 @@ fn matrix_cells(matrix: &MatrixScore) -> Vec<Cell> {
     let optional_text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
     let whole = |number: usize| Cell::Whole(number as u64);
     let real = |number: Option<f64>| Cell::optional(number, Cell::real);
+    let (base_dtype, rank, scale) = match &matrix.update {
+        None => (Cell::Missing, Cell::Missing, Cell::Missing),
+        Some(Update::Difference { base_dtype }) => (Cell::Text(base_dtype.to_string()), Cell::Missing, Cell::Missing),
+        Some(Update::LowRank { rank, scale }) => (Cell::Missing, whole(*rank), Cell::real(*scale)),
+    };
     vec![
         text(&matrix.tensor),
         text(&matrix.stack),
@@ -224,5 +255,8 @@ fn matrix_cells(matrix: &MatrixScore) -> Vec<Cell> {
         }),
         optional_text(&matrix.reason),
         optional_text(&matrix.note),
+        base_dtype,
+        rank,
+        scale,
     ]
 }

@@ -17,3 +17,4 @@ mod nvrtc;
 mod properties;
 mod reference;
 mod support;
+mod updates;
