@@ -40,6 +40,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Allocate again from saved scores, without touching weights
     Allocate(AllocateArgs),
+    /// Compare two models: alphas and experts side by side, and what has no counterpart
+    Compare(CompareArgs),
     /// Generate a small checkpoint with known exponents, score it, and compare
     Demo(DemoArgs),
     /// Time the analysis of random matrices, or of a whole model's worth of them
@@ -104,6 +106,27 @@ pub struct AllocateArgs {
     pub scores: PathBuf,
     #[command(flatten)]
     pub budget: BudgetArgs,
+    /// One row of the table per layer, or per matrix (JSON always has both)
+    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
+    pub by: ScoreRow,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CompareArgs {
+    /// A checkpoint or adapter, which is scored now, or the .json or .csv of one that `htsr score` wrote
+    pub a: PathBuf,
+    /// The same of the other model
+    pub b: PathBuf,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// One row of the table per layer, or per matrix (JSON always has both)
     #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
     pub by: ScoreRow,
@@ -233,7 +256,8 @@ impl MethodArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Allocation")]
 pub struct BudgetArgs {
-    /// LoRA experts of all layers together [default: 160; demo: 5 per layer]
+    /// LoRA experts of all layers together [default: 160; demo: 5 per layer; compare: those
+    /// of the saved scores]
     #[arg(long, value_name = "T", value_parser = experts)]
     pub experts: Option<u32>,
     /// Exponent beta of alpha^beta, to which a layer's experts are proportional

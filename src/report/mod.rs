@@ -1,6 +1,7 @@
 //! What is given out: the results with their provenance (schema 1), and the formats they are written in.
 
 mod benchmark;
+mod comparison;
 mod csv;
 mod inspection;
 mod json;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
+pub use comparison::Comparison;
 pub use inspection::Inspection;
 pub use provenance::{Input, InputAdapter, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};

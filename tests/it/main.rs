@@ -4,6 +4,7 @@ mod accuracy;
 mod allocate;
 mod bench;
 mod cli;
+mod compare;
 mod determinism;
 mod eigenvalues;
 #[cfg(feature = "cuda")]
