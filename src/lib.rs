@@ -35,6 +35,7 @@
 pub mod allocate;
 pub mod bench;
 pub mod checkpoint;
+pub mod compare;
 pub mod device;
 pub mod error;
 pub mod fit;

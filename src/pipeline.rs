@@ -11,7 +11,7 @@ use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::metrics::{self, Subject};
-use crate::report::{Input, Options, Provenance, Report};
+use crate::report::{Options, Provenance, Report};
 use crate::score::{self, MatrixScore, WindowSet};
 use crate::study::{Scores, Study};
 use parts::Parts;
@@ -87,7 +87,7 @@ pub fn score(
     if matrices.is_empty() {
         return Err(nothing_to_score(checkpoint, &skipped));
     }
-    check(&matrices, request)?;
+    check(checkpoint, &matrices, request)?;
     let parts = Parts::new(&matrices, request.sampling);
     let keep = |part: usize, outcome: Outcome| {
         let (matrix, outcomes) = parts.collect(part, outcome)?;
@@ -100,7 +100,7 @@ pub fn score(
     let scores = Scores { matrices: &rows, layers: &layers, rule: Some(request.method.rule) };
     let allocated = request.study.allocate(scores, &request.plan, &[]).map_err(|error| problems.push(error)).ok();
     let (allocation, comparison) = allocated.map(|found| (found.allocation, found.comparison)).unzip();
-    let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
+    let provenance = Provenance::of_scores(device, &request.method, options(request), checkpoint);
     let mut report = Report::new(provenance, rows, layers, allocation, skipped);
     report.comparison = comparison.flatten();
     Ok(Scored { report, problems })
@@ -146,7 +146,12 @@ fn examine(
 }
 
 /// Checks the plan of `request` before the long work, as far as it does not depend on the alphas.
-fn check(matrices: &[WeightMatrix], request: &Request) -> Result<()> {
+fn check(checkpoint: &Checkpoint, matrices: &[WeightMatrix], request: &Request) -> Result<()> {
+    if checkpoint.adapter().is_some() && request.sampling != Sampling::Whole {
+        let cause = "--farms and --randomize take the elements of a matrix, and an adapter's update is never formed";
+        let hint = "merge the adapter into its model, and score that with --base";
+        return Err(Error::usage(cause).file(checkpoint.path()).hint(hint));
+    }
     request.study.check(&request.plan)?;
     let unscored = || Err(Failure::Solver(String::new()));
     let rows = matrices.iter().map(|matrix| MatrixScore::new(matrix, &request.method, &unscored()));
@@ -179,6 +184,19 @@ fn options(request: &Request) -> Options {
 }
 
 fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
+    if let Some(base) = checkpoint.base()
+        && skipped.iter().any(|skipped| skipped.unpaired)
+    {
+        let cause = format!("no matrix pairs with one of {}: {}", base.path().display(), summarize(skipped));
+        return Error::input(checkpoint.path(), cause)
+            .hint("are they of the same model? `htsr inspect --base BASE PATH --by tensor` lists what does not pair");
+    }
+    if checkpoint.adapter().is_some() {
+        let cause =
+            format!("none of its {} tensors is a factor of an update to score: {}", skipped.len(), summarize(skipped));
+        return Error::input(checkpoint.path(), cause)
+            .hint("`htsr inspect --by tensor` says why each tensor is skipped");
+    }
     let cause = match skipped.len() {
         0 => "it holds no tensor".to_owned(),
         count => format!("none of its {count} tensors is a projection matrix to score: {}", summarize(skipped)),
@@ -199,9 +217,10 @@ pub fn problems(
 
 fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
     let reason = row.reason.as_ref()?;
-    let cause = format!("{reason} (shape [{}, {}], {})", matrix.rows, matrix.cols, matrix.dtype);
-    let error = Error::input(&checkpoint.shards()[matrix.stored().shard].path, cause).tensor(matrix.name());
-    Some(match score::hint(outcome) {
+    let stored = matrix.stored();
+    let cause = format!("{reason} (shape {:?}, {})", matrix.whole_shape(), stored.dtype);
+    let error = Error::input(&checkpoint.shards()[stored.shard].path, cause).tensor(matrix.name());
+    Some(match score::hint(matrix, outcome) {
         Some(hint) => error.hint(hint),
         None => error,
     })

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::FloatType;
 use crate::device::{Failure, Method, Outcome};
 use crate::fit::{Fit, NoFit, Rule, is_certain};
-use crate::matrices::WeightMatrix;
+use crate::matrices::{Update, WeightMatrix};
 use crate::metrics::Measured;
 use crate::spectrum::Spectrum;
 
@@ -51,7 +51,7 @@ impl fmt::Display for WindowSet {
 /// One scored matrix: a row of the results (schema 1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatrixScore {
-    /// Full name of the tensor.
+    /// Full name of the tensor, or of the one that is updated.
     pub tensor: String,
     /// Module path above the layers.
     pub stack: String,
@@ -65,6 +65,9 @@ pub struct MatrixScore {
     pub cols: usize,
     /// Element type in the file.
     pub dtype: FloatType,
+    /// What was scored in place of the tensor: what a fine-tune or an adapter changes of it.
+    #[serde(default)]
+    pub update: Option<Update>,
     /// The rule that chose the tail.
     pub rule: Rule,
     /// The exponent of the power law.
@@ -106,17 +109,20 @@ impl MatrixScore {
         let spectrum = analysis.map(|analysis| &analysis.spectrum);
         let fit = analysis.and_then(|analysis| analysis.fit.as_ref().ok());
         let reason = match outcome {
+            Err(Failure::AllZero) => Some(all_zero(matrix).to_owned()),
             Err(failure) => Some(failure.to_string()),
             Ok(analysis) => analysis.fit.as_ref().err().map(NoFit::to_string),
         };
+        let [rows, cols] = matrix.whole_shape();
         MatrixScore {
             tensor: matrix.name().to_owned(),
             stack: matrix.stack.clone(),
             layer: matrix.layer,
             role: matrix.role.clone(),
-            rows: matrix.rows,
-            cols: matrix.cols,
-            dtype: matrix.dtype,
+            rows,
+            cols,
+            dtype: matrix.stored().dtype,
+            update: matrix.update(),
             rule: method.rule,
             alpha: fit.map(|fit| fit.alpha),
             ks_distance: fit.map(|fit| fit.ks_distance),
@@ -133,6 +139,15 @@ impl MatrixScore {
             note: fit.zip(spectrum).and_then(|(fit, spectrum)| accuracy_note(fit, spectrum, method)),
             measured: Measured::default(),
         }
+    }
+}
+
+/// What it means that all elements are zero.
+fn all_zero(matrix: &WeightMatrix) -> &'static str {
+    match matrix.update() {
+        None => "all elements are zero",
+        Some(Update::Difference { .. }) => "unchanged: all elements of W - W_base are zero",
+        Some(Update::LowRank { .. }) => "no update: all elements of B A are zero",
     }
 }
 
@@ -159,25 +174,25 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
 }
 
 /// A hint for a matrix without an alpha.
-pub fn hint(outcome: &Outcome) -> Option<&'static str> {
+pub fn hint(matrix: &WeightMatrix, outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Ok(analysis) => match analysis.fit.as_ref().err()? {
             NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.starts_with("f32") => {
                 Some("--precision f64 resolves smaller eigenvalues")
             }
             NoFit::Unresolved => Some("try another --rule: it is nearly singular"),
-            NoFit::TooFew(_) => Some("leave it out with --exclude"),
+            NoFit::TooFew(_) => Some(too_few(matrix)),
             NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("--rule median or ks may still fit its tail"),
             NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
             NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
         },
-        Err(failure) => Some(failure_hint(failure)),
+        Err(failure) => Some(failure_hint(matrix, failure)),
     }
 }
 
-fn failure_hint(failure: &Failure) -> &'static str {
+fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
     match failure {
-        Failure::TooFewEigenvalues(_) => "leave it out with --exclude",
+        Failure::TooFewEigenvalues(_) => too_few(matrix),
         Failure::NotMapped(_) => {
             "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
         }
@@ -186,14 +201,26 @@ fn failure_hint(failure: &Failure) -> &'static str {
             "the weights are damaged, or training diverged"
         }
         Failure::NonFinite { .. } => "score it without --cast",
-        Failure::AllZero => "leave it out with --exclude if it is not used",
+        Failure::Damaged(_) => "the adapter is damaged, or training diverged",
+        Failure::AllZero => match matrix.update() {
+            None => "leave it out with --exclude if it is not used",
+            Some(Update::Difference { .. }) => "leave it out with --exclude if it was not trained",
+            Some(Update::LowRank { .. }) => "has the adapter been trained? B begins as zero",
+        },
         Failure::OutOfRange => "rescale the weights",
         Failure::OutOfMemory { .. } => "use fewer --threads",
         Failure::InWindow { cause, .. } if **cause == Failure::AllZero => {
             "larger windows, or none, may still have a spectrum"
         }
-        Failure::InWindow { cause, .. } => failure_hint(cause),
+        Failure::InWindow { cause, .. } => failure_hint(matrix, cause),
         Failure::Solver(_) => "please report this matrix as a bug",
+    }
+}
+
+fn too_few(matrix: &WeightMatrix) -> &'static str {
+    match matrix.update() {
+        Some(Update::LowRank { .. }) => "an update of rank r has r eigenvalues: leave it out with --exclude",
+        _ => "leave it out with --exclude",
     }
 }
 

@@ -232,6 +232,6 @@ fn check_covers(tensors: &[TensorInfo], data_start: u64, data_bytes: u64) -> Res
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::json::Pairs;
 use crate::error::{Error, Result};
 
-const INDEX_NAME: &str = "model.safetensors.index.json";
+pub(super) const INDEX_NAME: &str = "model.safetensors.index.json";
 
 /// The files of a checkpoint, before any is opened.
 pub(super) struct Located {

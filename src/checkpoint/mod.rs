@@ -3,6 +3,7 @@
 //! Opening reads and validates headers only. Weights are memory-mapped at the first use of their shard, and never
 //! copied as a whole. Nothing is ever written.
 
+mod adapter;
 mod dtype;
 mod header;
 mod json;
@@ -14,12 +15,14 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+pub use adapter::Adapter;
 pub use dtype::{Dtype, FloatType};
 pub use header::TensorInfo;
 pub use view::{Cast, Element, MatrixView, Scan};
 
 use crate::error::{Error, Result};
 use crate::memory;
+use locate::Located;
 use mapping::MappedFile;
 
 /// One safetensors file of a checkpoint.
@@ -63,23 +66,31 @@ pub struct Checkpoint {
     index: Option<PathBuf>,
     /// The names of the index, if there is one.
     listed: Option<HashSet<String>>,
+    base: Option<Box<Checkpoint>>,
+    adapter: Option<Adapter>,
 }
 
 impl Checkpoint {
-    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, or a folder that holds either.
+    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, a folder that holds either, or one of a PEFT adapter.
     ///
     /// # Errors
     ///
     /// [`Kind::Input`](crate::error::Kind::Input) if the path does not exist, holds no safetensors file, or a header or
-    /// the index is damaged or contradicts the files.
+    /// the index is damaged or contradicts the files, or an adapter is incomplete or not LoRA.
     pub fn open(path: &Path) -> Result<Checkpoint> {
-        let located = locate::locate(path)?;
+        let adapter = adapter::locate(path)?;
+        let located = match &adapter {
+            Some(place) => Located { files: vec![place.weights.clone()], index: None },
+            None => locate::locate(path)?,
+        };
         let shards = located.files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>>>()?;
         let checkpoint = Checkpoint {
             path: path.to_owned(),
             shards,
             index: located.index.as_ref().map(|index| index.path.clone()),
             listed: located.index.as_ref().map(|index| index.shard_of.keys().cloned().collect()),
+            base: None,
+            adapter: adapter.map(|place| Adapter::read(&place.config)).transpose()?,
         };
         match &located.index {
             Some(index) => checkpoint.check_index(index)?,
@@ -88,14 +99,34 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// The same checkpoint as an update of `base`: its matrices are the differences to those of the same name there.
+    pub fn with_base(self, base: Checkpoint) -> Checkpoint {
+        Checkpoint { base: Some(Box::new(base)), ..self }
+    }
+
+    /// What the checkpoint is seen as an update of.
+    pub fn base(&self) -> Option<&Checkpoint> {
+        self.base.as_deref()
+    }
+
+    /// The configuration, if the checkpoint is an adapter: its tensors are factors of updates.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
     /// The path the checkpoint was opened with.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The paths of everything that was read: the index, if there is one, and the shards.
+    /// The paths of everything that was read, here and in the base: the index or configuration, if there is one, and the shards.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.index.as_deref().into_iter().chain(self.shards.iter().map(|shard| shard.path.as_path()))
+        self.own_files().chain(self.base.iter().flat_map(|base| base.own_files()))
+    }
+
+    fn own_files(&self) -> impl Iterator<Item = &Path> {
+        let config = self.adapter.iter().map(|adapter| adapter.config.as_path());
+        self.index.as_deref().into_iter().chain(config).chain(self.shards.iter().map(|shard| shard.path.as_path()))
     }
 
     /// The files, in the order of their names.

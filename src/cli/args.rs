@@ -1,10 +1,11 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use htsr::checkpoint::Cast;
+use htsr::checkpoint::{Cast, Checkpoint};
 use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
+use htsr::error::Error;
 use htsr::fit::Rule;
 use htsr::matrices::{Farms, Layers, Selection};
 use htsr::metrics::Plan;
@@ -42,6 +43,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Turn saved scores into experts or ranks, without touching weights
     Allocate(AllocateArgs),
+    /// Compare two models: alphas and experts side by side, and what has no counterpart
+    Compare(CompareArgs),
     /// Generate a small checkpoint with known exponents, score it, and compare
     Demo(DemoArgs),
     /// Time the analysis of random matrices, or of a whole model's worth of them
@@ -62,8 +65,10 @@ pub struct Verbosity {
 
 #[derive(Debug, clap::Args)]
 pub struct ScoreArgs {
-    /// A .safetensors file, or the folder of a checkpoint
+    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
     pub path: PathBuf,
+    #[command(flatten)]
+    pub base: BaseArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -93,8 +98,10 @@ pub struct ScoreArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// A .safetensors file, or the folder of a checkpoint
+    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
     pub path: PathBuf,
+    #[command(flatten)]
+    pub base: BaseArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -130,6 +137,27 @@ pub struct AllocateArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct CompareArgs {
+    /// A checkpoint or adapter, which is scored now, or the .json or .csv of one that `htsr score` wrote
+    pub a: PathBuf,
+    /// The same of the other model
+    pub b: PathBuf,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// One row of the table per layer, or per matrix (JSON always has both)
+    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
+    pub by: CompareRow,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct DemoArgs {
     /// Number of layers
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -159,6 +187,13 @@ pub struct DoctorArgs {
     pub output: OutputArgs,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompareRow {
+    #[default]
+    Layer,
+    Matrix,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ScoreRow {
     Layer,
@@ -181,6 +216,31 @@ pub enum InspectRow {
     #[default]
     Role,
     Tensor,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BaseArgs {
+    /// Score what has changed since this checkpoint: W - W_base, in f64, for tensors of the same name and shape
+    #[arg(long, value_name = "BASE")]
+    base: Option<PathBuf>,
+}
+
+impl BaseArgs {
+    /// Opens the checkpoint at `path`, as an update of the base if there is one.
+    pub fn open(&self, path: &Path) -> htsr::error::Result<Checkpoint> {
+        let checkpoint = Checkpoint::open(path)?;
+        let Some(base) = &self.base else { return Ok(checkpoint) };
+        if checkpoint.adapter().is_some() {
+            let error = Error::usage("is an adapter, which is an update by itself").file(path);
+            return Err(error.hint("leave --base out"));
+        }
+        let base = Checkpoint::open(base)?;
+        if base.adapter().is_some() {
+            let error = Error::usage("is an adapter, and cannot be the base").file(base.path());
+            return Err(error.hint("give the model that was fine-tuned; an adapter is scored without --base"));
+        }
+        Ok(checkpoint.with_base(base))
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,5 @@
 //! `htsr inspect`: what a checkpoint holds, from its headers alone.
 
-use htsr::checkpoint::Checkpoint;
 use htsr::error::Result;
 use htsr::matrices::Catalog;
 use htsr::report::Inspection;
@@ -12,7 +11,7 @@ use super::printer::Printer;
 
 pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
-    let checkpoint = Checkpoint::open(&args.path)?;
+    let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files())?;
     let catalog = Catalog::new(&checkpoint, &args.selection.selection());
     let inspection = Inspection::new(&checkpoint, catalog, &args.method.method(), args.threads.count());

@@ -3,6 +3,7 @@
 mod allocate;
 mod args;
 mod bench;
+mod compare;
 mod demo;
 mod doctor;
 mod inspect;
@@ -50,6 +51,7 @@ fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
         Command::Score(args) => score::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Allocate(args) => allocate::run(args, printer),
+        Command::Compare(args) => compare::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),

@@ -109,5 +109,5 @@ fn line(matrix: &WeightMatrix, outcome: &Outcome) -> String {
         },
         Err(failure) => failure.to_string(),
     };
-    format!("{} [{}, {}]: {result}", matrix.name(), matrix.rows, matrix.cols)
+    format!("{} {:?}: {result}", matrix.name(), matrix.whole_shape())
 }

@@ -27,7 +27,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         plan: args.plan.plan(args.allocate)?,
         study,
     };
-    let checkpoint = Checkpoint::open(&args.path)?;
+    let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files())?;
     let device = args.device.open(request.method, printer)?;
     let Scored { report, problems } = score(&checkpoint, &request, &*device, printer)?;
@@ -61,6 +61,7 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
 pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
     printer.warnings(problems);
     warn_of_zeros(report, printer);
+    warn_of_unpaired(report, printer);
     let noted = report.matrices.iter().filter_map(|matrix| Some((matrix, matrix.note.as_ref()?)));
     let noted: Vec<_> = noted.collect();
     if let Some((matrix, note)) = noted.first() {
@@ -75,6 +76,22 @@ pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
         Ending::Complete if problems.is_empty() => Ending::Complete,
         _ => Ending::Partial,
     }
+}
+
+/// What has no partner is missing from its layer's mean, and may be a sign of the wrong base or a damaged adapter.
+fn warn_of_unpaired(report: &Report, printer: &Printer) {
+    const NAMED: usize = 5;
+    let unpaired: Vec<_> = report.skipped.iter().filter(|skipped| skipped.unpaired).collect();
+    if unpaired.is_empty() {
+        return;
+    }
+    let names: Vec<String> =
+        unpaired.iter().take(NAMED).map(|skipped| format!("`{}` ({})", skipped.tensor, skipped.reason)).collect();
+    let others = unpaired.len().saturating_sub(NAMED);
+    let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let tensors = count(unpaired.len(), "tensor has", "tensors have");
+    let hint = "`htsr inspect --by tensor`, with the same --base, lists them all";
+    printer.warning(&format!("{tensors} no partner: {}{others}", names.join(", ")), Some(hint));
 }
 
 /// Layers without experts are what the reference rounding may give, and hardly what anybody wants.

@@ -93,6 +93,8 @@ pub enum Failure {
         /// The rounding that was asked for, which may have caused it.
         cast: Cast,
     },
+    /// What the matrix is computed from is not finite.
+    Damaged(String),
     /// All elements are zero.
     AllZero,
     /// The eigenvalues lie outside the range of f64.
@@ -116,7 +118,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::NotMapped(cause) | Failure::Unreadable(cause) => f.write_str(cause),
+            Failure::NotMapped(cause) | Failure::Unreadable(cause) | Failure::Damaged(cause) => f.write_str(cause),
             Failure::TooFewEigenvalues(count) => NoFit::TooFew(*count).fmt(f),
             Failure::NonFinite { row, col, cast: Cast::None } => {
                 write!(f, "contains NaN or infinity (first at row {row}, column {col})")
@@ -145,6 +147,8 @@ impl From<Unavailable> for Failure {
             Unavailable::NotMapped(cause) => Failure::NotMapped(cause),
             Unavailable::Unreadable(cause) => Failure::Unreadable(cause),
             Unavailable::OutOfMemory { bytes } => Failure::OutOfMemory { bytes },
+            Unavailable::NonFinite(cause) => Failure::Damaged(cause),
+            Unavailable::OutOfRange => Failure::OutOfRange,
         }
     }
 }

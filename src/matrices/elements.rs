@@ -7,7 +7,10 @@
 
 use std::sync::Arc;
 
-use super::{WeightMatrix, Window, shuffle};
+use serde::{Deserialize, Serialize};
+
+use super::low_rank::LowRank;
+use super::{WeightMatrix, Window, difference, shuffle};
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence, TensorInfo};
 
 /// A tensor of a checkpoint that holds a matrix.
@@ -22,7 +25,7 @@ pub struct Stored {
 }
 
 /// What the elements of a matrix are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Elements {
     /// Those of a tensor.
     Stored(Stored),
@@ -40,6 +43,33 @@ pub enum Elements {
         /// What the order is drawn from, with the name of the matrix.
         seed: u64,
     },
+    /// Those of a tensor less those of another: see [`Checkpoint::with_base`].
+    Difference {
+        /// The tensor.
+        weights: Stored,
+        /// What is subtracted: a tensor of the same shape in [`Checkpoint::base`].
+        base: Stored,
+    },
+    /// Those of a small matrix with the singular values of an adapter's update.
+    LowRank(LowRank),
+}
+
+/// What a matrix updates, if it is not a weight matrix itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Update {
+    /// W - W_base, subtracted in f64.
+    Difference {
+        /// Element type of W_base in its file.
+        base_dtype: FloatType,
+    },
+    /// The update s B A of an adapter.
+    LowRank {
+        /// Its rank r: the number of columns of B and of rows of A.
+        rank: usize,
+        /// The factor s.
+        scale: f64,
+    },
 }
 
 /// Why a matrix cannot be read.
@@ -54,6 +84,10 @@ pub enum Unavailable {
         /// Size of the buffer that was refused.
         bytes: u64,
     },
+    /// What it is computed from is not finite.
+    NonFinite(String),
+    /// What is computed leaves the range of f64.
+    OutOfRange,
 }
 
 /// A matrix whose elements can be read.
@@ -66,6 +100,13 @@ pub struct Loaded<'a> {
     cols: usize,
 }
 
+impl Stored {
+    /// Rows and columns. Every [`Stored`] is made of a tensor with two dimensions that this machine can address.
+    pub fn shape(&self) -> [usize; 2] {
+        [0, 1].map(|dimension| self.tensor.shape[dimension] as usize)
+    }
+}
+
 #[derive(Debug)]
 enum Content<'a> {
     /// Mapped, not copied.
@@ -76,16 +117,16 @@ enum Content<'a> {
 
 impl<'a> Loaded<'a> {
     /// A matrix that lies in a file. It is read from there, and only as far as the view is.
-    fn mapped(
-        matrix: &WeightMatrix,
-        stored: &'a Stored,
-        checkpoint: &'a Checkpoint,
-        cast: Cast,
-    ) -> Result<Loaded<'a>, Unavailable> {
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be mapped.
+    pub fn mapped(stored: &'a Stored, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
         let residence = checkpoint.prefetch(stored.shard, &stored.tensor);
         let bytes = checkpoint.bytes_of(stored.shard, &stored.tensor).map_err(Unavailable::NotMapped)?;
         let content = Content::Mapped { bytes, stored, checkpoint, residence };
-        Ok(Loaded { content, dtype: stored.dtype, cast, rows: matrix.rows, cols: matrix.cols })
+        let [rows, cols] = stored.shape();
+        Ok(Loaded { content, dtype: stored.dtype, cast, rows, cols })
     }
 
     /// A matrix of shape rows x cols that was computed: row-major and little-endian, with all rounding behind it. Its files
@@ -154,7 +195,7 @@ impl WeightMatrix {
     /// If a file cannot be mapped, or there is no memory for what is computed.
     pub fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
         match &self.elements {
-            Elements::Stored(stored) => Loaded::mapped(self, stored, checkpoint, cast),
+            Elements::Stored(stored) => Loaded::mapped(stored, checkpoint, cast),
             Elements::Window { of, window } => of.load(checkpoint, cast)?.kept().copy(*window),
             Elements::Shuffled { of, seed } => {
                 let mut copy = of.load(checkpoint, cast)?.copy(of.as_window())?;
@@ -163,6 +204,8 @@ impl WeightMatrix {
                 }
                 Ok(copy)
             }
+            Elements::Difference { weights, base } => difference::load(weights, base, checkpoint, cast),
+            Elements::LowRank(update) => update.load(checkpoint, cast),
         }
     }
 
@@ -170,26 +213,45 @@ impl WeightMatrix {
     pub fn origin(&self) -> &WeightMatrix {
         match &self.elements {
             Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.origin(),
-            Elements::Stored(_) => self,
+            Elements::Stored(_) | Elements::Difference { .. } | Elements::LowRank(_) => self,
         }
     }
 
-    /// The tensor that the matrix is named after.
+    /// The tensor that the matrix is made of, or the first of them.
     pub fn stored(&self) -> &Stored {
         match &self.elements {
-            Elements::Stored(stored) => stored,
+            Elements::Stored(stored) | Elements::Difference { weights: stored, .. } => stored,
+            Elements::LowRank(update) => &update.down,
             Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.stored(),
         }
     }
 
-    /// The tensors that the elements come from.
-    pub fn tensors(&self) -> impl Iterator<Item = &Stored> {
-        std::iter::once(self.stored())
+    /// Bytes of the tensors that the elements come from.
+    pub fn stored_bytes(&self) -> u64 {
+        match &self.elements {
+            Elements::Stored(stored) => stored.tensor.bytes,
+            Elements::Difference { weights, base } => weights.tensor.bytes + base.tensor.bytes,
+            Elements::LowRank(update) => update.down.tensor.bytes + update.up.tensor.bytes,
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.stored_bytes(),
+        }
     }
 
-    /// Bytes of these tensors.
-    pub fn stored_bytes(&self) -> u64 {
-        self.tensors().map(|stored| stored.tensor.bytes).sum()
+    /// What the matrix updates, if it is not a weight matrix itself.
+    pub fn update(&self) -> Option<Update> {
+        match &self.elements {
+            Elements::Stored(_) => None,
+            Elements::Difference { base, .. } => Some(Update::Difference { base_dtype: base.dtype }),
+            Elements::LowRank(update) => Some(Update::LowRank { rank: update.rank(), scale: update.scale }),
+            Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.update(),
+        }
+    }
+
+    /// Rows and columns of the weight matrix or of its update as a whole, which a device may read in a smaller form.
+    pub fn whole_shape(&self) -> [usize; 2] {
+        match &self.elements {
+            Elements::LowRank(update) => update.shape(),
+            _ => [self.rows, self.cols],
+        }
     }
 
     /// Bytes of memory of its own that the matrix takes from [`WeightMatrix::load`] to [`Loaded::finish`], at most.
@@ -199,6 +261,8 @@ impl WeightMatrix {
             Elements::Window { of, .. } | Elements::Shuffled { of, .. } => {
                 (self.rows * self.cols * self.dtype.bytes()) as u64 + of.computed_bytes()
             }
+            Elements::Difference { weights, .. } => difference::bytes(weights),
+            Elements::LowRank(update) => update.bytes(),
         }
     }
 

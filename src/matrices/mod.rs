@@ -3,8 +3,11 @@
 //! Nothing is dropped silently: every tensor ends up either in [`Catalog::matrices`] or, with a reason, in
 //! [`Catalog::skipped`].
 
+mod adapter;
+mod difference;
 mod elements;
 mod families;
+mod low_rank;
 mod selection;
 mod shuffle;
 mod skip;
@@ -15,16 +18,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use elements::{Elements, Loaded, Stored, Unavailable};
+use difference::Base;
+pub use elements::{Elements, Loaded, Stored, Unavailable, Update};
+use families::Place;
+pub use low_rank::LowRank;
 pub use selection::{Layers, Selection};
 pub use windows::{Farms, Window};
 
 use crate::checkpoint::{Checkpoint, Dtype, FloatType, TensorInfo};
 
-/// A projection matrix of a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a tensor is not scored that is in no layer.
+const OUTSIDE: &str = "outside the numbered layers";
+
+/// A projection matrix of a layer, or the update of one.
+#[derive(Debug, Clone, PartialEq)]
 pub struct WeightMatrix {
-    /// Full name of the tensor.
+    /// Full name of the tensor, or of the one that is updated.
     pub name: String,
     /// Where its elements come from.
     pub elements: Elements,
@@ -44,7 +53,7 @@ pub struct WeightMatrix {
 }
 
 impl WeightMatrix {
-    /// Full name of the tensor.
+    /// Full name of the tensor, or of the one that is updated.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -80,6 +89,19 @@ pub struct Skipped {
     pub tensor: String,
     /// Why, as a phrase.
     pub reason: String,
+    /// True if it would be scored, had it a partner: in the other checkpoint, or the other factor of an update.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpaired: bool,
+}
+
+impl Skipped {
+    fn new(tensor: &str, reason: impl Into<String>) -> Skipped {
+        Skipped { tensor: tensor.to_owned(), reason: reason.into(), unpaired: false }
+    }
+
+    fn unpaired(tensor: &str, reason: impl Into<String>) -> Skipped {
+        Skipped { unpaired: true, ..Skipped::new(tensor, reason) }
+    }
 }
 
 /// Counts skipped tensors by reason, the most frequent first: `49 bias, 12 normalization`.
@@ -105,6 +127,18 @@ pub struct Catalog {
 impl Catalog {
     /// Sorts out the tensors of `checkpoint`.
     pub fn new(checkpoint: &Checkpoint, selection: &Selection) -> Catalog {
+        let mut catalog = match checkpoint.adapter() {
+            Some(adapter) => adapter::catalog(checkpoint, adapter, selection),
+            None => Catalog::of_tensors(checkpoint, selection),
+        };
+        if let Some(base) = checkpoint.base() {
+            catalog.subtract(&Base::new(base), checkpoint, selection);
+        }
+        catalog.sort();
+        catalog
+    }
+
+    fn of_tensors(checkpoint: &Checkpoint, selection: &Selection) -> Catalog {
         let mut catalog = Catalog::default();
         for tensor in checkpoint.tensors() {
             let found = if tensor.listed {
@@ -114,44 +148,77 @@ impl Catalog {
             };
             match found {
                 Ok(matrix) => catalog.matrices.push(matrix),
-                Err(reason) => catalog.skipped.push(Skipped { tensor: tensor.info.name.clone(), reason }),
+                Err(reason) => catalog.skipped.push(Skipped::new(&tensor.info.name, reason)),
             }
         }
-        let key = |m: &WeightMatrix| (natural(&m.stack), m.stack.clone(), m.layer, natural(m.name()), m.name.clone());
-        catalog.matrices.sort_by_cached_key(key);
-        catalog.skipped.sort_by_cached_key(|skipped| (natural(&skipped.tensor), skipped.tensor.clone()));
         catalog
+    }
+
+    /// Replaces every matrix by its difference to the base.
+    fn subtract(&mut self, base: &Base, checkpoint: &Checkpoint, selection: &Selection) {
+        for matrix in std::mem::take(&mut self.matrices) {
+            let name = matrix.name.clone();
+            match base.pair(matrix) {
+                Ok(difference) => self.matrices.push(difference),
+                Err(reason) => self.skipped.push(Skipped::unpaired(&name, reason)),
+            }
+        }
+        self.skipped.extend(base.left_over(checkpoint, selection));
+    }
+
+    fn sort(&mut self) {
+        let key = |m: &WeightMatrix| (natural(&m.stack), m.stack.clone(), m.layer, natural(m.name()), m.name.clone());
+        self.matrices.sort_by_cached_key(key);
+        self.skipped.sort_by_cached_key(|skipped| (natural(&skipped.tensor), skipped.tensor.clone()));
     }
 }
 
 /// A matrix, or the reason why `tensor` is none.
 fn classify(tensor: &TensorInfo, shard: usize) -> Result<WeightMatrix, String> {
-    let known = families::place(&tensor.name);
-    let place = known.as_ref().cloned().or_else(|| families::generic_place(&tensor.name));
-    if known.is_none()
-        && let Some(reason) = skip::by_name(&tensor.name, place.is_some(), tensor.shape.len())
-    {
-        return Err(reason.into());
+    let place = place(&tensor.name, tensor.shape.len())?;
+    float_type(tensor)?;
+    let Place { stack, layer, role } = place.ok_or(OUTSIDE)?;
+    let elements = stored(tensor, shard)?;
+    let ([rows, cols], dtype) = (elements.shape(), elements.dtype);
+    let (name, elements) = (tensor.name.clone(), Elements::Stored(elements));
+    Ok(WeightMatrix { name, elements, stack, layer, role, dtype, rows, cols })
+}
+
+/// Where a tensor of this name belongs, if it is in a layer, or the reason why it is no projection matrix.
+fn place(name: &str, dimensions: usize) -> Result<Option<Place>, &'static str> {
+    let known = families::place(name);
+    if known.is_some() {
+        return Ok(known);
     }
-    let dtype = match &tensor.dtype {
-        Dtype::Float(float) => *float,
-        Dtype::Integer(name) => return Err(format!("integer tensor ({name})")),
-        Dtype::Other(name) => return Err(format!("dtype {name} is not supported")),
-    };
-    let Some(place) = place else { return Err("outside the numbered layers".into()) };
+    let place = families::generic_place(name);
+    match skip::by_name(name, place.is_some(), dimensions) {
+        Some(reason) => Err(reason),
+        None => Ok(place),
+    }
+}
+
+/// The type of a tensor's elements, or why nothing is computed with them.
+fn float_type(tensor: &TensorInfo) -> Result<FloatType, String> {
+    match &tensor.dtype {
+        Dtype::Float(float) => Ok(*float),
+        Dtype::Integer(name) => Err(format!("integer tensor ({name})")),
+        Dtype::Other(name) => Err(format!("dtype {name} is not supported")),
+    }
+}
+
+/// `tensor` as a matrix with numbers in it, or the reason why it is none.
+fn stored(tensor: &TensorInfo, shard: usize) -> Result<Stored, String> {
+    let dtype = float_type(tensor)?;
     let &[rows, cols] = tensor.shape.as_slice() else {
         return Err(format!("{}-dimensional, not a matrix", tensor.shape.len()));
     };
-    let (Ok(rows), Ok(cols)) = (usize::try_from(rows), usize::try_from(cols)) else {
+    if usize::try_from(rows).is_err() || usize::try_from(cols).is_err() {
         return Err(format!("shape {:?} is beyond this machine's address space", tensor.shape));
-    };
+    }
     if rows == 0 || cols == 0 {
         return Err(format!("empty (shape {:?})", tensor.shape));
     }
-    let families::Place { stack, layer, role } = place;
-    let name = tensor.name.clone();
-    let elements = Elements::Stored(Stored { tensor: tensor.clone(), shard, dtype });
-    Ok(WeightMatrix { name, elements, stack, layer, role, dtype, rows, cols })
+    Ok(Stored { tensor: tensor.clone(), shard, dtype })
 }
 
 /// A sort key under which `layer.10` follows `layer.9`: words, each with the length and digits of the number behind it.

@@ -60,6 +60,11 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whether it leaves nothing out.
+    pub fn is_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty() && self.layers.is_none()
+    }
+
     /// Passes `matrix` through, or says why it is left out.
     pub(super) fn admit(&self, matrix: WeightMatrix) -> Result<WeightMatrix, String> {
         let matches = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(matrix.name()));

@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, FloatType};
 use crate::device::cpu::{Cpu, lane_bytes};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
-use crate::matrices::{Catalog, Skipped, WeightMatrix, summarize};
+use crate::matrices::{Catalog, Skipped, Update, WeightMatrix, summarize};
 
 /// The results of `inspect`.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +18,8 @@ pub struct Inspection {
     pub schema: u32,
     /// The checkpoint.
     pub input: Input,
+    /// What it is seen as an update of.
+    pub base: Option<Input>,
     /// Number of layers with at least one matrix.
     pub layers: usize,
     /// Matrices that would be scored.
@@ -55,6 +57,8 @@ pub struct InspectedMatrix {
     pub cols: usize,
     /// Element type.
     pub dtype: FloatType,
+    /// What would be scored in its place.
+    pub update: Option<Update>,
     /// Name of the file that holds it.
     pub shard: String,
 }
@@ -79,26 +83,28 @@ impl Inspection {
                 .into_iter()
                 .map(|matrix| InspectedMatrix {
                     shard: input.files[matrix.stored().shard].name.clone(),
+                    rows: matrix.whole_shape()[0],
+                    cols: matrix.whole_shape()[1],
+                    dtype: matrix.stored().dtype,
+                    update: matrix.update(),
                     tensor: matrix.name,
                     stack: matrix.stack,
                     layer: matrix.layer,
                     role: matrix.role,
-                    rows: matrix.rows,
-                    cols: matrix.cols,
-                    dtype: matrix.dtype,
                 })
                 .collect(),
             input,
+            base: checkpoint.base().map(Input::of),
             skipped: catalog.skipped,
         }
     }
 
-    /// One row per stack, role, shape and type.
+    /// One row per stack, role, shape, type and rank.
     pub fn by_role(&self) -> Document<'_, Inspection> {
         let mut places = HashMap::new();
         let mut groups: Vec<(&InspectedMatrix, Vec<u32>, usize)> = Vec::new();
         for matrix in &self.matrices {
-            let key = (&matrix.stack, &matrix.role, matrix.rows, matrix.cols, matrix.dtype);
+            let key = (&matrix.stack, &matrix.role, matrix.rows, matrix.cols, matrix.dtype, matrix.rank());
             let place = *places.entry(key).or_insert_with(|| {
                 groups.push((matrix, Vec::new(), 0));
                 groups.len() - 1
@@ -115,10 +121,12 @@ impl Inspection {
                 Cell::Text(matrix.dtype.to_string()),
                 Cell::Whole(count as u64),
                 Cell::Text(ranges(&layers)),
+                Cell::optional(matrix.rank(), |rank| Cell::Whole(rank as u64)),
             ]
         });
         let names = ["stack", "role", "rows", "cols", "dtype", "matrices", "layers"];
-        let table = Table { columns: names.map(|name| (name, true)).to_vec(), rows: rows.collect() };
+        let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column()]);
+        let table = Table { columns: columns.collect(), rows: rows.collect() };
         Document { table, footer: self.footer(), json: self }
     }
 
@@ -135,17 +143,24 @@ impl Inspection {
                 Cell::Text(matrix.dtype.to_string()),
                 Cell::Text(matrix.shard.clone()),
                 Cell::Missing,
+                Cell::optional(matrix.rank(), |rank| Cell::Whole(rank as u64)),
             ]
         });
         let skipped = self.skipped.iter().map(|skipped| {
-            let mut row = vec![Cell::Missing; 9];
+            let mut row = vec![Cell::Missing; 10];
             row[0] = Cell::Text(skipped.tensor.clone());
             row[8] = Cell::Text(skipped.reason.clone());
             row
         });
         let names = ["tensor", "stack", "layer", "role", "rows", "cols", "dtype", "shard", "skipped"];
-        let table = Table { columns: names.map(|name| (name, true)).to_vec(), rows: matrices.chain(skipped).collect() };
+        let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column()]);
+        let table = Table { columns: columns.collect(), rows: matrices.chain(skipped).collect() };
         Document { table, footer: self.footer(), json: self }
+    }
+
+    /// A column for the ranks of updates, seen where there are some.
+    fn rank_column(&self) -> (&'static str, bool) {
+        ("rank", self.matrices.iter().any(|matrix| matrix.rank().is_some()))
     }
 
     fn memory(&self) -> String {
@@ -156,17 +171,37 @@ impl Inspection {
 
     fn footer(&self) -> Vec<(&'static str, String)> {
         let (files, skipped) = (self.input.files.len(), self.skipped.len());
-        let mut footer = vec![
-            ("checkpoint", format!("{} in {files} file{}", bytes(self.input.bytes), if files == 1 { "" } else { "s" })),
+        let mut footer = vec![(
+            "checkpoint",
+            format!("{} in {files} file{}", bytes(self.input.bytes), if files == 1 { "" } else { "s" }),
+        )];
+        if let Some(base) = &self.base {
+            footer.push(("base", base.path.clone()));
+        }
+        if let Some(adapter) = &self.input.adapter {
+            let model = adapter.base_model.as_ref().map_or(String::new(), |model| format!(", trained on {model}"));
+            footer.push(("adapter", format!("LoRA{model}")));
+        }
+        footer.extend([
             ("layers", self.layers.to_string()),
             ("matrices", format!("{}, {}", self.matrices.len(), bytes(self.matrix_bytes))),
             ("work", format!("{:.3e} floating-point operations", self.flops)),
             ("memory", self.memory()),
-        ];
+        ]);
         if skipped > 0 {
             footer.push(("skipped", format!("{skipped}: {}", summarize(&self.skipped))));
         }
         footer
+    }
+}
+
+impl InspectedMatrix {
+    /// The rank of a low-rank update.
+    fn rank(&self) -> Option<usize> {
+        match self.update {
+            Some(Update::LowRank { rank, .. }) => Some(rank),
+            _ => None,
+        }
     }
 }
 

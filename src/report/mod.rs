@@ -2,6 +2,7 @@
 
 mod allocation;
 mod benchmark;
+mod comparison;
 mod csv;
 mod inspection;
 mod json;
@@ -16,8 +17,9 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
+pub use comparison::Comparison;
 pub use inspection::Inspection;
-pub use provenance::{Input, InputFile, Options, Provenance};
+pub use provenance::{Input, InputAdapter, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};
 
 use crate::error::{Result, printable};

@@ -29,6 +29,9 @@ pub struct Provenance {
     pub options: Options,
     /// What was scored.
     pub input: Input,
+    /// What it was scored as an update of: W - W_base; null if the weights themselves were scored.
+    #[serde(default)]
+    pub base: Option<Input>,
 }
 
 /// Options that change the result.
@@ -81,6 +84,20 @@ pub struct Input {
     pub headers_sha256: Option<String>,
     /// The files, in order.
     pub files: Vec<InputFile>,
+    /// The configuration, if it is an adapter.
+    #[serde(default)]
+    pub adapter: Option<InputAdapter>,
+}
+
+/// The configuration of an adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputAdapter {
+    /// SHA-256 of its configuration.
+    pub config_sha256: String,
+    /// The model it was trained on, as it states that.
+    pub base_model: Option<String>,
+    /// Whether s is lora_alpha / sqrt(r) instead of lora_alpha / r.
+    pub rslora: bool,
 }
 
 /// A file of a checkpoint.
@@ -95,14 +112,15 @@ pub struct InputFile {
 }
 
 impl Provenance {
-    /// The provenance of scores that `device` computed by `method`.
-    pub fn of_scores(device: &dyn Device, method: &Method, options: Options, input: Input) -> Provenance {
+    /// The provenance of scores of `checkpoint` that `device` computed by `method`.
+    pub fn of_scores(device: &dyn Device, method: &Method, options: Options, checkpoint: &Checkpoint) -> Provenance {
         Provenance {
+            base: checkpoint.base().map(Input::of),
             device: Some(device.name()),
             solver: Some(device.solver()),
             precision: Some(method.precision),
             rule: Some(method.rule),
-            ..Provenance::of_alphas(options, input)
+            ..Provenance::of_alphas(options, Input::of(checkpoint))
         }
     }
 
@@ -117,6 +135,7 @@ impl Provenance {
             rule: None,
             options,
             input,
+            base: None,
         }
     }
 }
@@ -139,6 +158,11 @@ impl Input {
             bytes: checkpoint.bytes(),
             headers_sha256: Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
             files,
+            adapter: checkpoint.adapter().map(|adapter| InputAdapter {
+                config_sha256: adapter.config_sha256.clone(),
+                base_model: adapter.base_model.clone(),
+                rslora: adapter.rslora,
+            }),
         }
     }
 }

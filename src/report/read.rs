@@ -41,6 +41,8 @@ const COLUMNS: &[&str] = &[
     "parameters",
     "held",
     "allocation",
+    "base",
+    "base_headers_sha256",
 ];
 
 #[derive(Deserialize)]
@@ -121,8 +123,13 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         budget: None,
         plan: None,
     };
-    let input =
-        Input { path: path.display().to_string(), bytes: text.len() as u64, headers_sha256: None, files: Vec::new() };
+    let input = Input {
+        path: path.display().to_string(),
+        bytes: text.len() as u64,
+        headers_sha256: None,
+        files: Vec::new(),
+        adapter: None,
+    };
     Ok(Report::new(Provenance::of_alphas(options, input), Vec::new(), layers, None, Vec::new()))
 }
 

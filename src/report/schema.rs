@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Document, Provenance, Table};
+use super::{Cell, Document, Input, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Comparison, Group, Quantity, Rounding, Row, Rule};
-use crate::matrices::Skipped;
+use crate::matrices::{Skipped, Update, summarize};
 use crate::metrics::{METRICS, Metric};
 use crate::score::{LayerScore, MatrixScore, Status};
 
@@ -132,6 +132,7 @@ impl Report {
     /// The results with one row per matrix.
     pub fn by_matrix(&self) -> Document<'_, Report> {
         let windows = self.matrices.iter().any(|matrix| matrix.windows.is_some());
+        let low_rank = self.matrices.iter().any(|matrix| matches!(matrix.update, Some(Update::LowRank { .. })));
         let columns = [
             ("tensor", true),
             ("stack", false),
@@ -154,6 +155,9 @@ impl Report {
             ("status", true),
             ("reason", false),
             ("note", false),
+            ("base_dtype", false),
+            ("rank", low_rank),
+            ("scale", low_rank),
         ];
         let mut table = Table { columns: columns.to_vec(), rows: self.matrices.iter().map(matrix_cells).collect() };
         self.append_metrics(&mut table);
@@ -179,7 +183,7 @@ impl Report {
 
     /// Adds the provenance to every row, for CSV: rows of several runs can be put together and still be told apart.
     pub(super) fn append_provenance(&self, table: &mut Table) {
-        let Provenance { version, commit, device, solver, precision, rule, options, input } = &self.provenance;
+        let Provenance { version, commit, device, solver, precision, rule, options, input, base } = &self.provenance;
         let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
         let per_matrix = table.columns.iter().any(|(name, _)| *name == "rule");
         let mut added = Vec::new();
@@ -197,10 +201,25 @@ impl Report {
         added.push(("commit", Cell::Text(commit.clone())));
         added.push(("input", Cell::Text(input.path.clone())));
         added.push(("headers_sha256", text(&input.headers_sha256)));
+        let of_base = |field: fn(&Input) -> Option<String>| Cell::optional(base.as_ref().and_then(field), Cell::Text);
+        added.push(("base", of_base(|base| Some(base.path.clone()))));
+        added.push(("base_headers_sha256", of_base(|base| base.headers_sha256.clone())));
         for (name, cell) in added {
             table.columns.push((name, false));
             table.rows.iter_mut().for_each(|row| row.push(cell.clone()));
         }
+    }
+
+    /// What was scored in place of weights.
+    fn update(&self) -> Option<String> {
+        let Provenance { input, base, .. } = &self.provenance;
+        if let Some(base) = base {
+            return Some(format!("W - W_base, subtracted in f64; base {}", base.path));
+        }
+        let adapter = input.adapter.as_ref()?;
+        let scale = if adapter.rslora { "(lora_alpha / sqrt(r))" } else { "(lora_alpha / r)" };
+        let model = adapter.base_model.as_ref().map_or(String::new(), |model| format!(", trained on {model}"));
+        Some(format!("{scale} B A of a LoRA adapter{model}"))
     }
 
     /// The lists that MoLA's command line takes, and the provenance in a line.
@@ -215,6 +234,13 @@ impl Report {
             };
             let farms = options.farms.map(|farms| format!(", FARMS {farms}")).unwrap_or_default();
             footer.push(("alpha", format!("{rule} rule, {precision}{cast}{farms}, {solver} on {device}")));
+        }
+        if let Some(update) = self.update() {
+            footer.push(("update", update));
+        }
+        let unpaired: Vec<Skipped> = self.skipped.iter().filter(|skipped| skipped.unpaired).cloned().collect();
+        if !unpaired.is_empty() {
+            footer.push(("unpaired", format!("{}: {}", unpaired.len(), summarize(&unpaired))));
         }
         footer.push(("made by", format!("htsr {version} ({commit})")));
         footer
@@ -240,6 +266,11 @@ fn matrix_cells(matrix: &MatrixScore) -> Vec<Cell> {
     let optional_text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
     let whole = |number: usize| Cell::Whole(number as u64);
     let real = |number: Option<f64>| Cell::optional(number, Cell::real);
+    let (base_dtype, rank, scale) = match &matrix.update {
+        None => (Cell::Missing, Cell::Missing, Cell::Missing),
+        Some(Update::Difference { base_dtype }) => (Cell::Text(base_dtype.to_string()), Cell::Missing, Cell::Missing),
+        Some(Update::LowRank { rank, scale }) => (Cell::Missing, whole(*rank), Cell::real(*scale)),
+    };
     vec![
         text(&matrix.tensor),
         text(&matrix.stack),
@@ -265,5 +296,8 @@ fn matrix_cells(matrix: &MatrixScore) -> Vec<Cell> {
         }),
         optional_text(&matrix.reason),
         optional_text(&matrix.note),
+        base_dtype,
+        rank,
+        scale,
     ]
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use htsr::synthetic::{Model, matrix_with_singular_values};
 use serde_json::Value;
 
-use crate::support::{Run, Tensor, command, folder, minilm, projection, random, run, save, small_model};
+use crate::support::{Run, Tensor, command, folder, minilm, projection, random, root, run, save, small_model};
 
 /// A machine with a GPU, real or emulated.
 #[derive(Clone)]
@@ -631,4 +631,27 @@ fn kernels_are_compiled_once() {
     assert_eq!(compilations(&machine.with("HTSR_CACHE", "/proc/nowhere")), 4);
     // Another driver, another file.
     assert_eq!(compilations(&machine), 4);
+}
+
+/// Elements that are computed before they are sent: differences of every type, and the small matrices of an adapter.
+#[test]
+fn updates_are_scored_as_on_the_cpu() {
+    let Some(machine) = machine() else { return };
+    let folder = folder();
+    let model = |seed: u64, tensor: fn(&[usize], &[f64]) -> Tensor| {
+        let matrix = |index: usize| tensor(&[20, 32], &random(20 * 32, seed + index as u64));
+        (0..3).map(move |layer| (projection(layer, 'q'), matrix(layer))).collect::<Vec<_>>()
+    };
+    let path = save(folder.path(), "tuned.safetensors", model(1, Tensor::bf16));
+    let base = save(folder.path(), "base.safetensors", model(50, Tensor::f16));
+    let base = base.to_str().unwrap();
+    for rule in RULES {
+        compare(&machine, &path, &["--base", base, "--rule", rule], 0);
+        compare(&machine, &root().join("tests/data/adapter"), &["--rule", rule], 4);
+    }
+    compare(&machine, &path, &["--base", base, "--cast", "bf16"], 0);
+    compare(&machine, &path, &["--base", path.to_str().unwrap()], 4);
+    // What auto makes of it.
+    let auto = machine.score(&path, &["--base", base, "--rule", "ks"]);
+    assert_alike(&auto.succeeds().json(), &on_cpu(&path, &["--base", base, "--rule", "ks"]).json(), 1e-3, "");
 }

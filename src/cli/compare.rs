@@ -1,0 +1,125 @@
+//! `htsr compare`: two models side by side, scored now or before.
+
+use std::path::Path;
+
+use htsr::allocate::Plan;
+use htsr::checkpoint::Checkpoint;
+use htsr::device::{Device, Method};
+use htsr::error::{Error, Result};
+use htsr::pipeline::{Request, Scored};
+use htsr::report::{Comparison, Report};
+use htsr::score::LayerScore;
+use htsr::study::{Scores, Study};
+
+use super::Ending;
+use super::args::{CompareArgs, CompareRow};
+use super::output::Output;
+use super::printer::Printer;
+use super::score::score;
+
+/// A model as it was given.
+enum Given {
+    Scores(Report),
+    Checkpoint(Checkpoint),
+}
+
+pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
+    let output = Output::new(args.output)?;
+    let paths = [args.a.as_path(), args.b.as_path()];
+    let given = [open(paths[0])?, open(paths[1])?];
+    for (given, path) in given.iter().zip(paths) {
+        match given {
+            Given::Checkpoint(checkpoint) => output.spare(checkpoint.files())?,
+            Given::Scores(_) => output.spare([path].into_iter())?,
+        }
+    }
+    let selection = args.selection.selection();
+    if !selection.is_all()
+        && let Some((_, path)) = given.iter().zip(paths).find(|(given, _)| matches!(given, Given::Scores(_)))
+    {
+        let error = Error::usage("has scores already, and the selection applies to checkpoints").file(path);
+        return Err(error.hint("leave --include, --exclude and --layers out, or give the checkpoint"));
+    }
+    let default_experts = given.iter().find_map(allocated).unwrap_or(160);
+    let method = args.method.method();
+    check_rules(&given, paths, method)?;
+    let plan = Plan::experts(args.budget.budget(default_experts));
+    let request = Request { selection, method, plan, ..Request::default() };
+    let mut opened: Option<Box<dyn Device>> = None;
+    let mut problems = Vec::new();
+    let mut reports = Vec::new();
+    for given in given {
+        let Scored { report, problems: new } = match given {
+            Given::Scores(report) => allocate(report, &request.plan),
+            Given::Checkpoint(checkpoint) => {
+                let device = match &opened {
+                    Some(device) => device,
+                    None => opened.insert(args.device.open(method, printer)?),
+                };
+                score(&checkpoint, &request, &**device, printer)?
+            }
+        };
+        reports.push(report);
+        problems.extend(new);
+    }
+    let comparison = Comparison::new(&reports[0], &reports[1]);
+    if comparison.pairs.layers.is_empty() {
+        let error = Error::input(paths[0], format!("no layer pairs with one of {}", paths[1].display()));
+        return Err(error.hint("layers pair by stack and number: `htsr inspect` shows those of a checkpoint"));
+    }
+    let document = match args.by {
+        CompareRow::Layer => comparison.by_layer(),
+        CompareRow::Matrix => comparison.by_matrix(),
+    };
+    let written = output.write(&document, printer);
+    printer.warnings(&problems);
+    written.map(|()| if problems.is_empty() { Ending::Complete } else { Ending::Partial })
+}
+
+/// Scores, by the extension, or a checkpoint. (The index of a checkpoint is a JSON too.)
+fn open(path: &Path) -> Result<Given> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_scores = [".json", ".csv"].iter().any(|extension| name.ends_with(extension)) && !path.is_dir();
+    match is_scores && !name.ends_with(".safetensors.index.json") {
+        true => Report::read(path).map(Given::Scores),
+        false => Checkpoint::open(path).map(Given::Checkpoint),
+    }
+}
+
+/// The experts that saved scores were allocated.
+fn allocated(given: &Given) -> Option<u32> {
+    match given {
+        Given::Scores(report) => report.allocation.as_ref()?.total?.try_into().ok(),
+        Given::Checkpoint(_) => None,
+    }
+}
+
+/// Alphas of different rules cannot be compared.
+fn check_rules(given: &[Given; 2], paths: [&Path; 2], method: Method) -> Result<()> {
+    let rule = |given: &Given| match given {
+        Given::Scores(report) => report.provenance.rule,
+        Given::Checkpoint(_) => Some(method.rule),
+    };
+    let (Some(a), Some(b)) = (rule(&given[0]), rule(&given[1])) else { return Ok(()) };
+    if a == b {
+        return Ok(());
+    }
+    let cause = format!("{} has alphas of the {a} rule, {} of the {b} rule", paths[0].display(), paths[1].display());
+    let saved = given.iter().zip([a, b]).find(|(given, _)| matches!(given, Given::Scores(_)));
+    let rule = saved.map_or(a, |(_, rule)| rule);
+    Err(Error::usage(cause)
+        .hint(format!("the rule moves alpha more than anything else: score both with --rule {rule}")))
+}
+
+/// Saved scores with experts of another plan.
+fn allocate(report: Report, plan: &Plan) -> Scored {
+    let Report { mut provenance, matrices, layers, skipped, .. } = report;
+    provenance.options.set_plan(*plan);
+    let layers: Vec<LayerScore> = layers.into_iter().map(|row| row.score).collect();
+    let scores = Scores { matrices: &matrices, layers: &layers, rule: provenance.rule };
+    let (allocation, problems) = match Study::default().allocate(scores, plan, &[]) {
+        Ok(allocated) => (Some(allocated.allocation), Vec::new()),
+        Err(problem) => (None, vec![problem]),
+    };
+    Scored { report: Report::new(provenance, matrices, layers, allocation, skipped), problems }
+}

@@ -1,0 +1,252 @@
+//! Two scored models side by side: which layers and matrices correspond, how far their scores are apart, and whether they
+//! have the same order.
+//!
+//! Layers pair by stack and number, matrices by name. Where each model has a single stack, its name does not matter: the same
+//! encoder is `encoder` in one file and `bert.encoder` in the other.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+use serde::Serialize;
+
+use crate::score::{LayerScore, MatrixScore};
+
+/// A scored model.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'a> {
+    /// Its layers.
+    pub layers: &'a [LayerScore],
+    /// Their experts, in the same order, if they are allocated.
+    pub experts: Option<&'a [u32]>,
+    /// Its matrices.
+    pub matrices: &'a [MatrixScore],
+}
+
+/// One of the two models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+/// A layer of both models. Every difference is that of B less A.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerPair {
+    /// Module path above the layers, in A.
+    pub stack: String,
+    /// Number of the layer in its stack.
+    pub layer: u32,
+    /// Mean alpha in A.
+    pub alpha_a: Option<f64>,
+    /// Mean alpha in B.
+    pub alpha_b: Option<f64>,
+    /// Their difference.
+    pub alpha_difference: Option<f64>,
+    /// LoRA experts in A.
+    pub experts_a: Option<u32>,
+    /// LoRA experts in B.
+    pub experts_b: Option<u32>,
+    /// Their difference.
+    pub experts_difference: Option<i64>,
+}
+
+/// A matrix of both models.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MatrixPair {
+    /// Full name of the tensor in A.
+    pub tensor_a: String,
+    /// The same in B.
+    pub tensor_b: String,
+    /// Number of the layer in its stack.
+    pub layer: u32,
+    /// Module path within the layer.
+    pub role: String,
+    /// Alpha in A.
+    pub alpha_a: Option<f64>,
+    /// Alpha in B.
+    pub alpha_b: Option<f64>,
+    /// Their difference.
+    pub alpha_difference: Option<f64>,
+}
+
+/// Something that only one of the models has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unpaired {
+    /// The model that has it.
+    #[serde(rename = "in")]
+    pub side: Side,
+    /// What it is called there.
+    pub name: String,
+}
+
+/// Two models side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pairs {
+    /// Layers of both, in the order of A.
+    pub layers: Vec<LayerPair>,
+    /// Matrices of both, in the order of A.
+    pub matrices: Vec<MatrixPair>,
+    /// Layers of one.
+    pub unpaired_layers: Vec<Unpaired>,
+    /// Matrices of one.
+    pub unpaired_matrices: Vec<Unpaired>,
+    /// Spearman's rank correlation of the alphas.
+    pub rank_correlation: RankCorrelation,
+    /// Experts that B has in other layers than A: the sum of the positive differences, if all layers pair and have experts.
+    pub moved_experts: Option<u64>,
+}
+
+/// Spearman's rank correlation of the alphas of A and B, over the pairs in which both have one; `None` if there are fewer than
+/// two, or all of a model are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RankCorrelation {
+    /// Over layers.
+    pub layers: Option<f64>,
+    /// Over matrices.
+    pub matrices: Option<f64>,
+}
+
+/// Pairs the layers and matrices of two models.
+pub fn compare(a: Model, b: Model) -> Pairs {
+    let single =
+        [a, b].iter().all(|model| model.layers.iter().map(|layer| &layer.stack).collect::<HashSet<_>>().len() == 1);
+    let stack = |stack: &str| if single { String::new() } else { stack.to_owned() };
+    let (layers, unpaired_layers) =
+        pair(a.layers, b.layers, |layer| (stack(&layer.stack), layer.layer), LayerScore::name);
+    let matrix_key = |matrix: &MatrixScore| {
+        let prefix = if single { format!("{}.", matrix.stack) } else { String::new() };
+        matrix.tensor.strip_prefix(&prefix).unwrap_or(&matrix.tensor).to_owned()
+    };
+    let (matrices, unpaired_matrices) = pair(a.matrices, b.matrices, matrix_key, |matrix| matrix.tensor.clone());
+    let layers: Vec<LayerPair> = layers.into_iter().map(|at| layer_pair(a, b, at)).collect();
+    let matrices: Vec<MatrixPair> =
+        matrices.into_iter().map(|(i, j)| matrix_pair(&a.matrices[i], &b.matrices[j])).collect();
+    let rank_correlation = RankCorrelation {
+        layers: rank_correlation(layers.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
+        matrices: rank_correlation(matrices.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
+    };
+    let moved = layers.iter().map(|pair| pair.experts_difference).sum::<Option<i64>>();
+    let moved = moved.filter(|_| unpaired_layers.is_empty());
+    let moved_experts =
+        moved.map(|_| layers.iter().filter_map(|pair| pair.experts_difference).map(|moved| moved.max(0) as u64).sum());
+    Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts }
+}
+
+/// Indices of the items of both lists with the same key, in the order of the first, and the names of the others.
+fn pair<T, K: Eq + Hash>(
+    a: &[T],
+    b: &[T],
+    key: impl Fn(&T) -> K,
+    name: impl Fn(&T) -> String,
+) -> (Vec<(usize, usize)>, Vec<Unpaired>) {
+    let mut places: HashMap<K, usize> = b.iter().enumerate().map(|(place, item)| (key(item), place)).collect();
+    let mut pairs = Vec::new();
+    let mut unpaired = Vec::new();
+    for (place, item) in a.iter().enumerate() {
+        match places.remove(&key(item)) {
+            Some(other) => pairs.push((place, other)),
+            None => unpaired.push(Unpaired { side: Side::A, name: name(item) }),
+        }
+    }
+    let paired: HashSet<usize> = pairs.iter().map(|&(_, other)| other).collect();
+    let rest = b.iter().enumerate().filter(|(place, _)| !paired.contains(place));
+    unpaired.extend(rest.map(|(_, item)| Unpaired { side: Side::B, name: name(item) }));
+    (pairs, unpaired)
+}
+
+fn layer_pair(a: Model, b: Model, (i, j): (usize, usize)) -> LayerPair {
+    let (one, other) = (&a.layers[i], &b.layers[j]);
+    let (experts_a, experts_b) = (a.experts.map(|experts| experts[i]), b.experts.map(|experts| experts[j]));
+    LayerPair {
+        stack: one.stack.clone(),
+        layer: one.layer,
+        alpha_a: one.alpha,
+        alpha_b: other.alpha,
+        alpha_difference: difference(one.alpha, other.alpha),
+        experts_a,
+        experts_b,
+        experts_difference: experts_a.zip(experts_b).map(|(a, b)| i64::from(b) - i64::from(a)),
+    }
+}
+
+fn matrix_pair(a: &MatrixScore, b: &MatrixScore) -> MatrixPair {
+    MatrixPair {
+        tensor_a: a.tensor.clone(),
+        tensor_b: b.tensor.clone(),
+        layer: a.layer,
+        role: a.role.clone(),
+        alpha_a: a.alpha,
+        alpha_b: b.alpha,
+        alpha_difference: difference(a.alpha, b.alpha),
+    }
+}
+
+fn difference(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.zip(b).map(|(a, b)| b - a)
+}
+
+/// Spearman's rho: the correlation of ranks, those of equal numbers being their mean.
+fn rank_correlation(pairs: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Option<f64> {
+    let (x, y): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(a, b)| a.zip(b)).unzip();
+    let (x, y) = (centred_ranks(&x), centred_ranks(&y));
+    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    let norm = (dot(&x, &x) * dot(&y, &y)).sqrt();
+    (norm > 0.0).then(|| dot(&x, &y) / norm)
+}
+
+/// Ranks less their mean.
+fn centred_ranks(values: &[f64]) -> Vec<f64> {
+    let mean = (values.len() as f64 - 1.0) / 2.0;
+    let rank = |value: f64| {
+        let below = values.iter().filter(|&&other| other < value).count() as f64;
+        let equal = values.iter().filter(|&&other| other == value).count() as f64;
+        below + (equal - 1.0) / 2.0
+    };
+    values.iter().map(|&value| rank(value) - mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(stack: &str, layer: u32, alpha: impl Into<Option<f64>>) -> LayerScore {
+        LayerScore { stack: stack.into(), layer, alpha: alpha.into(), matrices: 1 }
+    }
+
+    fn model<'a>(layers: &'a [LayerScore], experts: Option<&'a [u32]>) -> Model<'a> {
+        Model { layers, experts, matrices: &[] }
+    }
+
+    #[test]
+    fn correlations_by_hand() {
+        let rho = |x: &[f64], y: &[f64]| rank_correlation(x.iter().map(|&x| Some(x)).zip(y.iter().map(|&y| Some(y))));
+        assert_eq!(rho(&[1.0, 2.0, 30.0], &[2.0, 4.0, 5.0]), Some(1.0));
+        assert_eq!(rho(&[1.0, 2.0, 30.0], &[7.0, 4.0, 1.0]), Some(-1.0));
+        // scipy.stats.spearmanr([1, 2, 2, 4], [3, 1, 4, 4])
+        assert!((rho(&[1.0, 2.0, 2.0, 4.0], &[3.0, 1.0, 4.0, 4.0]).unwrap() - 0.5).abs() < 1e-15);
+        assert_eq!(rho(&[1.0, 1.0], &[1.0, 2.0]), None);
+        assert_eq!((rho(&[1.0], &[2.0]), rho(&[], &[])), (None, None));
+        assert_eq!(rank_correlation([(Some(1.0), None), (None, Some(1.0))].into_iter()), None);
+    }
+
+    #[test]
+    fn layers_pair_by_stack_and_number() {
+        let a = [layer("encoder", 0, 2.0), layer("encoder", 1, 3.0), layer("encoder", 2, None)];
+        let b = [layer("bert.encoder", 1, 3.5), layer("bert.encoder", 2, 4.0), layer("bert.encoder", 3, 4.0)];
+        let pairs = compare(model(&a, Some(&[1, 2, 3])), model(&b, Some(&[5, 1, 0])));
+        let layers: Vec<_> = pairs.layers.iter().map(|p| (p.layer, p.alpha_difference, p.experts_difference)).collect();
+        assert_eq!(layers, [(1, Some(0.5), Some(3)), (2, None, Some(-2))]);
+        let unpaired: Vec<_> = pairs.unpaired_layers.iter().map(|layer| (layer.side, layer.name.as_str())).collect();
+        assert_eq!(unpaired, [(Side::A, "layer 0 of encoder"), (Side::B, "layer 3 of bert.encoder")]);
+        assert_eq!(pairs.moved_experts, None);
+
+        let two = [layer("encoder", 0, 2.0), layer("decoder", 0, 3.0)];
+        let pairs = compare(model(&two, None), model(&b[..1], None));
+        assert_eq!((pairs.layers.len(), pairs.unpaired_layers.len()), (0, 3));
+        let pairs = compare(model(&two, Some(&[4, 6])), model(&two, Some(&[7, 3])));
+        assert_eq!((pairs.moved_experts, pairs.rank_correlation.layers), (Some(3), Some(1.0)));
+    }
+}

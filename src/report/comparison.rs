@@ -1,0 +1,169 @@
+//! Two scored models side by side.
+
+use serde::Serialize;
+
+use super::{Cell, Document, Provenance, Report, SCHEMA, Table};
+use crate::allocate::Budget;
+use crate::compare::{self, Model, Pairs, Side, Unpaired};
+use crate::score::LayerScore;
+
+/// Names of what does not pair that people see; the JSON has all.
+const NAMED: usize = 8;
+
+/// The results of `compare`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Where the numbers of A come from.
+    pub a: Provenance,
+    /// Where the numbers of B come from.
+    pub b: Provenance,
+    /// What corresponds, and what does not.
+    #[serde(flatten)]
+    pub pairs: Pairs,
+}
+
+impl Comparison {
+    /// Puts two results, with experts of one budget, side by side.
+    pub fn new(a: &Report, b: &Report) -> Comparison {
+        let scores =
+            |report: &Report| -> Vec<LayerScore> { report.layers.iter().map(|row| row.score.clone()).collect() };
+        let (layers_a, layers_b) = (scores(a), scores(b));
+        let experts = |report: &Report| report.allocation.as_ref().and_then(|row| row.experts.clone());
+        let (experts_a, experts_b) = (experts(a), experts(b));
+        let pairs = compare::compare(
+            Model { layers: &layers_a, experts: experts_a.as_deref(), matrices: &a.matrices },
+            Model { layers: &layers_b, experts: experts_b.as_deref(), matrices: &b.matrices },
+        );
+        Comparison { schema: SCHEMA, a: a.provenance.clone(), b: b.provenance.clone(), pairs }
+    }
+
+    /// One row per layer of both.
+    pub fn by_layer(&self) -> Document<'_, Comparison> {
+        let layers = &self.pairs.layers;
+        let stacks = layers.iter().any(|pair| pair.stack != layers[0].stack);
+        let columns = vec![
+            ("stack", stacks),
+            ("layer", true),
+            ("alpha_a", true),
+            ("alpha_b", true),
+            ("alpha_difference", true),
+            ("experts_a", true),
+            ("experts_b", true),
+            ("experts_difference", true),
+        ];
+        let rows = layers.iter().map(|pair| {
+            vec![
+                Cell::Text(pair.stack.clone()),
+                Cell::Whole(pair.layer.into()),
+                Cell::optional(pair.alpha_a, Cell::real),
+                Cell::optional(pair.alpha_b, Cell::real),
+                Cell::optional(pair.alpha_difference, Cell::real),
+                Cell::optional(pair.experts_a, |experts| Cell::Whole(experts.into())),
+                Cell::optional(pair.experts_b, |experts| Cell::Whole(experts.into())),
+                Cell::optional(pair.experts_difference, |experts| Cell::Real(experts as f64, 1)),
+            ]
+        });
+        self.document(Table { columns, rows: rows.collect() })
+    }
+
+    /// One row per matrix of both.
+    pub fn by_matrix(&self) -> Document<'_, Comparison> {
+        let renamed = self.pairs.matrices.iter().any(|pair| pair.tensor_a != pair.tensor_b);
+        let columns = vec![
+            ("tensor_a", true),
+            ("tensor_b", renamed),
+            ("layer", false),
+            ("role", false),
+            ("alpha_a", true),
+            ("alpha_b", true),
+            ("alpha_difference", true),
+        ];
+        let rows = self.pairs.matrices.iter().map(|pair| {
+            vec![
+                Cell::Text(pair.tensor_a.clone()),
+                Cell::Text(pair.tensor_b.clone()),
+                Cell::Whole(pair.layer.into()),
+                Cell::Text(pair.role.clone()),
+                Cell::optional(pair.alpha_a, Cell::real),
+                Cell::optional(pair.alpha_b, Cell::real),
+                Cell::optional(pair.alpha_difference, Cell::real),
+            ]
+        });
+        self.document(Table { columns, rows: rows.collect() })
+    }
+
+    fn document(&self, mut table: Table) -> Document<'_, Comparison> {
+        let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
+        let rule = |side: &Provenance| Cell::optional(side.rule, |rule| Cell::Text(rule.to_string()));
+        for (name, cell) in [
+            ("rule_a", rule(&self.a)),
+            ("rule_b", rule(&self.b)),
+            ("input_a", Cell::Text(self.a.input.path.clone())),
+            ("input_b", Cell::Text(self.b.input.path.clone())),
+            ("headers_sha256_a", text(&self.a.input.headers_sha256)),
+            ("headers_sha256_b", text(&self.b.input.headers_sha256)),
+        ] {
+            table.columns.push((name, false));
+            table.rows.iter_mut().for_each(|row| row.push(cell.clone()));
+        }
+        Document { table, footer: self.footer(), json: self }
+    }
+
+    fn footer(&self) -> Vec<(&'static str, String)> {
+        let Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts } =
+            &self.pairs;
+        let rho = |rho: Option<f64>, count: usize, what: &str| {
+            let rho = rho.map_or("none".to_owned(), |rho| format!("{rho:.3}"));
+            format!("{rho} over {count} {what}")
+        };
+        let mut footer = vec![
+            ("a", origin(&self.a)),
+            ("b", origin(&self.b)),
+            ("difference", "b - a".into()),
+            (
+                "rank correlation",
+                format!(
+                    "{}, {} (Spearman, of alpha)",
+                    rho(rank_correlation.layers, layers.len(), "layers"),
+                    rho(rank_correlation.matrices, matrices.len(), "matrices")
+                ),
+            ),
+        ];
+        if let Some(Budget { experts, beta, rounding, .. }) = &self.a.options.budget {
+            let moved = moved_experts.map_or(String::new(), |moved| format!("; {moved} in other layers"));
+            let text = format!("both {experts} experts by alpha^{beta}, {rounding} rounding{moved}");
+            footer.push(("allocation", text));
+        }
+        footer.extend(list("layers only in", unpaired_layers));
+        footer.extend(list("matrices only in", unpaired_matrices));
+        footer
+    }
+}
+
+/// Where the numbers of a model come from, in a line.
+fn origin(provenance: &Provenance) -> String {
+    let Provenance { rule, precision, device, options, input, base, .. } = provenance;
+    let mut text = input.path.clone();
+    if let Some(base) = base {
+        text += &format!(" less {}", base.path);
+    }
+    if let (Some(rule), Some(precision), Some(device)) = (rule, precision, device) {
+        text += &format!(": {rule} rule, {precision}, cast {}, on {device}", options.cast);
+    }
+    text
+}
+
+/// What does not pair, for people.
+fn list(label: &'static str, unpaired: &[Unpaired]) -> Option<(&'static str, String)> {
+    let of_side = |side: Side, letter: &str| {
+        let names: Vec<&str> =
+            unpaired.iter().filter(|item| item.side == side).map(|item| item.name.as_str()).collect();
+        let more = names.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!names.is_empty()).then(|| format!("{letter}: {}{more}", names[..names.len().min(NAMED)].join(", ")))
+    };
+    let sides: Vec<String> = [of_side(Side::A, "a"), of_side(Side::B, "b")].into_iter().flatten().collect();
+    (!sides.is_empty()).then(|| (label, sides.join("; ")))
+}
