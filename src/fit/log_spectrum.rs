@@ -57,45 +57,66 @@ impl<'a> LogSpectrum<'a> {
 
     /// D of the tail from `i`, or anything larger than `limit` if D is larger than that.
     pub fn ks_distance(&self, i: usize, alpha: f64, limit: f64) -> f64 {
-        let n = (self.len() - i) as f64;
+        self.distance_within(i, alpha, limit).unwrap_or_else(|j| self.difference(i, alpha, j))
+    }
+
+    /// D of the tail from `i`, or the index of an eigenvalue that makes it larger than `limit`.
+    fn distance_within(&self, i: usize, alpha: f64, limit: f64) -> Result<f64, usize> {
         let mut distance = 0.0_f64;
-        for (j, ln) in self.ln[i..].iter().enumerate() {
-            let fitted = 1.0 - ((1.0 - alpha) * (ln - self.ln[i])).exp();
-            distance = distance.max((fitted - j as f64 / n).abs());
+        for j in i..self.len() {
+            distance = distance.max(self.difference(i, alpha, j));
             if distance > limit {
-                break;
+                return Err(j);
             }
         }
-        distance
+        Ok(distance)
+    }
+
+    /// The difference of fitted and empirical CDF of the tail from `i` at the eigenvalue `j`.
+    fn difference(&self, i: usize, alpha: f64, j: usize) -> f64 {
+        let fitted = 1.0 - ((1.0 - alpha) * (self.ln[j] - self.ln[i])).exp();
+        (fitted - (j - i) as f64 / (self.len() - i) as f64).abs()
     }
 
     /// The fit of the tail from `i`.
     pub fn fit_at(&self, i: usize) -> Option<Fit> {
-        self.fit_within(i, f64::INFINITY)
+        let alpha = self.alpha(i)?;
+        Some(self.fit_with(i, alpha, self.ks_distance(i, alpha, f64::INFINITY)))
     }
 
     /// The fit with the smallest D among `starts`; the smallest index wins a tie.
     pub fn best(&self, starts: impl Iterator<Item = usize>) -> Option<Fit> {
-        let mut best: Option<Fit> = None;
-        for i in starts {
-            let limit = best.map_or(f64::INFINITY, |best| best.ks_distance);
-            match self.fit_within(i, limit) {
-                Some(fit) if fit.ks_distance < limit => best = Some(fit),
-                _ => {}
-            }
-        }
-        best
+        let smallest = |best: Fit, fit: Fit| if fit.ks_distance < best.ks_distance { fit } else { best };
+        self.within(starts, 0.0).into_iter().reduce(smallest)
     }
 
-    fn fit_within(&self, i: usize, limit: f64) -> Option<Fit> {
-        let alpha = self.alpha(i)?;
-        Some(Fit {
-            alpha,
-            ks_distance: self.ks_distance(i, alpha, limit),
-            start: i,
-            xmin: self.spectrum.values()[i],
-            tail: self.len() - i,
-        })
+    /// The fits whose D is at most `margin` above the smallest among `starts`, in their order.
+    ///
+    /// What makes D too large for one start does so for its neighbours, too: where the last one was given up is looked at
+    /// first.
+    pub fn within(&self, starts: impl Iterator<Item = usize>, margin: f64) -> Vec<Fit> {
+        let mut close: Vec<Fit> = Vec::new();
+        let (mut best, mut obstacle) = (f64::INFINITY, 0);
+        for i in starts {
+            let Some(alpha) = self.alpha(i) else { continue };
+            let limit = best + margin;
+            if obstacle > i && self.difference(i, alpha, obstacle) > limit {
+                continue;
+            }
+            match self.distance_within(i, alpha, limit) {
+                Ok(ks_distance) => {
+                    close.push(self.fit_with(i, alpha, ks_distance));
+                    best = best.min(ks_distance);
+                }
+                Err(j) => obstacle = j,
+            }
+        }
+        close.retain(|fit| fit.ks_distance <= best + margin);
+        close
+    }
+
+    fn fit_with(&self, i: usize, alpha: f64, ks_distance: f64) -> Fit {
+        Fit { alpha, ks_distance, start: i, xmin: self.spectrum.values()[i], tail: self.len() - i }
     }
 
     /// Why none of `starts` has an alpha.
