@@ -11,6 +11,7 @@ use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::metrics::{self, Subject};
 use crate::report::{Input, Options, Provenance, Report};
 use crate::score::{self, LayerScore, MatrixScore};
+use crate::uncertainty::Library;
 
 /// What is asked of a checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +77,8 @@ pub fn score(
         return Err(nothing_to_score(checkpoint, &skipped));
     }
     request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
-    let examine = |matrix: &WeightMatrix, outcome: Outcome| examine(checkpoint, request, matrix, &outcome);
+    let library = Library::new(request.metrics.simulations());
+    let examine = |matrix: &WeightMatrix, outcome: Outcome| examine(checkpoint, request, &library, matrix, &outcome);
     let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) =
         analyze_and(checkpoint, &matrices, device, observer, examine)?.into_iter().unzip();
     let layers = score::layers(&rows);
@@ -92,11 +94,14 @@ pub fn score(
 fn examine(
     checkpoint: &Checkpoint,
     request: &Request,
+    library: &Library,
     matrix: &WeightMatrix,
     outcome: &Outcome,
 ) -> (MatrixScore, Option<Error>) {
     let mut row = MatrixScore::new(matrix, &request.method, outcome);
-    row.measured = metrics::measure(&request.metrics, &Subject::new(matrix, request.method.rule, outcome));
+    let subject = Subject::new(matrix, request.method.rule, outcome);
+    row.measured = metrics::measure(&request.metrics, &subject);
+    metrics::simulate(library, matrix.name(), &subject, &mut row.measured);
     let problem = problem(checkpoint, matrix, outcome, &row);
     (row, problem)
 }
@@ -125,6 +130,7 @@ fn options(request: &Request) -> Options {
         exclude: patterns(&request.selection.exclude),
         layers: request.selection.layers.as_ref().map(ToString::to_string),
         metrics: request.metrics.asked().iter().map(|metric| metric.name.to_owned()).collect(),
+        simulations: Some(request.metrics.simulations()).filter(|simulations| !simulations.is_none()),
         budget: request.budget,
     }
 }

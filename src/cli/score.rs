@@ -14,11 +14,12 @@ use super::progress::Progress;
 
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
-    let rows = args.by.unwrap_or(if args.metrics.is_some() { ScoreRow::Matrix } else { ScoreRow::Layer });
+    let plan = args.metrics.unwrap_or_default().with_simulations(args.simulations.simulations());
+    let rows = args.by.unwrap_or(if plan.asked().is_empty() { ScoreRow::Layer } else { ScoreRow::Matrix });
     let request = Request {
         selection: args.selection.selection(),
         method: args.method.method(),
-        metrics: args.metrics.unwrap_or_default(),
+        metrics: plan,
         budget: args.budget.budget(160),
     };
     let checkpoint = Checkpoint::open(&args.path)?;

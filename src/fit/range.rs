@@ -50,7 +50,8 @@ mod tests {
                 .map(|i| {
                     let n = (80 - i) as f64;
                     let alpha = 1.0 + n / values[i..].iter().map(|x| (x / values[i]).ln()).sum::<f64>();
-                    let distance = |(j, x): (usize, &f64)| (1.0 - (x / values[i]).powf(1.0 - alpha) - j as f64 / n).abs();
+                    let distance =
+                        |(j, x): (usize, &f64)| (1.0 - (x / values[i]).powf(1.0 - alpha) - j as f64 / n).abs();
                     (values[i..].iter().enumerate().map(distance).fold(0.0, f64::max), alpha)
                 })
                 .collect();

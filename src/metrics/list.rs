@@ -1,11 +1,21 @@
 //! The list of metrics, in the order of columns.
 
-use super::Source::Spectrum;
-use super::{Metric, norms, shape, tail};
+use super::Source::{Elsewhere, Spectrum};
+use super::{Metric, norms, shape, stability, tail};
 
 /// A metric that costs nothing.
 const fn free(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
     Metric { name, about, always: true, source: Spectrum(compute) }
+}
+
+/// A metric that costs something, if only a little.
+const fn asked(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
+    Metric { name, about, always: false, source: Spectrum(compute) }
+}
+
+/// A metric that takes an option.
+const fn optional(name: &'static str, about: &'static str, option: &'static str) -> Metric {
+    Metric { name, about, always: false, source: Elsewhere(option) }
 }
 
 /// All metrics.
@@ -19,4 +29,10 @@ pub static METRICS: &[Metric] = &[
     free("log_norm", "log10 of the squared Frobenius norm", norms::log_norm),
     free("log_spectral_norm", "log10 of the largest eigenvalue", norms::log_spectral_norm),
     free("stable_rank", "squared Frobenius norm by largest eigenvalue", norms::stable_rank),
+    free("peak_jump", "change of the peak rule's alpha if the smallest eigenvalue moves by 1 %", stability::peak_jump),
+    free("peak_fragile", "whether that is more than 0.001", stability::peak_fragile),
+    asked("alpha_low", "smallest alpha of all tails whose D is within 0.01 of the best", stability::alpha_low),
+    asked("alpha_high", "largest alpha of all tails whose D is within 0.01 of the best", stability::alpha_high),
+    optional("alpha_se", "standard error of alpha, by simulated spectra", "it takes --se N"),
+    optional("gof_p", "p-value of the power law, by a bootstrap", "it takes --gof N"),
 ];

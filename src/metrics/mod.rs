@@ -12,12 +12,15 @@ mod list;
 mod norms;
 mod plan;
 mod shape;
+mod simulated;
+mod stability;
 mod subject;
 mod tail;
 mod value;
 
 pub use list::METRICS;
 pub use plan::Plan;
+pub use simulated::simulate;
 pub use subject::Subject;
 pub use value::{Measured, Measurement, Value};
 

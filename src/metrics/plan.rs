@@ -3,15 +3,33 @@
 use std::str::FromStr;
 
 use super::{METRICS, Metric};
+use crate::uncertainty::Simulations;
 
 /// The metrics that somebody asked for, and with them all that cost nothing. Options of metrics (a seed, a number of
 /// draws) belong here.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     asked: Vec<&'static Metric>,
+    simulations: Simulations,
 }
 
 impl Plan {
+    /// The same plan with what is simulated, which is thereby asked for.
+    pub fn with_simulations(mut self, simulations: Simulations) -> Plan {
+        let simulated = |name: &str| match name {
+            "alpha_se" => simulations.standard_error.is_some(),
+            "gof_p" => simulations.goodness.is_some(),
+            _ => false,
+        };
+        self.asked = METRICS.iter().filter(|metric| self.wants(metric.name) || simulated(metric.name)).collect();
+        Plan { simulations, ..self }
+    }
+
+    /// What is simulated.
+    pub fn simulations(&self) -> Simulations {
+        self.simulations
+    }
+
     /// The metrics that were asked for, in the order of the list.
     pub fn asked(&self) -> &[&'static Metric] {
         &self.asked
@@ -40,7 +58,7 @@ impl FromStr for Plan {
             return Err(format!("there is no metric `{unknown}`\n\nhint: there are all, {}", known.join(", ")));
         }
         let asked = |metric: &&Metric| names.iter().any(|name| *name == "all" || *name == metric.name);
-        Ok(Plan { asked: METRICS.iter().filter(asked).collect() })
+        Ok(Plan { asked: METRICS.iter().filter(asked).collect(), ..Plan::default() })
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a metric may look at: the shape of a matrix, its spectrum and its fit.
 
+use std::cell::OnceCell;
+
 use crate::device::{Analysis, Outcome};
-use crate::fit::{Fit, Rule};
+use crate::fit::{DISTANCE_MARGIN, Fit, Rule, alpha_range, peak_jump};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 
@@ -15,12 +17,18 @@ pub struct Subject<'a> {
     /// The rule by which the tail was chosen.
     pub rule: Rule,
     outcome: &'a Outcome,
+    alpha_range: OnceCell<Result<(f64, f64), String>>,
+    peak_jump: OnceCell<Result<f64, String>>,
 }
 
 impl<'a> Subject<'a> {
     /// `matrix`, and what a device found of it by `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: matrix.eigenvalues(), long: matrix.long(), rule, outcome }
+        Subject::of_shape(matrix.eigenvalues(), matrix.long(), rule, outcome)
+    }
+
+    fn of_shape(short: usize, long: usize, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
+        Subject { short, long, rule, outcome, alpha_range: OnceCell::new(), peak_jump: OnceCell::new() }
     }
 
     fn analysis(&self) -> Result<&'a Analysis, String> {
@@ -35,6 +43,24 @@ impl<'a> Subject<'a> {
     /// The power law, or why there is none.
     pub fn fit(&self) -> Result<&'a Fit, String> {
         self.analysis()?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
+    }
+
+    /// The smallest and the largest alpha of all tails that fit about as well as the best, or why there are none.
+    pub fn alpha_range(&self) -> Result<(f64, f64), String> {
+        let range = || alpha_range(self.spectrum()?, DISTANCE_MARGIN).map_err(|reason| reason.to_string());
+        self.alpha_range.get_or_init(range).clone()
+    }
+
+    /// How far the peak rule's alpha jumps when the smallest eigenvalue moves, or why that cannot be said.
+    pub fn peak_jump(&self) -> Result<f64, String> {
+        let jump = || {
+            let (spectrum, fit) = (self.spectrum()?, self.fit()?);
+            if self.rule != Rule::Peak {
+                return Err(format!("the {} rule does not hang on the smallest eigenvalue", self.rule));
+            }
+            peak_jump(spectrum, fit).map_err(|reason| format!("there is no alpha after a move of 1 %: {reason}"))
+        };
+        self.peak_jump.get_or_init(jump).clone()
     }
 }
 
@@ -53,7 +79,7 @@ pub(super) mod tests {
 
     /// A `short` x `long` matrix.
     pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
-        Subject { short, long, rule, outcome }
+        Subject::of_shape(short, long, rule, outcome)
     }
 
     #[test]

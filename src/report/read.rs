@@ -100,6 +100,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         exclude: Vec::new(),
         layers: None,
         metrics: Vec::new(),
+        simulations: None,
         budget: Budget::default(),
     };
     let input =

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, Document, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Rounding};
 use crate::matrices::Skipped;
-use crate::metrics::{METRICS, Metric};
+use crate::metrics::{METRICS, Metric, Value};
 use crate::score::{LayerScore, MatrixScore, Status};
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
@@ -177,6 +177,17 @@ impl Report {
         }
     }
 
+    /// How many alphas of the peak rule hang on the smallest eigenvalue, if any does.
+    fn fragility(&self) -> Option<String> {
+        let is_fragile = |matrix: &&MatrixScore| matrix.measured.get("peak_fragile") == Some(&Value::Flag(true));
+        let jumps =
+            self.matrices.iter().filter(is_fragile).filter_map(|matrix| matrix.measured.get("peak_jump")?.number());
+        let jumps: Vec<f64> = jumps.collect();
+        let largest = jumps.iter().copied().reduce(f64::max)?;
+        let (count, of) = (jumps.len(), self.matrices.len());
+        Some(format!("{count} of {of} alphas move, by up to {largest:.2}, if the smallest eigenvalue moves by 1 %"))
+    }
+
     /// The lists that MoLA's command line takes, and the provenance in a line.
     fn footer(&self) -> Vec<(&'static str, String)> {
         let mut footer = Vec::new();
@@ -194,6 +205,7 @@ impl Report {
             };
             footer.push(("alpha", format!("{rule} rule, {precision}{cast}, {solver} on {device}")));
         }
+        footer.extend(self.fragility().map(|text| ("fragile", text)));
         footer.push(("made by", format!("htsr {version} ({commit})")));
         footer
     }
