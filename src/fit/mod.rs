@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spectrum::Spectrum;
 pub use certainty::is_certain;
-pub use fragility::{NUDGE, peak_jump};
+pub use fragility::{NUDGE, jump};
 use log_spectrum::LogSpectrum;
 pub use range::{DISTANCE_MARGIN, alpha_range};
 

@@ -29,7 +29,7 @@ pub static METRICS: &[Metric] = &[
     free("log_norm", "log10 of the squared Frobenius norm", norms::log_norm),
     free("log_spectral_norm", "log10 of the largest eigenvalue", norms::log_spectral_norm),
     free("stable_rank", "squared Frobenius norm by largest eigenvalue", norms::stable_rank),
-    free("peak_jump", "change of the peak rule's alpha if the smallest eigenvalue moves by 1 %", stability::peak_jump),
+    free("peak_jump", "change of a peak rule's alpha if the smallest eigenvalue moves by 1 %", stability::peak_jump),
     free("peak_fragile", "whether that is more than 0.001", stability::peak_fragile),
     asked("alpha_low", "smallest alpha of all tails whose D is within 0.01 of the best", stability::alpha_low),
     asked("alpha_high", "largest alpha of all tails whose D is within 0.01 of the best", stability::alpha_high),

@@ -1,4 +1,4 @@
-//! Metrics that are simulated: they take options (numbers of draws, a seed), and time.
+//! Metrics that are simulated: they take options (numbers of draws, a seed), and time. See [`crate::uncertainty`].
 
 use super::{Measured, Measurement, Subject};
 use crate::uncertainty::{Library, Simulations, goodness_of_fit, standard_error};

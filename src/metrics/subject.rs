@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::device::{Analysis, Outcome};
-use crate::fit::{DISTANCE_MARGIN, Fit, Rule, alpha_range, peak_jump};
+use crate::fit::{self, DISTANCE_MARGIN, Fit, Rule, alpha_range};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 
@@ -51,14 +51,15 @@ impl<'a> Subject<'a> {
         self.alpha_range.get_or_init(range).clone()
     }
 
-    /// How far the peak rule's alpha jumps when the smallest eigenvalue moves, or why that cannot be said.
+    /// How far the alpha of a peak rule jumps when the smallest eigenvalue moves, or why that cannot be said.
     pub fn peak_jump(&self) -> Result<f64, String> {
         let jump = || {
-            let (spectrum, fit) = (self.spectrum()?, self.fit()?);
-            if self.rule != Rule::Peak {
-                return Err(format!("the {} rule does not hang on the smallest eigenvalue", self.rule));
+            let (spectrum, found) = (self.spectrum()?, self.fit()?);
+            if !matches!(self.rule, Rule::Peak | Rule::PeakRobust) {
+                return Err(format!("the {} rule looks for no peak", self.rule));
             }
-            peak_jump(spectrum, fit).map_err(|reason| format!("there is no alpha after a move of 1 %: {reason}"))
+            fit::jump(spectrum, self.rule, found)
+                .map_err(|reason| format!("there is no alpha after a move of 1 %: {reason}"))
         };
         self.peak_jump.get_or_init(jump).clone()
     }

@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod determinism;
 mod eigenvalues;
+mod error_bars;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod inspect;
