@@ -58,6 +58,10 @@ fn window_edges(peak: f64) -> (f64, f64) {
     (peak + 0.95_f64.ln(), peak + 1.5_f64.ln())
 }
 
+/// Relative difference of densities that are equal: between neighbours that have as many eigenvalues in reach below as above,
+/// the density is flat, and rounding must not choose.
+const TIE: f64 = 1e-9;
+
 /// The density of ln x at each eigenvalue, times the width of a bin.
 struct Density {
     values: Vec<f64>,
@@ -92,8 +96,8 @@ impl Density {
 
     /// The first index with the largest density.
     fn peak(&self) -> usize {
-        let first_larger = |best: usize, i: usize| if self.values[i] > self.values[best] { i } else { best };
-        (0..self.values.len()).fold(0, first_larger)
+        let largest = self.values.iter().copied().fold(0.0, f64::max);
+        self.values.iter().position(|&density| density >= largest * (1.0 - TIE)).unwrap_or(0)
     }
 }
 
@@ -120,7 +124,7 @@ pub(super) fn possible_windows(logs: &LogSpectrum, shift: &[f64]) -> Option<(Win
         return None;
     }
     let (mut union, mut common) = (Window { begin: n - 1, end: 0 }, Window { begin: 0, end: n - 1 });
-    for peak in (0..n - sharp).filter(|&i| bound(i, 1.0) >= certain).map(|i| sharp + i) {
+    for peak in (0..n - sharp).filter(|&i| bound(i, 1.0) >= certain * (1.0 - 2.0 * TIE)).map(|i| sharp + i) {
         let edges = window_edges(ln[peak]);
         let count = |inside: &dyn Fn(usize) -> bool| (0..n - 1).filter(|&i| inside(i)).count();
         let slack = |i: usize| shift[i] + shift[peak] + 8.0 * f64::EPSILON * ln[peak].abs();

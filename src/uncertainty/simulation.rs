@@ -5,7 +5,7 @@
 //!
 //! An eigenvalue that stands apart would roam the gap around it. What stays apart is a property of the kind: a learned
 //! direction, a heavy row. Of M rows that are drawn anew, its logarithm then has a standard deviation of sqrt(2/M) at most
-//! (Baik and Silverstein, J. Multivariate Anal. 97, 2006), so it is given no more, around its observed place.
+//! (Paul, Statistica Sinica 17, 2007), so it is given no more, around its observed place.
 
 use super::Positions;
 
