@@ -71,7 +71,7 @@ fn fits(criterion: &mut Criterion) {
         let trace = values.iter().sum();
         let spectrum = Spectrum::from_gram(values, trace, f64::EPSILON).expect("consistent by construction");
         group.throughput(Throughput::Elements(n as u64));
-        for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+        for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
             group.bench_function(BenchmarkId::new(format!("cpu/{rule}"), n), |bench| {
                 bench.iter(|| fit(black_box(&spectrum), rule));
             });

@@ -48,3 +48,4 @@ pub mod score;
 pub mod spectrum;
 pub mod study;
 pub mod synthetic;
+pub mod uncertainty;

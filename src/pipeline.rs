@@ -14,6 +14,7 @@ use crate::metrics::{self, Subject};
 use crate::report::{Options, Provenance, Report};
 use crate::score::{self, MatrixScore, WindowSet};
 use crate::study::{Scores, Study};
+use crate::uncertainty::Library;
 use parts::Parts;
 pub use parts::Sampling;
 
@@ -89,9 +90,10 @@ pub fn score(
     }
     check(checkpoint, &matrices, request)?;
     let parts = Parts::new(&matrices, request.sampling);
+    let library = Library::new(request.metrics.simulations());
     let keep = |part: usize, outcome: Outcome| {
         let (matrix, outcomes) = parts.collect(part, outcome)?;
-        Some(examine(checkpoint, request, &matrices[matrix], outcomes))
+        Some(examine(checkpoint, request, &library, &matrices[matrix], outcomes))
     };
     let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
     let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) = examined.into_iter().flatten().unzip();
@@ -112,6 +114,7 @@ pub fn score(
 fn examine(
     checkpoint: &Checkpoint,
     request: &Request,
+    library: &Library,
     matrix: &WeightMatrix,
     outcomes: Vec<Outcome>,
 ) -> (MatrixScore, Option<Error>) {
@@ -136,6 +139,7 @@ fn examine(
     };
     row.eigenvalues = row.windows.map_or(row.eigenvalues, |windows| windows.eigenvalues());
     row.measured = metrics::measure(&request.metrics, &subject);
+    metrics::simulate(library, matrix.name(), &subject, &mut row.measured);
     if let Some(twin) = twin {
         for (name, measurement) in metrics::compare(&subject, &Subject::new(matrix, rule, &twin)) {
             row.measured.insert(name, measurement);
@@ -176,6 +180,7 @@ fn options(request: &Request) -> Options {
             _ => None,
         },
         metrics: request.metrics.asked().iter().map(|metric| metric.name.to_owned()).collect(),
+        simulations: Some(request.metrics.simulations()).filter(|simulations| !simulations.is_none()),
         budget: None,
         plan: None,
     };

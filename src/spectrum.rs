@@ -127,6 +127,26 @@ impl Spectrum {
         self
     }
 
+    /// The same spectrum with its smallest eigenvalue times `factor`, to see what hangs on it.
+    pub(crate) fn with_smallest_times(&self, factor: f64) -> Spectrum {
+        let mut moved = self.clone();
+        moved.values[0] *= factor;
+        moved.trace += moved.values[0] - self.values[0];
+        moved.values.sort_by(f64::total_cmp);
+        moved
+    }
+
+    /// A spectrum that was made up, ascending, and is what it is without error.
+    ///
+    /// # Panics
+    ///
+    /// If `values` is empty, or not ascending.
+    pub(crate) fn exact(values: Vec<f64>) -> Spectrum {
+        assert!(!values.is_empty() && values.is_sorted());
+        let trace = values.iter().sum();
+        Spectrum { values, trace, accuracy: Accuracy { eta: 0.0, delta: 0.0, smallest: None } }
+    }
+
     /// Confirms that the eigenvalues have the sum of squares that the Gram matrix has (its squared Frobenius norm), as far as
     /// a solver with unit roundoff `epsilon` keeps it: a wrong eigenvalue can hide in a sum, but hardly in both.
     ///

@@ -11,6 +11,7 @@ use htsr::matrices::{Farms, Layers, Selection};
 use htsr::metrics::Plan;
 use htsr::pipeline::Sampling;
 use htsr::report::{Document, Format, Report};
+use htsr::uncertainty::Simulations;
 use regex::Regex;
 
 use super::bench::BenchArgs;
@@ -78,6 +79,8 @@ pub struct ScoreArgs {
     pub allocate: RuleName,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub simulations: SimulationArgs,
     #[command(flatten)]
     pub plan: PlanArgs,
     #[command(flatten)]
@@ -280,6 +283,28 @@ pub struct MethodArgs {
 impl MethodArgs {
     pub fn method(&self) -> Method {
         Method { rule: self.rule, precision: self.precision, cast: self.cast }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Error bars")]
+pub struct SimulationArgs {
+    /// Give every alpha a standard error (alpha_se) by N simulated spectra; 100 are enough. Costs N fits a matrix, and
+    /// once for each shape N times the eigenvalues of a tridiagonal matrix
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub se: Option<u32>,
+    /// Give every fit a p-value (gof_p) by N simulated spectra (Clauset et al., section 4.1); 100 tell 0.1 from 0.2, 2500
+    /// give two digits. Costs N fits a matrix
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub gof: Option<u32>,
+    /// Seed of the simulations
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl SimulationArgs {
+    pub fn simulations(&self) -> Simulations {
+        Simulations { standard_error: self.se, goodness: self.gof, seed: self.seed }
     }
 }
 

@@ -16,14 +16,15 @@ use super::progress::Progress;
 
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
-    let rows = args.by.or(args.metrics.is_some().then_some(ScoreRow::Matrix));
     let sampling = args.sampling.sampling();
     let study = args.study.study();
+    let metrics = args.metrics.unwrap_or_default().with_simulations(args.simulations.simulations());
+    let rows = args.by.or((!metrics.asked().is_empty()).then_some(ScoreRow::Matrix));
     let request = Request {
         selection: args.selection.selection(),
         sampling,
         method: sampling.method(args.method.method()),
-        metrics: args.metrics.unwrap_or_default().and(metrics::Plan::alphas(&study.compare)),
+        metrics: metrics.and(metrics::Plan::alphas(&study.compare)),
         plan: args.plan.plan(args.allocate)?,
         study,
     };

@@ -162,7 +162,8 @@ fn needs_all(rule: Rule, spectrum: &Spectrum) -> bool {
     // down, and the peak rule at no more than the smallest.
     let hidden = match rule {
         Rule::Peak => spectrum.first_known() > 1 && spectrum.relative_error(0) < 1.0,
-        Rule::Median => false,
+        // Their candidates lie in the bulk: where rounding hides that, the bound on alpha says so.
+        Rule::Median | Rule::PeakRobust => false,
         Rule::Ks => spectrum.first_known() > 0,
     };
     hidden

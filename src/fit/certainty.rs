@@ -5,7 +5,7 @@
 //! tail can jump: another start may have the smaller D, and under the peak rule another bin may be the fullest. So all
 //! starts that could win are looked at: the choice is certain if each of them gives the same alpha within the tolerance.
 
-use super::{Fit, LogSpectrum, NoFit, Rule, peak};
+use super::{Fit, LogSpectrum, NoFit, Rule, peak, peak_robust};
 use crate::spectrum::Spectrum;
 
 /// Relative error up to which an eigenvalue is treated by its first-order effects.
@@ -22,16 +22,23 @@ pub fn is_certain(spectrum: &Spectrum, rule: Rule, found: &Result<Fit, NoFit>, t
     if found.alpha_error(spectrum) * MARGIN > tolerance {
         return false;
     }
-    let window = match rule {
-        Rule::Median => return true,
-        Rule::Ks => Window { begin: 0, end: spectrum.len() - 1 },
-        Rule::Peak => match peak::possible_windows(spectrum) {
-            // The start that was found must be a candidate whichever bin is the fullest.
-            Some((union, common)) if common.contains(found.start) => union,
-            _ => return false,
-        },
+    if rule == Rule::Median {
+        return true;
+    }
+    let rivals = Rivals::new(spectrum);
+    let possible = match rule {
+        Rule::Median | Rule::Ks => {
+            let all = Window { begin: 0, end: spectrum.len() - 1 };
+            Some((all, all))
+        }
+        Rule::Peak => peak::possible_windows(spectrum),
+        Rule::PeakRobust => peak_robust::possible_windows(&rivals.logs, &rivals.shift),
     };
-    Rivals::new(spectrum).all_agree(window, found, tolerance)
+    match possible {
+        // The start that was found must be a candidate wherever the peak is.
+        Some((union, common)) if common.contains(found.start) => rivals.all_agree(union, found, tolerance),
+        _ => false,
+    }
 }
 
 /// Indices of candidates: begin .. end.
@@ -100,7 +107,7 @@ impl<'a> Rivals<'a> {
         let Some(alpha) = self.logs.alpha(i) else { return false };
         let limit = reach + self.distance_error(i, alpha);
         let difference = (alpha - found.alpha).abs() + self.alpha_error(i, alpha);
-        difference <= tolerance || self.logs.ks_distance(i, alpha, limit).0 > limit
+        difference <= tolerance || self.logs.ks_distance(i, alpha, limit) > limit
     }
 
     /// True if the tail from `i` cannot win, though x_i is known only to lie between the smallest eigenvalue and the first
@@ -152,8 +159,8 @@ mod tests {
     #[test]
     fn what_is_certain_stays_within_the_tolerance() {
         let mut rng = fastrand::Rng::with_seed(8);
-        let mut certain = [0; 3];
-        let rules = [Rule::Peak, Rule::Median, Rule::Ks];
+        let mut certain = [0; 4];
+        let rules = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
         for case in 0..400 {
             let n = rng.usize(8..300);
             let sigma = [0.3, 1.0, 2.0, 4.0][case % 4];

@@ -58,58 +58,71 @@ impl<'a> LogSpectrum<'a> {
         known.then(|| 1.0 + 1.0 / mean_excess)
     }
 
-    /// D of the tail from `i`, or anything larger than `limit` if D is larger than that; and the index where it is reached.
-    pub fn ks_distance(&self, i: usize, alpha: f64, limit: f64) -> (f64, usize) {
-        let (mut distance, mut at) = (0.0_f64, i);
-        for index in i..self.len() {
-            let deviation = self.deviation(i, alpha, index);
-            if deviation > distance {
-                (distance, at) = (deviation, index);
-                if distance > limit {
-                    break;
-                }
-            }
-        }
-        (distance, at)
+    /// D of the tail from `i`, or anything larger than `limit` if D is larger than that.
+    pub fn ks_distance(&self, i: usize, alpha: f64, limit: f64) -> f64 {
+        self.distance_within(i, alpha, limit).unwrap_or_else(|j| self.difference(i, alpha, j))
     }
 
-    /// The distance of the fit of the tail from `i` from that tail, at one of its eigenvalues.
-    fn deviation(&self, i: usize, alpha: f64, index: usize) -> f64 {
-        let fitted = 1.0 - ((1.0 - alpha) * (self.ln[index] - self.ln[i])).exp();
-        (fitted - (index - i) as f64 / (self.len() - i) as f64).abs()
+    /// D of the tail from `i`, or the index of an eigenvalue that makes it larger than `limit`.
+    fn distance_within(&self, i: usize, alpha: f64, limit: f64) -> Result<f64, usize> {
+        let mut distance = 0.0_f64;
+        for j in i..self.len() {
+            distance = distance.max(self.difference(i, alpha, j));
+            if distance > limit {
+                return Err(j);
+            }
+        }
+        Ok(distance)
+    }
+
+    /// The difference of fitted and empirical CDF of the tail from `i` at the eigenvalue `j`.
+    fn difference(&self, i: usize, alpha: f64, j: usize) -> f64 {
+        let fitted = 1.0 - ((1.0 - alpha) * (self.ln[j] - self.ln[i])).exp();
+        (fitted - (j - i) as f64 / (self.len() - i) as f64).abs()
     }
 
     /// The fit of the tail from `i`.
     pub fn fit_at(&self, i: usize) -> Option<Fit> {
         let alpha = self.alpha(i)?;
-        Some(self.fit(i, alpha, self.ks_distance(i, alpha, f64::INFINITY).0))
+        Some(self.fit_with(i, alpha, self.ks_distance(i, alpha, f64::INFINITY)))
     }
 
     /// The fit with the smallest D among `starts`; the smallest index wins a tie.
-    ///
-    /// Neighbouring starts have nearly the same D, and largest at nearly the same eigenvalue. So some are tried first, after
-    /// which most others are refused by a single comparison: D often falls slowly along `starts`, and then each would be
-    /// better than the last and take a pass over its whole tail. This changes the time alone.
     pub fn best(&self, starts: impl Iterator<Item = usize> + Clone) -> Option<Fit> {
-        let mut best: Option<Fit> = None;
-        let mut farthest = 0;
-        for i in starts.clone().step_by(PROBED).chain(starts) {
-            let Some(alpha) = self.alpha(i) else { continue };
-            let limit = best.map_or(f64::INFINITY, |best| best.ks_distance);
-            if self.deviation(i, alpha, farthest.max(i)) > limit {
-                continue;
-            }
-            let (distance, at) = self.ks_distance(i, alpha, limit);
-            farthest = at;
-            let earlier = best.is_none_or(|best| i < best.start);
-            if distance < limit || distance == limit && earlier {
-                best = Some(self.fit(i, alpha, distance));
-            }
-        }
-        best
+        let smallest = |best: Fit, fit: Fit| if fit.ks_distance < best.ks_distance { fit } else { best };
+        self.within(starts, 0.0).into_iter().reduce(smallest)
     }
 
-    fn fit(&self, i: usize, alpha: f64, ks_distance: f64) -> Fit {
+    /// The fits whose D is at most `margin` above the smallest among `starts`, in their order.
+    ///
+    /// D often falls slowly along `starts`, and then each would be better than the last and take a pass over its whole tail.
+    /// So some are tried first. What makes D too large for one start does so for its neighbours, too: where the last one was
+    /// given up is looked at first. Both change the time alone.
+    pub fn within(&self, starts: impl Iterator<Item = usize> + Clone, margin: f64) -> Vec<Fit> {
+        let mut close: Vec<Fit> = Vec::new();
+        let (mut best, mut obstacle) = (f64::INFINITY, 0);
+        let probes = starts.clone().step_by(PROBED).map(|i| (i, true));
+        for (i, is_probe) in probes.chain(starts.map(|i| (i, false))) {
+            let Some(alpha) = self.alpha(i) else { continue };
+            let limit = best + margin;
+            if obstacle > i && self.difference(i, alpha, obstacle) > limit {
+                continue;
+            }
+            match self.distance_within(i, alpha, limit) {
+                Ok(ks_distance) => {
+                    best = best.min(ks_distance);
+                    if !is_probe {
+                        close.push(self.fit_with(i, alpha, ks_distance));
+                    }
+                }
+                Err(j) => obstacle = j,
+            }
+        }
+        close.retain(|fit| fit.ks_distance <= best + margin);
+        close
+    }
+
+    fn fit_with(&self, i: usize, alpha: f64, ks_distance: f64) -> Fit {
         Fit { alpha, ks_distance, start: i, xmin: self.spectrum.values()[i], tail: self.len() - i }
     }
 

@@ -12,10 +12,13 @@
 //! Everything is in f64; this module is also the oracle for every other implementation of the fit.
 
 mod certainty;
+mod fragility;
 mod ks;
 mod log_spectrum;
 mod median;
 mod peak;
+mod peak_robust;
+mod range;
 
 use std::fmt;
 
@@ -23,18 +26,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::spectrum::Spectrum;
 pub use certainty::is_certain;
+pub use fragility::{NUDGE, jump};
 use log_spectrum::LogSpectrum;
+pub use range::{DISTANCE_MARGIN, alpha_range};
 
 /// Fewest eigenvalues to which a power law is fitted.
 pub const MIN_EIGENVALUES: usize = 8;
 
 /// How the start of the tail, xmin, is chosen. The rule moves alpha far more than any rounding does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// The best KS distance near the peak of the histogram of log10 x ("fix-finger"): AlphaLoRA, AlphaPruning, FARMS.
     #[default]
     Peak,
+    /// The same near a peak that no eigenvalue elsewhere moves; for alphas that can be repeated. No published code has it.
+    PeakRobust,
     /// The middle of the spectrum (PL_Alpha_Hill): TempBalance, AlphaDecay.
     Median,
     /// The best KS distance of all starts: WeightWatcher's alpha.
@@ -51,6 +58,7 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Rule::Peak => "peak",
+            Rule::PeakRobust => "peak-robust",
             Rule::Median => "median",
             Rule::Ks => "ks",
         })
@@ -150,6 +158,7 @@ pub fn fit(spectrum: &Spectrum, rule: Rule) -> Result<Fit, NoFit> {
     let logs = LogSpectrum::new(spectrum);
     match rule {
         Rule::Peak => peak::fit(&logs),
+        Rule::PeakRobust => peak_robust::fit(&logs),
         Rule::Median => median::fit(&logs),
         Rule::Ks => ks::fit(&logs),
     }
@@ -163,7 +172,7 @@ mod tests {
         Spectrum::from_gram(values.to_vec(), values.iter().sum(), f64::EPSILON).unwrap()
     }
 
-    const RULES: [Rule; 3] = [Rule::Peak, Rule::Median, Rule::Ks];
+    const RULES: [Rule; 4] = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
 
     /// alpha and D by the definition, without logarithms stored, suffix sums or early exits.
     fn by_definition(x: &[f64], i: usize) -> (f64, f64) {

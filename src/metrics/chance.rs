@@ -82,18 +82,23 @@ pub fn chance(rule: Rule, eigenvalues: usize, q: f64) -> Result<Chance, String> 
     if eigenvalues > many && rule != Rule::Median {
         return Err(format!("chance is not tabulated for more than {many} eigenvalues under the {rule} rule"));
     }
+    if lines[0].alpha(rule).is_none() {
+        return Err(format!("chance is not tabulated for the {rule} rule"));
+    }
     if q > last {
         return Err(format!("chance is not tabulated for aspect ratios above {last}"));
     }
     let sizes: Vec<f64> = sizes.iter().map(|&size| size as f64).collect();
     let (row, down) = place(&sizes, eigenvalues.min(many) as f64);
     let (column, right) = place(ratios, q);
-    let between = |value: fn(&Line, Rule) -> f64| {
-        let at = |row: usize, column: usize| value(&lines[row * ratios.len() + column], rule).ln();
+    let between = |value: fn(&Chance) -> f64| {
+        let at = |row: usize, column: usize| {
+            lines[row * ratios.len() + column].alpha(rule).map_or(f64::NAN, |chance| value(&chance).ln())
+        };
         let along = |row: usize| at(row, column) * (1.0 - right) + at(row, column + 1) * right;
         (along(row) * (1.0 - down) + along(row + 1) * down).exp()
     };
-    Ok(Chance { alpha: between(Line::mean), deviation: between(Line::deviation) })
+    Ok(Chance { alpha: between(|chance| chance.alpha), deviation: between(|chance| chance.deviation) })
 }
 
 /// Between which points `x` lies, by the number of the first, and how far along in logarithms.
@@ -103,20 +108,15 @@ fn place(points: &[f64], x: f64) -> (usize, f64) {
 }
 
 impl Line {
-    fn mean(&self, rule: Rule) -> f64 {
-        match rule {
-            Rule::Peak => self.peak,
-            Rule::Median => self.median,
-            Rule::Ks => self.ks,
-        }
-    }
-
-    fn deviation(&self, rule: Rule) -> f64 {
-        match rule {
-            Rule::Peak => self.peak_sd,
-            Rule::Median => self.median_sd,
-            Rule::Ks => self.ks_sd,
-        }
+    /// `None` for a rule that is not tabulated.
+    fn alpha(&self, rule: Rule) -> Option<Chance> {
+        let (alpha, deviation) = match rule {
+            Rule::Peak => (self.peak, self.peak_sd),
+            Rule::Median => (self.median, self.median_sd),
+            Rule::Ks => (self.ks, self.ks_sd),
+            Rule::PeakRobust => return None,
+        };
+        Some(Chance { alpha, deviation })
     }
 }
 
@@ -133,7 +133,8 @@ mod tests {
         assert!(sizes.is_sorted_by(|a, b| a < b) && ratios.is_sorted_by(|a, b| a < b) && ratios[0] == 1.0);
         for (index, line) in lines.iter().enumerate() {
             assert_eq!((line.eigenvalues, line.q), (sizes[index / ratios.len()], ratios[index % ratios.len()]));
-            assert!(RULES.iter().all(|&rule| line.mean(rule) > 1.0 && line.deviation(rule) > 0.0));
+            let sound = |Chance { alpha, deviation }| alpha > 1.0 && deviation > 0.0;
+            assert!(RULES.iter().all(|&rule| line.alpha(rule).is_some_and(sound)));
         }
     }
 
@@ -142,8 +143,9 @@ mod tests {
         for line in &table().lines {
             for rule in RULES {
                 let Chance { alpha, deviation } = chance(rule, line.eigenvalues, line.q).unwrap();
-                assert!((alpha / line.mean(rule) - 1.0).abs() < 1e-12);
-                assert!((deviation / line.deviation(rule) - 1.0).abs() < 1e-12);
+                let tabulated = line.alpha(rule).unwrap();
+                assert!((alpha / tabulated.alpha - 1.0).abs() < 1e-12);
+                assert!((deviation / tabulated.deviation - 1.0).abs() < 1e-12);
             }
         }
         for rule in RULES {
@@ -161,6 +163,7 @@ mod tests {
         let many = *table().sizes.last().unwrap();
         for (rule, eigenvalues, q, reason) in [
             (Rule::Median, 31, 1.0, "chance is not tabulated for fewer than 32 eigenvalues"),
+            (Rule::PeakRobust, 100, 1.0, "chance is not tabulated for the peak-robust rule"),
             (Rule::Peak, 32, 32.01, "chance is not tabulated for aspect ratios above 32"),
         ] {
             assert_eq!(chance(rule, eigenvalues, q).unwrap_err(), reason);

@@ -1,7 +1,7 @@
 //! The list of metrics, in the order of columns.
 
 use super::Source::{Elsewhere, Spectrum};
-use super::{Metric, chance, norms, shape, tail};
+use super::{Metric, chance, norms, shape, stability, tail};
 
 /// A metric that costs nothing.
 const fn free(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
@@ -13,17 +13,23 @@ const fn randomized(name: &'static str, about: &'static str) -> Metric {
     Metric { name, about, always: false, source: Elsewhere("it takes --randomize SEED") }
 }
 
-/// A metric that takes another fit.
-const fn fitted(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
-    Metric { always: false, ..free(name, about, compute) }
+/// A metric that costs something, if only a little.
+const fn asked(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
+    Metric { name, about, always: false, source: Spectrum(compute) }
+}
+
+/// A metric that takes an option.
+const fn optional(name: &'static str, about: &'static str, option: &'static str) -> Metric {
+    Metric { name, about, always: false, source: Elsewhere(option) }
 }
 
 /// All metrics.
 pub static METRICS: &[Metric] = &[
     free("alpha", "exponent of the power law", tail::alpha),
-    fitted("alpha_peak", "alpha by the peak rule, whatever the rule of the row", tail::alpha_peak),
-    fitted("alpha_median", "alpha by the median rule, whatever the rule of the row", tail::alpha_median),
-    fitted("alpha_ks", "alpha by the ks rule, whatever the rule of the row", tail::alpha_ks),
+    asked("alpha_peak", "alpha by the peak rule, whatever the rule of the row", tail::alpha_peak),
+    asked("alpha_peak_robust", "alpha by the peak-robust rule, whatever the rule of the row", tail::alpha_peak_robust),
+    asked("alpha_median", "alpha by the median rule, whatever the rule of the row", tail::alpha_median),
+    asked("alpha_ks", "alpha by the ks rule, whatever the rule of the row", tail::alpha_ks),
     free("D", "Kolmogorov-Smirnov distance between tail and power law", tail::ks_distance),
     free("xmin", "smallest eigenvalue of the tail", tail::xmin),
     free("num_evals", "number of eigenvalues", shape::num_evals),
@@ -37,4 +43,10 @@ pub static METRICS: &[Metric] = &[
     free("alpha_excess", "alpha less alpha_mp", chance::alpha_excess),
     randomized("rand_distance", "Jensen-Shannon distance of the spectrum from that of the randomized matrix"),
     randomized("max_rand_eval", "largest eigenvalue of the randomized matrix"),
+    free("peak_jump", "change of a peak rule's alpha if the smallest eigenvalue moves by 1 %", stability::peak_jump),
+    free("peak_fragile", "whether that is more than 0.001", stability::peak_fragile),
+    asked("alpha_low", "smallest alpha of all tails whose D is within 0.01 of the best", stability::alpha_low),
+    asked("alpha_high", "largest alpha of all tails whose D is within 0.01 of the best", stability::alpha_high),
+    optional("alpha_se", "standard error of alpha, by simulated spectra", "it takes --se N"),
+    optional("gof_p", "p-value of the power law, by a bootstrap", "it takes --gof N"),
 ];

@@ -14,6 +14,8 @@ mod norms;
 mod plan;
 mod randomized;
 mod shape;
+mod simulated;
+mod stability;
 mod subject;
 mod tail;
 mod value;
@@ -22,6 +24,7 @@ pub use chance::{Chance, chance};
 pub use list::METRICS;
 pub use plan::{Plan, alpha_by};
 pub use randomized::compare;
+pub use simulated::simulate;
 pub use subject::Subject;
 pub use value::{Measured, Measurement, Value};
 

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::{METRICS, Metric};
 use crate::fit::Rule;
+use crate::uncertainty::Simulations;
 
 /// The name of the metric that is the alpha by this rule, whatever the rule of the row.
 pub fn alpha_by(rule: Rule) -> String {
@@ -15,19 +16,36 @@ pub fn alpha_by(rule: Rule) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     asked: Vec<&'static Metric>,
+    simulations: Simulations,
 }
 
 impl Plan {
     /// What either asks for.
     pub fn and(self, other: Plan) -> Plan {
         let asked = |metric: &&Metric| self.wants(metric.name) || other.wants(metric.name);
-        Plan { asked: METRICS.iter().filter(asked).collect() }
+        Plan { asked: METRICS.iter().filter(asked).collect(), simulations: self.simulations }
     }
 
     /// The alphas by these rules of fit.
     pub fn alphas(rules: &[Rule]) -> Plan {
         let asked = |metric: &&Metric| rules.iter().any(|rule| metric.name == alpha_by(*rule));
-        Plan { asked: METRICS.iter().filter(asked).collect() }
+        Plan { asked: METRICS.iter().filter(asked).collect(), ..Plan::default() }
+    }
+
+    /// The same plan with what is simulated, which is thereby asked for.
+    pub fn with_simulations(mut self, simulations: Simulations) -> Plan {
+        let simulated = |name: &str| match name {
+            "alpha_se" => simulations.standard_error.is_some(),
+            "gof_p" => simulations.goodness.is_some(),
+            _ => false,
+        };
+        self.asked = METRICS.iter().filter(|metric| self.wants(metric.name) || simulated(metric.name)).collect();
+        Plan { simulations, ..self }
+    }
+
+    /// What is simulated.
+    pub fn simulations(&self) -> Simulations {
+        self.simulations
     }
 
     /// The metrics that were asked for, in the order of the list.
@@ -58,7 +76,7 @@ impl FromStr for Plan {
             return Err(format!("there is no metric `{unknown}`\n\nhint: there are all, {}", known.join(", ")));
         }
         let asked = |metric: &&Metric| names.iter().any(|name| *name == "all" || *name == metric.name);
-        Ok(Plan { asked: METRICS.iter().filter(asked).collect() })
+        Ok(Plan { asked: METRICS.iter().filter(asked).collect(), ..Plan::default() })
     }
 }
 

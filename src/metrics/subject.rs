@@ -1,8 +1,10 @@
 //! What a metric may look at: the shape of a matrix, its spectrum and its fit.
 
+use std::cell::OnceCell;
+
 use super::{Chance, chance};
 use crate::device::{Analysis, Outcome};
-use crate::fit::{Fit, Rule, fit, is_certain};
+use crate::fit::{self, DISTANCE_MARGIN, Fit, Rule, alpha_range, fit, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 
@@ -21,17 +23,20 @@ pub struct Subject<'a> {
     /// The rule by which the tail was chosen.
     pub rule: Rule,
     outcome: &'a Outcome,
+    alpha_range: OnceCell<Result<(f64, f64), String>>,
+    peak_jump: OnceCell<Result<f64, String>>,
 }
 
 impl<'a> Subject<'a> {
     /// `matrix`, and what a device found of it by `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: matrix.eigenvalues(), long: matrix.long(), windows: 1, rule, outcome }
+        Subject::of_windows(1, (matrix.eigenvalues(), matrix.long()), rule, outcome)
     }
 
     /// So many windows of one shape, and the spectrum and fit of all of them together.
     pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: shape.0.min(shape.1), long: shape.0.max(shape.1), windows, rule, outcome }
+        let (short, long) = (shape.0.min(shape.1), shape.0.max(shape.1));
+        Subject { short, long, windows, rule, outcome, alpha_range: OnceCell::new(), peak_jump: OnceCell::new() }
     }
 
     /// What chance gives a matrix of this shape, or why that is not known.
@@ -74,6 +79,25 @@ impl<'a> Subject<'a> {
             Ok(found) => Ok(found),
         }
     }
+
+    /// The smallest and the largest alpha of all tails that fit about as well as the best, or why there are none.
+    pub fn alpha_range(&self) -> Result<(f64, f64), String> {
+        let range = || alpha_range(self.spectrum()?, DISTANCE_MARGIN).map_err(|reason| reason.to_string());
+        self.alpha_range.get_or_init(range).clone()
+    }
+
+    /// How far the alpha of a peak rule jumps when the smallest eigenvalue moves, or why that cannot be said.
+    pub fn peak_jump(&self) -> Result<f64, String> {
+        let jump = || {
+            let (spectrum, found) = (self.spectrum()?, self.fit()?);
+            if !matches!(self.rule, Rule::Peak | Rule::PeakRobust) {
+                return Err(format!("the {} rule looks for no peak", self.rule));
+            }
+            fit::jump(spectrum, self.rule, found)
+                .map_err(|reason| format!("there is no alpha after a move of 1 %: {reason}"))
+        };
+        self.peak_jump.get_or_init(jump).clone()
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +115,7 @@ pub(super) mod tests {
 
     /// A `short` x `long` matrix.
     pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
-        Subject { short, long, windows: 1, rule, outcome }
+        Subject::of_windows(1, (short, long), rule, outcome)
     }
 
     #[test]

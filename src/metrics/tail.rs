@@ -21,6 +21,10 @@ pub(super) fn alpha_peak(subject: &Subject) -> Measurement {
     Ok(subject.fit_by(Rule::Peak)?.alpha.into())
 }
 
+pub(super) fn alpha_peak_robust(subject: &Subject) -> Measurement {
+    Ok(subject.fit_by(Rule::PeakRobust)?.alpha.into())
+}
+
 pub(super) fn alpha_median(subject: &Subject) -> Measurement {
     Ok(subject.fit_by(Rule::Median)?.alpha.into())
 }

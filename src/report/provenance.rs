@@ -9,6 +9,7 @@ use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
 use crate::matrices::Farms;
+use crate::uncertainty::Simulations;
 
 /// Where a result comes from. What a source does not know (a CSV of alphas has no device) is null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ pub struct Options {
     /// Metrics that were asked for, and that tables therefore show; others may have been measured, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<String>,
+    /// What was simulated for error bars, with its seed; null or missing for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulations: Option<Simulations>,
     /// The budget of experts, where there is one: that of AlphaLoRA's rule, which `plan` has too.
     #[serde(flatten)]
     pub budget: Option<Budget>,

@@ -120,6 +120,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         farms: None,
         randomize: None,
         metrics: Vec::new(),
+        simulations: None,
         budget: None,
         plan: None,
     };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, Document, Input, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Comparison, Group, Quantity, Rounding, Row, Rule};
 use crate::matrices::{Skipped, Update, summarize};
-use crate::metrics::{METRICS, Metric};
+use crate::metrics::{METRICS, Metric, Value};
 use crate::score::{LayerScore, MatrixScore, Status};
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
@@ -210,6 +210,17 @@ impl Report {
         }
     }
 
+    /// How many alphas of the peak rule hang on the smallest eigenvalue, if any does.
+    fn fragility(&self) -> Option<String> {
+        let is_fragile = |matrix: &&MatrixScore| matrix.measured.get("peak_fragile") == Some(&Value::Flag(true));
+        let jumps =
+            self.matrices.iter().filter(is_fragile).filter_map(|matrix| matrix.measured.get("peak_jump")?.number());
+        let jumps: Vec<f64> = jumps.collect();
+        let largest = jumps.iter().copied().reduce(f64::max)?;
+        let (count, of) = (jumps.len(), self.matrices.len());
+        Some(format!("{count} of {of} alphas move, by up to {largest:.2}, if the smallest eigenvalue moves by 1 %"))
+    }
+
     /// What was scored in place of weights.
     fn update(&self) -> Option<String> {
         let Provenance { input, base, .. } = &self.provenance;
@@ -242,6 +253,7 @@ impl Report {
         if !unpaired.is_empty() {
             footer.push(("unpaired", format!("{}: {}", unpaired.len(), summarize(&unpaired))));
         }
+        footer.extend(self.fragility().map(|text| ("fragile", text)));
         footer.push(("made by", format!("htsr {version} ({commit})")));
         footer
     }

@@ -55,7 +55,7 @@ fn every_eigenvalue_is_within_its_stated_error() {
             for transpose in [false, true] {
                 let (rows, cols) = if transpose { (n, long) } else { (long, n) };
                 let matrix = matrix_with_singular_values(rows, cols, &singular_values, n as u64);
-                for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+                for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
                     for precision in [Precision::F64, Precision::F32] {
                         let Analysis { spectrum, precision, .. } = analyze(rows, cols, &matrix, rule, precision);
                         for (index, (&x, s)) in spectrum.values().iter().zip(&singular_values).enumerate() {
@@ -83,7 +83,7 @@ fn alpha_is_that_of_the_exact_spectrum() {
             let squares: Vec<f64> = singular_values.iter().map(|s| s * s).collect();
             let exact = Spectrum::from_singular_values(&singular_values, squares.iter().sum(), f64::EPSILON).unwrap();
             let matrix = matrix_with_singular_values(long, n, &singular_values, 3);
-            for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+            for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
                 let Ok(expected) = fit(&exact, rule) else { continue };
                 let analysis = analyze(long, n, &matrix, rule, Precision::F64);
                 let got = analysis.fit.unwrap();
@@ -110,7 +110,7 @@ fn alpha_as_precise_as_needed() {
         hard.push(("ones", vec![1.0; n]));
         for (name, singular_values) in hard {
             let matrix = matrix_with_singular_values(long, n, &singular_values, 11);
-            for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+            for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
                 let tensor = |half: bool| {
                     if half { Tensor::bf16(&[long, n], &matrix) } else { Tensor::f32(&[long, n], &matrix) }
                 };
@@ -171,7 +171,7 @@ fn a_bulk_just_above_the_noise_is_resolved() {
         let squares: f64 = singular_values.iter().map(|s| s * s).sum();
         let exact = Spectrum::from_singular_values(&singular_values, squares, f64::EPSILON).unwrap();
         let matrix = matrix_with_singular_values(300, 200, &singular_values, 2);
-        for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+        for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
             let expected = fit(&exact, rule).unwrap();
             let analysis = analyze(300, 200, &matrix, rule, Precision::F64);
             let got = analysis.fit.unwrap();

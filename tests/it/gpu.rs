@@ -115,7 +115,7 @@ fn demo(folder: &Path, layers: usize, hidden: usize) -> PathBuf {
     folder.to_owned()
 }
 
-const RULES: [&str; 3] = ["peak", "median", "ks"];
+const RULES: [&str; 4] = ["peak", "peak-robust", "median", "ks"];
 const SOLVERS: [&str; 5] = ["auto", "syevd", "two-stage", "sytrd", "batched"];
 
 #[test]

@@ -86,6 +86,7 @@ fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Ve
         Rule::Peak => 0_u32,
         Rule::Median => 1,
         Rule::Ks => 2,
+        Rule::PeakRobust => unreachable!("it is fitted on the host"),
     };
     let blocks = batch.len() as u32;
     let (values, offsets, accuracies) = (values.as_ptr(), offsets.as_ptr(), accuracies.as_ptr());

@@ -8,6 +8,7 @@ mod cli;
 mod compare;
 mod determinism;
 mod eigenvalues;
+mod error_bars;
 mod farms;
 #[cfg(feature = "cuda")]
 mod gpu;

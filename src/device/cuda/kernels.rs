@@ -50,6 +50,26 @@ macro_rules! launch {
     };
 }
 
+/// The rules that `alpha_fit.cu` knows, by its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KernelRule {
+    Peak = 0,
+    Median = 1,
+    Ks = 2,
+}
+
+impl KernelRule {
+    /// `None` for a rule that is fitted on the host.
+    pub fn of(rule: Rule) -> Option<KernelRule> {
+        match rule {
+            Rule::Peak => Some(KernelRule::Peak),
+            Rule::Median => Some(KernelRule::Median),
+            Rule::Ks => Some(KernelRule::Ks),
+            Rule::PeakRobust => None,
+        }
+    }
+}
+
 /// The spectra of a batch, concatenated, and the space in which they are fitted.
 #[derive(Debug)]
 pub(super) struct FitBuffers {
@@ -275,18 +295,14 @@ impl Kernels {
     }
 
     /// Fits `batch` spectra of n values each, which stand in `fit` with their offsets and accuracies.
-    pub fn fit(&self, stream: &Stream, rule: Rule, [n, batch]: [usize; 2], fit: &FitBuffers) -> Result<()> {
+    pub fn fit(&self, stream: &Stream, rule: KernelRule, [n, batch]: [usize; 2], fit: &FitBuffers) -> Result<()> {
         let vectors = [&fit.values, &fit.logs, &fit.suffix, &fit.alphas, &fit.distances];
         let [values, logs, suffix, alphas, distances] = vectors.map(|vector| vector.range(0, batch * n * 8));
         let offsets = fit.offsets.range(0, (batch + 1) * 8);
         let accuracies = fit.accuracies.range(0, batch * 24);
         let plans = fit.plans.range(0, batch * 16);
         let fits = fit.fits.range(0, batch * 24);
-        let rule: u32 = match rule {
-            Rule::Peak => 0,
-            Rule::Median => 1,
-            Rule::Ks => 2,
-        };
+        let rule = rule as u32;
         let batch = batch as u32;
         let shape = Shape { grid: [batch, 1, 1], threads: THREADS, shared_bytes: THREADS * 16 + 103 * 4 };
         launch!(stream, &self.fit_prepare, shape, values, offsets, accuracies, rule, logs, suffix, plans)?;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::blas::{Blas, Layout, Product};
 use super::driver::{DeviceMemory, Fault, Stream};
 use super::factors::CudaFactors;
-use super::kernels::{FitBuffers, Runs, SUM_BLOCKS, Strides};
+use super::kernels::{FitBuffers, KernelRule, Runs, SUM_BLOCKS, Strides};
 use super::plan::{self, Engine, Plan};
 use super::solver::{Path, Real, Solver};
 use super::upload::{Block, Ring};
@@ -410,6 +410,10 @@ impl CudaLane<'_> {
     fn fit(&self, spectra: Vec<&Spectrum>) -> Result<Vec<Result<Fit, crate::fit::NoFit>>, Fault> {
         let Some(first) = spectra.first() else { return Ok(Vec::new()) };
         let (n, count, rule) = (first.len(), spectra.len(), self.engine.method.rule);
+        // The spectra are on the host, and peak-robust has a narrow window: its fit costs less there than its way back.
+        let Some(kernel_rule) = KernelRule::of(rule) else {
+            return Ok(spectra.into_iter().map(|spectrum| fit(spectrum, rule)).collect());
+        };
         let values: Vec<f64> = spectra.iter().flat_map(|spectrum| spectrum.values().iter().copied()).collect();
         let accuracy = |spectrum: &&Spectrum| {
             let Accuracy { eta, delta, smallest } = spectrum.accuracy();
@@ -419,7 +423,7 @@ impl CudaLane<'_> {
         self.stream.upload(&self.fits.values, &values)?;
         self.stream.upload(&self.fits.accuracies, &accuracies)?;
         self.stream.upload(&self.fits.offsets, &offsets(n, count))?;
-        self.gpu.kernels.fit(&self.stream, rule, [n, count], &self.fits)?;
+        self.gpu.kernels.fit(&self.stream, kernel_rule, [n, count], &self.fits)?;
         let fits: Vec<[u64; 3]> = self.stream.download(&self.fits.fits, count)?;
         let answer = |(spectrum, [alpha, distance, place]): (&&Spectrum, [u64; 3])| {
             let (start, status) = ((place & 0xffff_ffff) as usize, place >> 32);

@@ -1,0 +1,75 @@
+//! How fragile an alpha of a peak rule is: how far it jumps when the smallest eigenvalue moves by 1 %.
+//!
+//! That eigenvalue is where the histogram of the peak rule begins. No tail of interest depends on it, so that an alpha which
+//! it moves is one choice among several. `peak-robust` is not moved, unless the peak itself lies beside that eigenvalue.
+
+use super::{Fit, NoFit, Rule, fit};
+use crate::spectrum::Spectrum;
+
+/// By how much the smallest eigenvalue is moved, both ways.
+pub const NUDGE: f64 = 0.01;
+
+/// The largest change of the alpha of `found`, the fit of `spectrum` under `rule`, when the smallest eigenvalue moves by [`NUDGE`].
+///
+/// # Errors
+///
+/// Why there is no alpha after such a move.
+pub fn jump(spectrum: &Spectrum, rule: Rule, found: &Fit) -> Result<f64, NoFit> {
+    let mut jump = 0.0_f64;
+    for factor in [1.0 - NUDGE, 1.0 + NUDGE] {
+        let moved = spectrum.with_smallest_times(factor);
+        let fit = fit(&moved, rule)?;
+        jump = jump.max((fit.alpha - found.alpha).abs());
+    }
+    Ok(jump)
+}
+
+impl Rule {
+    /// The jump above which an alpha is called fragile: what published codes agree to.
+    pub const FRAGILE: f64 = 1e-3;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spectrum(values: &[f64]) -> Spectrum {
+        Spectrum::from_gram(values.to_vec(), values.iter().sum(), f64::EPSILON).unwrap()
+    }
+
+    #[test]
+    fn the_jump_is_that_of_spectra_with_another_smallest_eigenvalue() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        let (mut jumps, mut robust_jumps) = (0, 0);
+        for _ in 0..30 {
+            let mut values: Vec<f64> = (0..150).map(|_| (2.0 * (rng.f64() + rng.f64())).exp()).collect();
+            values.sort_by(f64::total_cmp);
+            let alpha = |factor: f64| {
+                let mut moved = values.clone();
+                moved[0] *= factor;
+                fit(&spectrum(&moved), Rule::Peak).unwrap().alpha
+            };
+            let found = fit(&spectrum(&values), Rule::Peak).unwrap();
+            let expected = (alpha(0.99) - found.alpha).abs().max((alpha(1.01) - found.alpha).abs());
+            let moved = jump(&spectrum(&values), Rule::Peak, &found).unwrap();
+            assert!((moved - expected).abs() < 1e-12);
+            jumps += usize::from(moved > Rule::FRAGILE);
+            let robust = fit(&spectrum(&values), Rule::PeakRobust).unwrap();
+            let moved = jump(&spectrum(&values), Rule::PeakRobust, &robust).unwrap();
+            robust_jumps += usize::from(moved > Rule::FRAGILE);
+        }
+        assert!((5..30).contains(&jumps), "{jumps} of 30 are fragile");
+        assert_eq!(robust_jumps, 0);
+    }
+
+    #[test]
+    fn a_clear_peak_is_not_fragile() {
+        // The fullest bin has ten times as many values as any other, and lies in the middle of it whatever the edges.
+        let spread = (0..100).map(|k| 10.0_f64.powf(-2.0 + f64::from(k) * 0.04));
+        let cluster = (0..400).map(|k| 10.0_f64.powf(0.5 + 0.002 * f64::from(k) / 400.0));
+        let mut values: Vec<f64> = spread.chain(cluster).collect();
+        values.sort_by(f64::total_cmp);
+        let found = fit(&spectrum(&values), Rule::Peak).unwrap();
+        assert!(jump(&spectrum(&values), Rule::Peak, &found).unwrap() < Rule::FRAGILE);
+    }
+}

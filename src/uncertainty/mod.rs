@@ -1,0 +1,77 @@
+//! How sure an alpha is: its standard error, and whether a power law is plausible at all. `docs/error-bars.md` has the
+//! definitions, what they cost, and how well they cover.
+//!
+//! Both are simulations. They are seeded, each matrix has a stream of its own (by its name), and everything of one matrix
+//! happens on one thread: the results are the same for any number of threads.
+
+mod goodness;
+mod positions;
+mod random;
+mod repulsion;
+mod simulation;
+mod standard_error;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+pub use goodness::goodness_of_fit;
+pub use positions::Positions;
+pub use standard_error::standard_error;
+
+/// What is simulated for every matrix, and with which seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Simulations {
+    /// Spectra for the standard error of alpha; `None` for no standard error.
+    pub standard_error: Option<u32>,
+    /// Spectra for the goodness of fit; `None` for none.
+    pub goodness: Option<u32>,
+    /// Of all random numbers.
+    pub seed: u64,
+}
+
+impl Simulations {
+    /// Whether there is anything to simulate.
+    pub fn is_none(&self) -> bool {
+        self.standard_error.is_none() && self.goodness.is_none()
+    }
+}
+
+/// Positions of eigenvalues by shape, which matrices of one shape share.
+#[derive(Debug)]
+pub struct Library {
+    simulations: Simulations,
+    by_shape: Mutex<HashMap<(usize, usize), Shelf>>,
+}
+
+/// Filled by the first thread that needs it, while others that need it wait.
+type Shelf = Arc<OnceLock<Arc<Positions>>>;
+
+impl Library {
+    /// An empty one.
+    pub fn new(simulations: Simulations) -> Library {
+        Library { simulations, by_shape: Mutex::default() }
+    }
+
+    /// The simulations it is for.
+    pub fn simulations(&self) -> Simulations {
+        self.simulations
+    }
+
+    /// `draws` sets of positions for `short` eigenvalues of matrices whose other dimension is `long`.
+    pub fn positions(&self, short: usize, long: usize, draws: u32) -> Arc<Positions> {
+        let shelf = {
+            let mut by_shape = self.by_shape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            Arc::clone(by_shape.entry((short, long)).or_default())
+        };
+        Arc::clone(shelf.get_or_init(|| Arc::new(Positions::simulate(short, long, draws, self.simulations.seed))))
+    }
+}
+
+/// A seed for one of several streams: the first eight bytes of a digest of the seed and the name.
+fn stream(seed: u64, name: &str) -> u64 {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(format!("{seed} {name}"));
+    digest.iter().take(8).fold(0, |bits, &byte| bits << 8 | u64::from(byte))
+}

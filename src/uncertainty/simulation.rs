@@ -1,0 +1,89 @@
+//! Spectra as other matrices of the same kind could have them: the same density, other places of the eigenvalues.
+//!
+//! Positions of a Gaussian matrix's eigenvalues are mapped through the quantile function of ln x, which is interpolated
+//! between the observed eigenvalues after a little smoothing: they have strayed once already.
+//!
+//! An eigenvalue that stands apart would roam the gap around it. What stays apart is a property of the kind: a learned
+//! direction, a heavy row. Of M rows that are drawn anew, its logarithm then has a standard deviation of sqrt(2/M) at most
+//! (Paul, Statistica Sinica 17, 2007), so it is given no more, around its observed place.
+
+use super::Positions;
+
+/// Eigenvalues on each side over which ln x is averaged, as far as four times as many are left to the end of the spectrum.
+const SMOOTHING: usize = 4;
+/// Spacings beyond which the ends of the spectrum are extrapolated as between these eigenvalues.
+const END: usize = 3;
+
+/// A simulated ln x, ascending, for each draw of `positions`, given the observed ln x and the larger dimension of W.
+pub(super) fn spectra(ln: &[f64], long: usize, positions: &Positions) -> Vec<Vec<f64>> {
+    let smooth = smoothed(ln);
+    let mut draws: Vec<Vec<f64>> =
+        positions.draws().map(|draw| draw.iter().map(|&position| quantile(&smooth, position)).collect()).collect();
+    let limit = (2.0 / long as f64).sqrt();
+    for j in ln.len() / 2..ln.len() {
+        let count = draws.len() as f64;
+        let mean = draws.iter().map(|draw| draw[j]).sum::<f64>() / count;
+        let deviation = (draws.iter().map(|draw| (draw[j] - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
+        if deviation > limit {
+            draws.iter_mut().for_each(|draw| draw[j] = ln[j] + (draw[j] - mean) * limit / deviation);
+        }
+    }
+    draws.iter_mut().for_each(|draw| draw.sort_by(f64::total_cmp));
+    draws
+}
+
+fn smoothed(ln: &[f64]) -> Vec<f64> {
+    let last = ln.len() - 1;
+    let average = |j: usize| {
+        let reach = SMOOTHING.min(j / 4).min((last - j) / 4);
+        let values = &ln[j - reach..=j + reach];
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    (0..ln.len()).map(average).collect()
+}
+
+/// The quantile function of `ln` at a position between 0 and N. Eigenvalue j stands at j + 1/2; below the first, the line goes
+/// on; above the last, ln x falls with the logarithm of what is left, as in a power law.
+fn quantile(ln: &[f64], position: f64) -> f64 {
+    let n = ln.len();
+    let place = position - 0.5;
+    if place < 0.0 {
+        return ln[0] + place * (ln[END - 1] - ln[0]) / (END - 1) as f64;
+    }
+    let j = place as usize;
+    if j + 1 < n {
+        return ln[j] + (place - j as f64) * (ln[j + 1] - ln[j]);
+    }
+    let slope = (ln[n - 1] - ln[n - 1 - END]) / (2.0 * END as f64 + 1.0).ln();
+    ln[n - 1] + slope * (0.5 / (n as f64 - position)).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_pass_through_the_observed_values_and_never_fall() {
+        let ln: Vec<f64> = (0..60).map(|k| f64::from(k).sqrt() + if k > 57 { 3.0 } else { 0.0 }).collect();
+        for (j, x) in ln.iter().enumerate() {
+            assert_eq!(quantile(&ln, j as f64 + 0.5), *x);
+        }
+        let values: Vec<f64> = (1..6000).map(|k| quantile(&ln, f64::from(k) * 0.01)).collect();
+        assert!(values.is_sorted() && values.iter().all(|x| x.is_finite()));
+        // Beyond the end: slope (10.68 - 7.48) / ln 7 at a quarter of the last half: ln 2.
+        let expected = ln[59] + (ln[59] - ln[56]) / 7.0_f64.ln() * 2.0_f64.ln();
+        assert!((quantile(&ln, 59.75) - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_stands_apart_hardly_moves_and_the_rest_keeps_its_density() {
+        let mut ln: Vec<f64> = (0..100).map(|k| f64::from(k) * 0.02).collect();
+        ln[99] = 9.0;
+        let draws = spectra(&ln, 400, &Positions::simulate(100, 400, 200, 1));
+        assert!(draws.iter().all(|draw| draw.is_sorted() && draw.len() == 100));
+        let mean = |j: usize| draws.iter().map(|draw| draw[j]).sum::<f64>() / 200.0;
+        let deviation = |j: usize| (draws.iter().map(|draw| (draw[j] - mean(j)).powi(2)).sum::<f64>() / 199.0).sqrt();
+        assert!((mean(99) - 9.0).abs() < 0.02 && (deviation(99) / (2.0_f64 / 400.0).sqrt() - 1.0).abs() < 1e-9);
+        assert!((mean(50) - 1.0).abs() < 0.005 && deviation(50) < 0.02);
+    }
+}
