@@ -171,18 +171,6 @@ proptest! {
     }
 
     #[test]
-    fn a_uniform_budget_of_a_llama_is_met_to_the_parameter(
-        alphas in prop::collection::vec(1.2_f64..8.0, 28 * 7),
-        (rank, beta) in (2_u32..64, 0.0_f64..4.0),
-    ) {
-        let roles = [0, 1, 1, 0, 2, 2, 2];
-        let units = alphas.iter().enumerate().map(|(place, &alpha)| matrix(place as u32, alpha, roles[place % 7])).collect();
-        let rule = Rule::Rank(Ranks { rank, beta, ..Ranks::default() });
-        let budget = Plan { rule, ..Plan::default() }.allocate(units).unwrap().budget.unwrap();
-        prop_assert_eq!((budget.met, budget.why), (budget.asked, None));
-    }
-
-    #[test]
     fn sparsities_are_exact_bounded_and_in_order(
         matrices in prop::collection::vec((1.0_f64..20.0, 0_usize..4), 2..60),
         (sparsity, epsilon) in (0.01_f64..0.99, 0.0_f64..=1.0),
