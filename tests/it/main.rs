@@ -21,5 +21,7 @@ mod metrics;
 mod nvrtc;
 mod properties;
 mod reference;
+mod rules;
+mod scores;
 mod support;
 mod updates;
