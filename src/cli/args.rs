@@ -218,7 +218,7 @@ pub struct SamplingArgs {
     pub farms: Option<Farms>,
     /// Compare every matrix with its elements in the random order that this number determines, for the metrics rand_*: twice
     /// the work
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     pub randomize: Option<u64>,
 }
 
