@@ -8,9 +8,12 @@
 //! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
 //! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
 
+mod bulk;
 mod list;
+mod marchenko_pastur;
 mod norms;
 mod plan;
+mod rank;
 mod shape;
 mod subject;
 mod tail;
@@ -19,6 +22,7 @@ mod value;
 pub use list::METRICS;
 pub use plan::Plan;
 pub use subject::Subject;
+pub use tail::{OVER_TRAINED, UNDER_TRAINED};
 pub use value::{Measured, Measurement, Value};
 
 /// A metric.

@@ -1,5 +1,8 @@
 //! What a metric may look at: the shape of a matrix, its spectrum and its fit.
 
+use std::cell::OnceCell;
+
+use super::bulk::Bulk;
 use crate::device::{Analysis, Outcome};
 use crate::fit::{Fit, Rule};
 use crate::matrices::WeightMatrix;
@@ -15,12 +18,13 @@ pub struct Subject<'a> {
     /// The rule by which the tail was chosen.
     pub rule: Rule,
     outcome: &'a Outcome,
+    bulk: OnceCell<Result<Bulk, String>>,
 }
 
 impl<'a> Subject<'a> {
     /// `matrix`, and what a device found of it by `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: matrix.eigenvalues(), long: matrix.long(), rule, outcome }
+        Subject { short: matrix.eigenvalues(), long: matrix.long(), rule, outcome, bulk: OnceCell::new() }
     }
 
     fn analysis(&self) -> Result<&'a Analysis, String> {
@@ -35,6 +39,13 @@ impl<'a> Subject<'a> {
     /// The power law, or why there is none.
     pub fn fit(&self) -> Result<&'a Fit, String> {
         self.analysis()?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
+    }
+
+    /// The random bulk, or why there is none.
+    pub(super) fn bulk(&self) -> Result<&Bulk, String> {
+        let fit =
+            || Bulk::fit(self.spectrum()?, self.long).map_err(|reason| format!("there is no random bulk: {reason}"));
+        self.bulk.get_or_init(fit).as_ref().map_err(String::clone)
     }
 }
 
@@ -53,7 +64,7 @@ pub(super) mod tests {
 
     /// A `short` x `long` matrix.
     pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
-        Subject { short, long, rule, outcome }
+        Subject { short, long, rule, outcome, bulk: OnceCell::new() }
     }
 
     #[test]
