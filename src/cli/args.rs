@@ -77,7 +77,8 @@ pub struct ScoreArgs {
     /// CSV have those that cost nothing in any case
     #[arg(long, value_name = "LIST", help_heading = "Output")]
     pub metrics: Option<Plan>,
-    /// One row of the table per layer, or per matrix (JSON always has both) [default: layer; with --metrics: matrix]
+    /// One row of the table per layer, per matrix, or per role with means of metrics (JSON always has all) [default: layer;
+    /// with --metrics: matrix]
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
     pub by: Option<ScoreRow>,
     #[command(flatten)]
@@ -107,7 +108,7 @@ pub struct AllocateArgs {
     pub scores: PathBuf,
     #[command(flatten)]
     pub budget: BudgetArgs,
-    /// One row of the table per layer, or per matrix (JSON always has both)
+    /// One row of the table per layer, per matrix, or per role (JSON always has all)
     #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
     pub by: ScoreRow,
     #[command(flatten)]
@@ -149,6 +150,7 @@ pub enum ScoreRow {
     #[default]
     Layer,
     Matrix,
+    Role,
 }
 
 impl ScoreRow {
@@ -157,6 +159,7 @@ impl ScoreRow {
         match self {
             ScoreRow::Layer => report.by_layer(),
             ScoreRow::Matrix => report.by_matrix(),
+            ScoreRow::Role => report.by_role(),
         }
     }
 }

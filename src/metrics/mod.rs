@@ -8,11 +8,14 @@
 //! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
 //! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
 
+mod bulk;
 mod chance;
 mod list;
+mod marchenko_pastur;
 mod norms;
 mod plan;
 mod randomized;
+mod rank;
 mod shape;
 mod subject;
 mod tail;
@@ -23,6 +26,7 @@ pub use list::METRICS;
 pub use plan::Plan;
 pub use randomized::compare;
 pub use subject::Subject;
+pub use tail::{OVER_TRAINED, UNDER_TRAINED};
 pub use value::{Measured, Measurement, Value};
 
 /// A metric.

@@ -1,5 +1,8 @@
 //! What a metric may look at: the shape of a matrix, its spectrum and its fit.
 
+use std::cell::OnceCell;
+
+use super::bulk::Bulk;
 use super::{Chance, chance};
 use crate::device::{Analysis, Outcome};
 use crate::fit::{Fit, Rule};
@@ -18,17 +21,25 @@ pub struct Subject<'a> {
     /// The rule by which the tail was chosen.
     pub rule: Rule,
     outcome: &'a Outcome,
+    bulk: OnceCell<Result<Bulk, String>>,
 }
 
 impl<'a> Subject<'a> {
     /// `matrix`, and what a device found of it by `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: matrix.eigenvalues(), long: matrix.long(), windows: 1, rule, outcome }
+        Subject { short: matrix.eigenvalues(), long: matrix.long(), windows: 1, rule, outcome, bulk: OnceCell::new() }
     }
 
     /// So many windows of one shape, and the spectrum and fit of all of them together.
     pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: shape.0.min(shape.1), long: shape.0.max(shape.1), windows, rule, outcome }
+        Subject {
+            short: shape.0.min(shape.1),
+            long: shape.0.max(shape.1),
+            windows,
+            rule,
+            outcome,
+            bulk: OnceCell::new(),
+        }
     }
 
     /// What chance gives a matrix of this shape, or why that is not known.
@@ -52,6 +63,16 @@ impl<'a> Subject<'a> {
     pub fn fit(&self) -> Result<&'a Fit, String> {
         self.analysis()?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
     }
+
+    /// The random bulk, or why there is none.
+    pub(super) fn bulk(&self) -> Result<&Bulk, String> {
+        if self.windows > 1 {
+            return Err("no random bulk is fitted to the eigenvalues of windows (--farms)".into());
+        }
+        let fit =
+            || Bulk::fit(self.spectrum()?, self.long).map_err(|reason| format!("there is no random bulk: {reason}"));
+        self.bulk.get_or_init(fit).as_ref().map_err(String::clone)
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +90,7 @@ pub(super) mod tests {
 
     /// A `short` x `long` matrix.
     pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
-        Subject { short, long, windows: 1, rule, outcome }
+        Subject { short, long, windows: 1, rule, outcome, bulk: OnceCell::new() }
     }
 
     #[test]

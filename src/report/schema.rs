@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, Document, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Rounding};
 use crate::matrices::Skipped;
-use crate::metrics::{METRICS, Metric};
 use crate::score::{LayerScore, MatrixScore, Status};
+use crate::summary::Summary;
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
 pub const SCHEMA: u32 = 1;
@@ -22,6 +22,9 @@ pub struct Report {
     pub matrices: Vec<MatrixScore>,
     /// One row per layer.
     pub layers: Vec<LayerRow>,
+    /// The model in a few numbers, if matrices were scored.
+    #[serde(default)]
+    pub summary: Option<Summary>,
     /// The allocation, if every layer has an alpha and the budget can be met.
     pub allocation: Option<AllocationRow>,
     /// Tensors that were not scored.
@@ -74,6 +77,7 @@ impl Report {
         };
         Report {
             schema: SCHEMA,
+            summary: Summary::of(&matrices),
             layers: layers.into_iter().enumerate().map(row).collect(),
             provenance,
             matrices,
@@ -138,24 +142,8 @@ impl Report {
         Document { table, footer: self.footer(), json: self }
     }
 
-    /// Adds a column for every metric that was measured; people see those that were asked for. What a column has already,
-    /// under that name, is not repeated.
-    fn append_metrics(&self, table: &mut Table) {
-        for Metric { name, .. } in METRICS {
-            let asked = self.provenance.options.metrics.iter().any(|asked| asked == name);
-            if let Some(column) = table.columns.iter_mut().find(|(column, _)| column == name) {
-                column.1 |= asked;
-            } else if self.matrices.iter().any(|matrix| matrix.measured.metrics.contains_key(*name)) {
-                table.columns.push((name, asked));
-                for (row, matrix) in table.rows.iter_mut().zip(&self.matrices) {
-                    row.push(Cell::optional(matrix.measured.get(name).cloned(), Cell::from));
-                }
-            }
-        }
-    }
-
     /// Adds the provenance to every row, for CSV: rows of several runs can be put together and still be told apart.
-    fn append_provenance(&self, table: &mut Table) {
+    pub(super) fn append_provenance(&self, table: &mut Table) {
         let Provenance { version, commit, device, solver, precision, rule, options, input } = &self.provenance;
         let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
         let per_matrix = table.columns.iter().any(|(name, _)| *name == "rule");
@@ -180,7 +168,7 @@ impl Report {
     }
 
     /// The lists that MoLA's command line takes, and the provenance in a line.
-    fn footer(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
         let mut footer = Vec::new();
         let Provenance { version, commit, device, solver, precision, rule, options, .. } = &self.provenance;
         let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
@@ -188,6 +176,9 @@ impl Report {
             footer.push(("number_experts", list(&allocation.experts)));
             footer.push(("top_k", list(&allocation.top_k)));
             footer.push(("allocation", format!("{total} experts by alpha^{beta}, {rounding} rounding")));
+        }
+        if let Some(summary) = &self.summary {
+            footer.push(("alphas", summary.to_string()));
         }
         if let (Some(rule), Some(precision), Some(device), Some(solver)) = (rule, precision, device, solver) {
             let cast = match options.cast {

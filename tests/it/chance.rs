@@ -98,6 +98,9 @@ fn shuffling_leaves_the_elements_and_takes_what_correlates_them() {
         assert!((row("max_rand_eval") / edge - 1.0).abs() < 0.25, "{letter}: {} {edge}", row("max_rand_eval"));
         assert!((0.0..2.0_f64.ln().sqrt()).contains(&row("rand_distance")));
     }
+    // Nothing but noise is left, and nothing stands out of it; the direction itself did.
+    assert_eq!((metric(&result, 'q', "num_traps"), metric(&result, 'q', "num_spikes")), (0.0, 1.0));
+    assert_eq!(metric(&result, 'k', "num_traps"), 0.0);
     assert!(metric(&result, 'q', "rand_distance") > 4.0 * metric(&result, 'k', "rand_distance"));
     // Ones are ones in any order.
     assert!(metric(&result, 'v', "rand_distance") < 1e-6);
