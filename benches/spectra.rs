@@ -1,4 +1,4 @@
-//! Stage by stage: Gram matrix, eigenvalues, fit, and the whole pipeline.
+//! Stage by stage: Gram matrix, eigenvalues, fit, metrics, and the whole pipeline.
 //!
 //! `cargo bench -- eigenvalues` runs one stage; HTSR_BENCH_SIZES=256,2048 chooses the sizes.
 #![allow(missing_docs)]
@@ -9,9 +9,12 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use htsr::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
+use htsr::device::Method;
 use htsr::device::cpu::{Cpu, Level, gram_matrix, symmetric_eigenvalues};
 use htsr::fit::{Rule, fit};
-use htsr::pipeline::{Request, score};
+use htsr::matrices::{Catalog, Selection};
+use htsr::metrics::{Plan, Subject, measure};
+use htsr::pipeline::{Request, analyze, score};
 use htsr::spectrum::Spectrum;
 use htsr::synthetic::Model;
 
@@ -79,6 +82,27 @@ fn fits(criterion: &mut Criterion) {
     }
 }
 
+/// All metrics of the matrices that `pipeline` scores, for comparison.
+fn metrics(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("metrics");
+    for hidden in sizes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Model { layers: 2, hidden }.write(folder.path(), |_, _| true).expect("disk space");
+        let checkpoint = Checkpoint::open(folder.path()).expect("just written");
+        let Catalog { matrices, .. } = Catalog::new(&checkpoint, &Selection::default());
+        let method = Method::default();
+        let outcomes = analyze(&checkpoint, &matrices, &Cpu::new(method, None), &()).expect("a CPU");
+        let all: Plan = "all".parse().expect("a list of metrics");
+        group.bench_function(BenchmarkId::new("cpu/peak", hidden), |bench| {
+            bench.iter(|| {
+                for (matrix, outcome) in matrices.iter().zip(&outcomes) {
+                    black_box(measure(&all, &Subject::new(matrix, method.rule, black_box(outcome))));
+                }
+            });
+        });
+    }
+}
+
 fn pipeline(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pipeline");
     for hidden in sizes() {
@@ -97,6 +121,6 @@ fn pipeline(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(3));
-    targets = gram, eigenvalues, fits, pipeline
+    targets = gram, eigenvalues, fits, metrics, pipeline
 }
 criterion_main!(benches);

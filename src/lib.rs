@@ -47,5 +47,6 @@ pub mod report;
 pub mod score;
 pub mod spectrum;
 pub mod study;
+pub mod summary;
 pub mod synthetic;
 pub mod uncertainty;

@@ -91,8 +91,8 @@ pub struct ScoreArgs {
     /// CSV have those that cost nothing in any case
     #[arg(long, value_name = "LIST", help_heading = "Output")]
     pub metrics: Option<Plan>,
-    /// One row of the table per layer, or per matrix (JSON always has both) [default: what got a number, see --group; with
-    /// --metrics: matrix]
+    /// One row of the table per layer, per matrix, or per role with means of metrics (JSON always has all) [default: what got
+    /// a number, see --group; with --metrics: matrix]
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
     pub by: Option<ScoreRow>,
     #[command(flatten)]
@@ -132,7 +132,7 @@ pub struct AllocateArgs {
     pub plan: PlanArgs,
     #[command(flatten)]
     pub study: StudyArgs,
-    /// One row of the table per layer, or per matrix (JSON always has both) [default: what got a number: see --group]
+    /// One row of the table per layer, per matrix, or per role (JSON always has all) [default: what got a number: see --group]
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
     pub by: Option<ScoreRow>,
     #[command(flatten)]
@@ -201,6 +201,7 @@ pub enum CompareRow {
 pub enum ScoreRow {
     Layer,
     Matrix,
+    Role,
 }
 
 impl ScoreRow {
@@ -210,6 +211,7 @@ impl ScoreRow {
             None => report.by_unit(),
             Some(ScoreRow::Layer) => report.by_layer(),
             Some(ScoreRow::Matrix) => report.by_matrix(),
+            Some(ScoreRow::Role) => report.by_role(),
         }
     }
 }
@@ -318,7 +320,7 @@ pub struct SamplingArgs {
     pub farms: Option<Farms>,
     /// Compare every matrix with its elements in the random order that this number determines, for the metrics rand_*: twice
     /// the work
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     pub randomize: Option<u64>,
 }
 

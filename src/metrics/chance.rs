@@ -4,7 +4,7 @@
 //! alpha nevertheless, and a larger one the more oblong the matrix is. Matrices of different shapes can be compared by what
 //! their alphas have in excess of that. There is no formula: `chance.csv` is simulated (`examples/aspect_table.rs`). The
 //! median rule has a limit for many eigenvalues N; under the peak and ks rules alpha grows with N, and that of a single random
-//! matrix strays from the mean by half of it. `docs/aspect.md` has the numbers.
+//! matrix strays from the mean by half of it or more. `docs/aspect.md` has the numbers.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
 //! The list of metrics, in the order of columns.
 
 use super::Source::{Elsewhere, Spectrum};
-use super::{Metric, chance, norms, shape, stability, tail};
+use super::{Metric, bulk, chance, norms, rank, shape, stability, tail};
 
 /// A metric that costs nothing.
 const fn free(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
@@ -30,18 +30,35 @@ pub static METRICS: &[Metric] = &[
     asked("alpha_peak_robust", "alpha by the peak-robust rule, whatever the rule of the row", tail::alpha_peak_robust),
     asked("alpha_median", "alpha by the median rule, whatever the rule of the row", tail::alpha_median),
     asked("alpha_ks", "alpha by the ks rule, whatever the rule of the row", tail::alpha_ks),
-    free("D", "Kolmogorov-Smirnov distance between tail and power law", tail::ks_distance),
-    free("xmin", "smallest eigenvalue of the tail", tail::xmin),
-    free("num_evals", "number of eigenvalues", shape::num_evals),
-    free("Q", "aspect ratio, larger by smaller dimension", shape::aspect_ratio),
-    free("lambda_max", "largest eigenvalue: the squared spectral norm", norms::lambda_max),
+    free("alpha_weighted", "alpha log10 lambda_max", tail::alpha_weighted),
+    free("log_alpha_norm", "log10 of the sum of x^alpha", tail::log_alpha_norm),
     free("log_norm", "log10 of the squared Frobenius norm", norms::log_norm),
     free("log_spectral_norm", "log10 of the largest eigenvalue", norms::log_spectral_norm),
     free("stable_rank", "squared Frobenius norm by largest eigenvalue", norms::stable_rank),
+    free("matrix_rank", "number of eigenvalues that are not zero within rounding", rank::matrix_rank),
+    free("entropy", "entropy of the eigenvalues' shares in their sum, by ln(matrix_rank)", rank::entropy),
+    free("D", "Kolmogorov-Smirnov distance between tail and power law", tail::ks_distance),
+    free("sigma", "standard error of alpha if eigenvalues were independent", tail::sigma),
+    free("xmin", "smallest eigenvalue of the tail", tail::xmin),
+    free("xmax", "largest eigenvalue of the tail", tail::xmax),
+    free("num_pl_spikes", "number of eigenvalues from xmin on", tail::num_pl_spikes),
+    free("num_evals", "number of eigenvalues", shape::num_evals),
+    free("Q", "aspect ratio, larger by smaller dimension", shape::aspect_ratio),
+    free("rank_loss", "number of eigenvalues that are zero within rounding", rank::rank_loss),
+    free("weak_rank_loss", "number of eigenvalues below 1e-6", rank::weak_rank_loss),
+    free("lambda_max", "largest eigenvalue: the squared spectral norm", norms::lambda_max),
+    free("warning", "over-trained (alpha < 2), under-trained (alpha > 6) or none", tail::warning),
+    free("sigma_mp", "standard deviation of the random bulk's elements, by that of all", bulk::sigma_mp),
+    free("mp_bulk_min", "lower edge of the random bulk", bulk::bulk_min),
+    free("mp_bulk_max", "upper edge of the random bulk", bulk::bulk_max),
+    free("num_spikes", "number of eigenvalues above the random bulk", bulk::num_spikes),
+    free("mp_softrank", "upper edge of the random bulk by largest eigenvalue", bulk::mp_softrank),
+    free("mp_distance", "Kolmogorov-Smirnov distance between bulk and Marchenko-Pastur law", bulk::mp_distance),
     free("alpha_mp", "mean alpha of random matrices of this shape, by the rule of the row", chance::alpha_mp),
     free("alpha_mp_sd", "standard deviation of alpha among these", chance::alpha_mp_sd),
     free("alpha_excess", "alpha less alpha_mp", chance::alpha_excess),
     randomized("rand_distance", "Jensen-Shannon distance of the spectrum from that of the randomized matrix"),
+    randomized("num_traps", "number of eigenvalues above the random bulk of the randomized matrix"),
     randomized("max_rand_eval", "largest eigenvalue of the randomized matrix"),
     free("peak_jump", "change of a peak rule's alpha if the smallest eigenvalue moves by 1 %", stability::peak_jump),
     free("peak_fragile", "whether that is more than 0.001", stability::peak_fragile),

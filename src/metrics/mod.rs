@@ -8,11 +8,14 @@
 //! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
 //! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
 
+mod bulk;
 mod chance;
 mod list;
+mod marchenko_pastur;
 mod norms;
 mod plan;
 mod randomized;
+mod rank;
 mod shape;
 mod simulated;
 mod stability;
@@ -26,6 +29,7 @@ pub use plan::{Plan, alpha_by};
 pub use randomized::compare;
 pub use simulated::simulate;
 pub use subject::Subject;
+pub use tail::{OVER_TRAINED, UNDER_TRAINED};
 pub use value::{Measured, Measurement, Value};
 
 /// A metric.

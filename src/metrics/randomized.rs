@@ -1,7 +1,7 @@
 //! What a matrix has beyond its elements: its spectrum beside that of the same elements in random order (Martin and Mahoney,
 //! arXiv 1810.01075; WeightWatcher's `randomize=True`).
 
-use super::{Measurement, Subject};
+use super::{Measurement, Subject, bulk};
 
 /// The Jensen-Shannon distance of the two spectra, each ascending and with the sum 1, eigenvalue by eigenvalue: the root of
 /// H(m) - (H(p) + H(q)) / 2 for m = (p + q) / 2 and the entropy H with natural logarithms. Between 0 and the root of ln 2.
@@ -30,7 +30,8 @@ pub fn compare(subject: &Subject, randomized: &Subject) -> Vec<(&'static str, Me
         Ok(distance(spectrum.values(), twin.values()).into())
     };
     let max_rand_eval = || Ok(twin()?.largest().into());
-    vec![("rand_distance", rand_distance()), ("max_rand_eval", max_rand_eval())]
+    let num_traps = bulk::num_spikes(randomized).map_err(|reason| format!("of the randomized matrix, {reason}"));
+    vec![("rand_distance", rand_distance()), ("num_traps", num_traps), ("max_rand_eval", max_rand_eval())]
 }
 
 #[cfg(test)]

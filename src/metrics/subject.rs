@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use super::bulk::Bulk;
 use super::{Chance, chance};
 use crate::device::{Analysis, Outcome};
 use crate::fit::{self, DISTANCE_MARGIN, Fit, Rule, alpha_range, fit, is_certain};
@@ -25,6 +26,7 @@ pub struct Subject<'a> {
     outcome: &'a Outcome,
     alpha_range: OnceCell<Result<(f64, f64), String>>,
     peak_jump: OnceCell<Result<f64, String>>,
+    bulk: OnceCell<Result<Bulk, String>>,
 }
 
 impl<'a> Subject<'a> {
@@ -36,7 +38,8 @@ impl<'a> Subject<'a> {
     /// So many windows of one shape, and the spectrum and fit of all of them together.
     pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
         let (short, long) = (shape.0.min(shape.1), shape.0.max(shape.1));
-        Subject { short, long, windows, rule, outcome, alpha_range: OnceCell::new(), peak_jump: OnceCell::new() }
+        let (alpha_range, peak_jump, bulk) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Subject { short, long, windows, rule, outcome, alpha_range, peak_jump, bulk }
     }
 
     /// What chance gives a matrix of this shape, or why that is not known.
@@ -97,6 +100,16 @@ impl<'a> Subject<'a> {
                 .map_err(|reason| format!("there is no alpha after a move of 1 %: {reason}"))
         };
         self.peak_jump.get_or_init(jump).clone()
+    }
+
+    /// The random bulk, or why there is none.
+    pub(super) fn bulk(&self) -> Result<&Bulk, String> {
+        if self.windows > 1 {
+            return Err("no random bulk is fitted to the eigenvalues of windows (--farms)".into());
+        }
+        let fit =
+            || Bulk::fit(self.spectrum()?, self.long).map_err(|reason| format!("there is no random bulk: {reason}"));
+        self.bulk.get_or_init(fit).as_ref().map_err(String::clone)
     }
 }
 

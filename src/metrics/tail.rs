@@ -2,8 +2,16 @@
 //!
 //! They follow the rule that chose the tail: only those of the ks rule are WeightWatcher's.
 
+use std::f64::consts::LN_10;
+
 use super::{Measurement, Subject};
 use crate::fit::Rule;
+
+/// alpha below which WeightWatcher calls a matrix over-trained.
+pub const OVER_TRAINED: f64 = 2.0;
+
+/// alpha above which WeightWatcher calls a matrix under-trained.
+pub const UNDER_TRAINED: f64 = 6.0;
 
 pub(super) fn alpha(subject: &Subject) -> Measurement {
     Ok(subject.fit()?.alpha.into())
@@ -11,6 +19,13 @@ pub(super) fn alpha(subject: &Subject) -> Measurement {
 
 pub(super) fn ks_distance(subject: &Subject) -> Measurement {
     Ok(subject.fit()?.ks_distance.into())
+}
+
+/// The standard error of alpha if eigenvalues were independent (Clauset et al., eq. 3.2). They repel each other, so that
+/// it is too wide.
+pub(super) fn sigma(subject: &Subject) -> Measurement {
+    let fit = subject.fit()?;
+    Ok(((fit.alpha - 1.0) / (fit.tail as f64).sqrt()).into())
 }
 
 pub(super) fn xmin(subject: &Subject) -> Measurement {
@@ -31,4 +46,120 @@ pub(super) fn alpha_median(subject: &Subject) -> Measurement {
 
 pub(super) fn alpha_ks(subject: &Subject) -> Measurement {
     Ok(subject.fit_by(Rule::Ks)?.alpha.into())
+}
+
+/// No tail is cut off above.
+pub(super) fn xmax(subject: &Subject) -> Measurement {
+    subject.fit()?;
+    Ok(subject.spectrum()?.largest().into())
+}
+
+/// Those that equal xmin count, even if the tail starts at a later one of them.
+pub(super) fn num_pl_spikes(subject: &Subject) -> Measurement {
+    let (fit, x) = (subject.fit()?, subject.spectrum()?.values());
+    Ok((x.len() - x.partition_point(|&x| x < fit.xmin)).into())
+}
+
+/// alpha times log10 of the largest eigenvalue: alpha-hat (Martin, Peng and Mahoney, arXiv 2002.06716).
+pub(super) fn alpha_weighted(subject: &Subject) -> Measurement {
+    Ok((subject.fit()?.alpha * subject.spectrum()?.largest().log10()).into())
+}
+
+/// log10 of the sum of x^alpha, the alpha-Schatten norm (arXiv 2002.06716), from logarithms: x^alpha itself overflows.
+pub(super) fn log_alpha_norm(subject: &Subject) -> Measurement {
+    let (fit, spectrum) = (subject.fit()?, subject.spectrum()?);
+    let largest = spectrum.largest().ln();
+    let sum: f64 = spectrum.values().iter().map(|x| (fit.alpha * (x.ln() - largest)).exp()).sum();
+    Ok(((fit.alpha * largest + sum.ln()) / LN_10).into())
+}
+
+/// The thresholds are made for alphas of the ks rule, and say nothing about those of another.
+pub(super) fn warning(subject: &Subject) -> Measurement {
+    let alpha = subject.fit()?.alpha;
+    if subject.rule != Rule::Ks {
+        return Err("its thresholds are made for --rule ks".into());
+    }
+    Ok(if alpha < OVER_TRAINED {
+        "over-trained".into()
+    } else if alpha > UNDER_TRAINED {
+        "under-trained".into()
+    } else {
+        "none".into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Value;
+    use super::super::subject::tests::{outcome, subject};
+    use super::*;
+
+    /// Quantiles of a power law with this alpha.
+    fn power_law(alpha: f64, count: usize) -> Vec<f64> {
+        let quantile = |k: usize| (1.0 - (k as f64 + 0.5) / count as f64).powf(1.0 / (1.0 - alpha));
+        (0..count).map(quantile).collect()
+    }
+
+    fn of(values: &[f64], rule: Rule, metric: fn(&Subject) -> Measurement) -> Measurement {
+        let outcome = outcome(values, rule);
+        metric(&subject(&outcome, rule, values.len(), values.len()))
+    }
+
+    #[test]
+    fn norms_are_those_of_the_definition_where_that_does_not_overflow() {
+        let values = power_law(2.5, 200);
+        let number = |metric| of(&values, Rule::Ks, metric).unwrap().number().unwrap();
+        let alpha = number(alpha);
+        let direct = values.iter().map(|x| x.powf(alpha)).sum::<f64>().log10();
+        assert!((number(log_alpha_norm) / direct - 1.0).abs() < 1e-13);
+        assert!((number(alpha_weighted) - alpha * values[199].log10()).abs() < 1e-13);
+        assert_eq!(number(xmax), values[199]);
+    }
+
+    #[test]
+    fn norms_of_huge_and_tiny_weights_are_finite() {
+        for exponent in [-280, 280] {
+            let scale = 10.0_f64.powi(exponent);
+            let values: Vec<f64> = power_law(5.0, 100).iter().map(|x| x * scale).collect();
+            let alpha = of(&values, Rule::Ks, alpha).unwrap().number().unwrap();
+            let norm = of(&values, Rule::Ks, log_alpha_norm).unwrap().number().unwrap();
+            let moved = of(&power_law(5.0, 100), Rule::Ks, log_alpha_norm).unwrap().number().unwrap();
+            assert!((norm - moved - alpha * f64::from(exponent)).abs() < 1e-9, "{norm}");
+        }
+    }
+
+    #[test]
+    fn zeros_add_nothing_to_the_norm() {
+        let mut values = power_law(3.0, 60);
+        let without = of(&values, Rule::Ks, log_alpha_norm).unwrap().number().unwrap();
+        values.splice(0..0, [0.0, 0.0]);
+        let with = of(&values, Rule::Ks, log_alpha_norm).unwrap().number().unwrap();
+        assert!((with - without).abs() < 1e-12);
+    }
+
+    #[test]
+    fn warnings_are_of_the_ks_rule_alone() {
+        for (alpha, word) in [(1.5, "over-trained"), (3.0, "none"), (9.0, "under-trained")] {
+            assert_eq!(of(&power_law(alpha, 300), Rule::Ks, warning), Ok(Value::from(word)));
+            assert_eq!(
+                of(&power_law(alpha, 300), Rule::Median, warning),
+                Err("its thresholds are made for --rule ks".into())
+            );
+        }
+        // WeightWatcher calls this -1, and that over-trained.
+        assert!(of(&[1.0; 40], Rule::Ks, warning).unwrap_err().starts_with("there is no alpha"));
+    }
+
+    #[test]
+    fn the_tail_is_counted_and_its_error_is_of_that_many() {
+        let values = power_law(3.0, 101);
+        let (count, alpha) = (of(&values, Rule::Median, num_pl_spikes), of(&values, Rule::Median, alpha));
+        assert_eq!(count, Ok(Value::Whole(51)));
+        let sigma = of(&values, Rule::Median, sigma).unwrap().number().unwrap();
+        assert!((sigma - (alpha.unwrap().number().unwrap() - 1.0) / 51.0_f64.sqrt()).abs() < 1e-14);
+        // Two values equal xmin, and the tail starts at the second of them.
+        let mut tied = values;
+        tied[49] = tied[50];
+        assert_eq!(of(&tied, Rule::Median, num_pl_spikes), Ok(Value::Whole(52)));
+    }
 }

@@ -7,6 +7,7 @@ mod csv;
 mod inspection;
 mod json;
 mod markdown;
+mod metrics;
 mod provenance;
 mod read;
 mod schema;

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, Document, Input, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Comparison, Group, Quantity, Rounding, Row, Rule};
 use crate::matrices::{Skipped, Update, summarize};
-use crate::metrics::{METRICS, Metric, Value};
+use crate::metrics::Value;
 use crate::score::{LayerScore, MatrixScore, Status};
+use crate::summary::Summary;
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
 pub const SCHEMA: u32 = 1;
@@ -22,6 +23,9 @@ pub struct Report {
     pub matrices: Vec<MatrixScore>,
     /// One row per layer.
     pub layers: Vec<LayerRow>,
+    /// The model in a few numbers, if matrices were scored.
+    #[serde(default)]
+    pub summary: Option<Summary>,
     /// The allocation, if the plan can be met with these alphas.
     #[serde(default, deserialize_with = "super::read::complete_allocation")]
     pub allocation: Option<AllocationRow>,
@@ -105,7 +109,8 @@ impl Report {
             LayerRow { experts: row.map(|row| row.value.real() as u32), top_k: row.and_then(|row| row.top_k), score }
         };
         let layers = layers.into_iter().map(row).collect();
-        Report { schema: SCHEMA, provenance, matrices, layers, allocation, comparison: None, skipped }
+        let summary = Summary::of(&matrices);
+        Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation, comparison: None, skipped }
     }
 
     /// The results with one row per layer.
@@ -165,22 +170,6 @@ impl Report {
         Document { table, footer: self.footer(), json: self }
     }
 
-    /// Adds a column for every metric that was measured; people see those that were asked for. What a column has already,
-    /// under that name, is not repeated.
-    fn append_metrics(&self, table: &mut Table) {
-        for Metric { name, .. } in METRICS {
-            let asked = self.provenance.options.metrics.iter().any(|asked| asked == name);
-            if let Some(column) = table.columns.iter_mut().find(|(column, _)| column == name) {
-                column.1 |= asked;
-            } else if self.matrices.iter().any(|matrix| matrix.measured.metrics.contains_key(*name)) {
-                table.columns.push((name, asked));
-                for (row, matrix) in table.rows.iter_mut().zip(&self.matrices) {
-                    row.push(Cell::optional(matrix.measured.get(name).cloned(), Cell::from));
-                }
-            }
-        }
-    }
-
     /// Adds the provenance to every row, for CSV: rows of several runs can be put together and still be told apart.
     pub(super) fn append_provenance(&self, table: &mut Table) {
         let Provenance { version, commit, device, solver, precision, rule, options, input, base } = &self.provenance;
@@ -238,6 +227,9 @@ impl Report {
         let mut footer = self.allocation.as_ref().map(AllocationRow::footer).unwrap_or_default();
         footer.extend(self.comparison.iter().flat_map(super::allocation::comparison_footer));
         let Provenance { version, commit, device, solver, precision, rule, options, .. } = &self.provenance;
+        if let Some(summary) = &self.summary {
+            footer.push(("alphas", summary.to_string()));
+        }
         if let (Some(rule), Some(precision), Some(device), Some(solver)) = (rule, precision, device, solver) {
             let cast = match options.cast {
                 crate::checkpoint::Cast::None => String::new(),

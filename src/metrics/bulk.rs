@@ -1,0 +1,252 @@
+//! The random bulk of a spectrum: the part that a Marchenko-Pastur law describes, and the spikes outside of it.
+//!
+//! WeightWatcher fits a smoothed density with a fixed bandwidth, spikes included; for square matrices its density does not
+//! depend on the variance but by a factor, so that sigma_mp is 1 whatever the matrix. Here the variance is that for which the
+//! median of the law is the median of the bulk, which hardly fluctuates and which no spike moves far (Gavish and Donoho,
+//! arXiv 1305.5870, section III). Eigenvalues above what noise would reach once in a thousand matrices are spikes; the rest is
+//! the bulk of a matrix with as many rows and columns less, and the fit is repeated until no further one lies outside. In
+//! trained matrices the bulk that is left may be small, and its law a rough description: `mp_distance` says how rough.
+
+use super::marchenko_pastur::MarchenkoPastur;
+use super::rank::numerical_rank;
+use super::{Measurement, Subject};
+use crate::fit::MIN_EIGENVALUES;
+use crate::spectrum::Spectrum;
+
+/// Relative error of the median eigenvalue above which it is not known.
+const HIDDEN: f64 = 1e-3;
+
+/// A Marchenko-Pastur law fitted to the bulk of a spectrum.
+#[derive(Debug, Clone)]
+pub(super) struct Bulk {
+    law: MarchenkoPastur,
+    /// The mean of the bulk, by which the law is stretched.
+    mean: f64,
+    /// Variance of its elements, over the mean square of all elements of W.
+    relative_variance: f64,
+    /// Number of eigenvalues above the bulk.
+    spikes: usize,
+    /// Kolmogorov-Smirnov distance between bulk and law.
+    distance: f64,
+    largest: f64,
+}
+
+impl Bulk {
+    /// Fits the bulk of a matrix with the larger dimension `long`.
+    ///
+    /// # Errors
+    ///
+    /// A phrase, if fewer than [`MIN_EIGENVALUES`] remain in the bulk, or rounding hides it.
+    pub fn fit(spectrum: &Spectrum, long: usize) -> Result<Bulk, String> {
+        let x = spectrum.values();
+        // Where lost rank comes from lost rows or columns, those are not part of the random matrix.
+        let zeros = numerical_rank(spectrum).map_or(0, |rank| x.len() - rank);
+        let rank = x.len() - zeros;
+        if rank < MIN_EIGENVALUES {
+            return Err(format!("{rank} eigenvalues that are not zero, fewer than {MIN_EIGENVALUES}"));
+        }
+        let mut spikes = 0;
+        loop {
+            let count = rank - spikes;
+            let middle = count / 2;
+            if spectrum.relative_error(zeros + middle) > HIDDEN {
+                return Err("rounding hides the median eigenvalue".into());
+            }
+            let law = MarchenkoPastur::new(long - spikes, count);
+            let mean = x[zeros + middle] / law.quantile((middle as f64 + 0.5) / count as f64);
+            let limit = mean * law.largest_by_chance();
+            let above = x.len() - x.partition_point(|&x| x <= limit);
+            if rank - above < MIN_EIGENVALUES {
+                return Err(format!("all but {} of {rank} eigenvalues lie above any bulk", rank - above));
+            }
+            if above <= spikes {
+                let bulk = &x[zeros..x.len() - spikes];
+                let shape = x.len() as f64 * (long as f64 / (long - spikes) as f64);
+                return Ok(Bulk {
+                    law,
+                    mean,
+                    relative_variance: mean / spectrum.trace() * shape,
+                    spikes,
+                    distance: distance(bulk, mean, law),
+                    largest: spectrum.largest(),
+                });
+            }
+            spikes = above;
+        }
+    }
+}
+
+/// The Kolmogorov-Smirnov distance between ascending values and `law`, stretched to `mean`.
+fn distance(values: &[f64], mean: f64, law: MarchenkoPastur) -> f64 {
+    let count = values.len() as f64;
+    let gap = |(index, x): (usize, &f64)| {
+        let share = law.cumulative(x / mean);
+        (share - index as f64 / count).max((index + 1) as f64 / count - share)
+    };
+    values.iter().enumerate().map(gap).fold(0.0, f64::max)
+}
+
+pub(super) fn sigma_mp(subject: &Subject) -> Measurement {
+    Ok(subject.bulk()?.relative_variance.sqrt().into())
+}
+
+pub(super) fn bulk_min(subject: &Subject) -> Measurement {
+    let bulk = subject.bulk()?;
+    Ok((bulk.mean * bulk.law.edges().0).into())
+}
+
+pub(super) fn bulk_max(subject: &Subject) -> Measurement {
+    let bulk = subject.bulk()?;
+    Ok((bulk.mean * bulk.law.edges().1).into())
+}
+
+pub(super) fn num_spikes(subject: &Subject) -> Measurement {
+    Ok(subject.bulk()?.spikes.into())
+}
+
+/// Without spikes the largest eigenvalue is the edge of the bulk, wherever chance has put it.
+pub(super) fn mp_softrank(subject: &Subject) -> Measurement {
+    let bulk = subject.bulk()?;
+    Ok((bulk.mean * bulk.law.edges().1 / bulk.largest).min(1.0).into())
+}
+
+pub(super) fn mp_distance(subject: &Subject) -> Measurement {
+    Ok(subject.bulk()?.distance.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subject::tests::{outcome, subject};
+    use super::*;
+    use crate::device::cpu::{Level, symmetric_eigenvalues};
+    use crate::fit::Rule;
+
+    /// Eigenvalues of a `long` x `short` matrix of normal elements with the standard deviation `sigma`, and spikes: so many
+    /// pairs of random directions with singular values from twice the bulk's largest one on.
+    fn spiked(long: usize, short: usize, sigma: f64, spikes: usize, seed: u64) -> Vec<f64> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut normals =
+            |count: usize| -> Vec<f64> { (0..count).map(|_| (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).collect() };
+        let mut w: Vec<f64> = normals(long * short).iter().map(|x| sigma * x).collect();
+        let edge = sigma * ((long as f64).sqrt() + (short as f64).sqrt());
+        for spike in 0..spikes {
+            let unit = |vector: Vec<f64>| -> Vec<f64> {
+                let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
+                vector.iter().map(|x| x / norm).collect()
+            };
+            let (left, right) = (unit(normals(long)), unit(normals(short)));
+            let size = edge * (2.0 + spike as f64);
+            for (row, x) in w.chunks_exact_mut(short).zip(&left) {
+                row.iter_mut().zip(&right).for_each(|(element, y)| *element += size * x * y);
+            }
+        }
+        let mut gram = vec![0.0; short * short];
+        for row in w.chunks_exact(short) {
+            for (column, x) in gram.chunks_exact_mut(short).zip(row) {
+                column.iter_mut().zip(row).for_each(|(sum, y)| *sum += x * y);
+            }
+        }
+        symmetric_eigenvalues(&gram, Level::Scalar, 1).unwrap()
+    }
+
+    fn spectrum(values: &[f64]) -> Spectrum {
+        Spectrum::from_gram(values.to_vec(), values.iter().sum(), f64::EPSILON).unwrap()
+    }
+
+    /// The standard deviation of the bulk's elements.
+    fn deviation(bulk: &Bulk, spectrum: &Spectrum, long: usize) -> f64 {
+        (bulk.relative_variance * spectrum.trace() / (long * spectrum.len()) as f64).sqrt()
+    }
+
+    #[test]
+    fn known_variances_and_spikes_are_found() {
+        // Shape, and how far the deviation may be off: the median fluctuates most where the spectrum begins at zero.
+        for (long, short, tolerance) in [(150, 150, 0.05), (200, 100, 0.04), (400, 100, 0.03), (500, 60, 0.03)] {
+            for spikes in [0, 1, 3, 10] {
+                for (seed, sigma) in [(1, 1.0), (2, 0.02), (3, 1e3)] {
+                    let spectrum = spectrum(&spiked(long, short, sigma, spikes, seed));
+                    let bulk = Bulk::fit(&spectrum, long).unwrap();
+                    assert_eq!(bulk.spikes, spikes, "{long} x {short}, seed {seed}");
+                    let found = deviation(&bulk, &spectrum, long) / sigma;
+                    assert!((found - 1.0).abs() < tolerance, "{long} x {short}, {spikes} spikes, seed {seed}: {found}");
+                    assert!(bulk.distance < 0.08, "{long} x {short}, {spikes} spikes: {}", bulk.distance);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn noise_alone_hardly_ever_has_spikes() {
+        let with_spikes = |(long, short): (usize, usize)| {
+            let fit = |seed| Bulk::fit(&spectrum(&spiked(long, short, 1.0, 0, seed)), long).unwrap();
+            (0..100).filter(|&seed| fit(seed).spikes > 0).count()
+        };
+        // One in a thousand by the Tracy-Widom law, a few more by the fluctuation of the median in square matrices.
+        assert!(with_spikes((120, 40)) <= 2);
+        assert!(with_spikes((60, 60)) <= 5);
+    }
+
+    #[test]
+    fn lost_rank_is_no_part_of_the_bulk() {
+        let mut values = spiked(300, 100, 1.0, 2, 4);
+        let without = Bulk::fit(&spectrum(&values), 300).unwrap();
+        // Thirty rows of zeros on the short side.
+        values.splice(0..0, [0.0; 30]);
+        let with = spectrum(&values);
+        let bulk = Bulk::fit(&with, 300).unwrap();
+        assert_eq!((bulk.spikes, bulk.mean), (without.spikes, without.mean));
+        assert!((deviation(&bulk, &with, 300) - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn the_scale_of_weights_is_no_matter() {
+        let values = spiked(120, 40, 1.0, 2, 5);
+        let expected = Bulk::fit(&spectrum(&values), 120).unwrap();
+        for exponent in [-290, 290] {
+            let scaled: Vec<f64> = values.iter().map(|x| x * 10.0_f64.powi(exponent)).collect();
+            let bulk = Bulk::fit(&spectrum(&scaled), 120).unwrap();
+            assert_eq!(bulk.spikes, 2);
+            assert!((bulk.relative_variance / expected.relative_variance - 1.0).abs() < 1e-9);
+            assert!((bulk.distance - expected.distance).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn what_is_no_bulk_says_so() {
+        let fit = |values: &[f64], long| Bulk::fit(&spectrum(values), long).map(|bulk| bulk.spikes);
+        let reason = |values: &[f64], long| fit(values, long).unwrap_err();
+        assert_eq!(reason(&[1.0; 7], 9), "7 eigenvalues that are not zero, fewer than 8");
+        let zeros: Vec<f64> = (0..100).map(|k| if k < 95 { 0.0 } else { 1.0 }).collect();
+        assert_eq!(reason(&zeros, 100), "5 eigenvalues that are not zero, fewer than 8");
+        // A power law over ten decades has no edge.
+        let heavy: Vec<f64> = (0..200).map(|k| 10.0_f64.powf(f64::from(k) * 0.05)).collect();
+        assert_eq!(reason(&heavy, 600), "all but 7 of 200 eigenvalues lie above any bulk");
+        // In f32, the median of this one is noise.
+        let steep: Vec<f64> = (0..20).map(|k| if k < 15 { 1e-6 * f64::from(k + 1) } else { 1.0 }).collect();
+        let coarse = Spectrum::from_gram(steep.clone(), steep.iter().sum(), f32::EPSILON.into()).unwrap();
+        assert_eq!(Bulk::fit(&coarse, 20).unwrap_err(), "rounding hides the median eigenvalue");
+        // Equal eigenvalues are a bulk of no width, which the distance shows.
+        for long in [40, 400] {
+            let flat = Bulk::fit(&spectrum(&[2.0; 40]), long).unwrap();
+            assert_eq!(flat.spikes, 0);
+            assert!(flat.distance > 0.45);
+        }
+    }
+
+    #[test]
+    fn edges_and_soft_rank_are_of_the_eigenvalues() {
+        let number = |metric: fn(&Subject) -> Measurement, spikes| {
+            let outcome = outcome(&spiked(400, 100, 1.0, spikes, 6), Rule::Median);
+            metric(&subject(&outcome, Rule::Median, 100, 400)).unwrap().number().unwrap()
+        };
+        for spikes in [0, 4] {
+            assert!((number(bulk_min, spikes) / 100.0 - 1.0).abs() < 0.1);
+            assert!((number(bulk_max, spikes) / 900.0 - 1.0).abs() < 0.1);
+            assert_eq!(number(num_spikes, spikes), spikes as f64);
+        }
+        // Largest of four spikes: five times the edge in singular values, a little more by the noise.
+        assert!((number(mp_softrank, 4) * 25.0 - 1.0).abs() < 0.1);
+        assert!((0.9..=1.0).contains(&number(mp_softrank, 0)));
+        assert!(number(sigma_mp, 4) < 0.9 && (number(sigma_mp, 0) - 1.0).abs() < 0.02);
+    }
+}

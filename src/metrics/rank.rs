@@ -1,0 +1,148 @@
+//! Ranks of W: how many eigenvalues are zero, how many nearly, and how evenly the others share the trace.
+//!
+//! An eigenvalue is zero if rounding in f64 does not tell it from zero: computed from a Gram matrix, if it is below some 1e-15
+//! of the largest (a singular value below 6e-8 of the largest, which is what weights of 32 bits resolve), computed from W
+//! itself, if the singular value is below some 1e-14. Single precision hides eigenvalues that are not zero by any such
+//! measure; then there is no rank rather than a wrong one.
+
+use super::{Measurement, Subject};
+use crate::spectrum::Spectrum;
+
+/// Absolute error of the eigenvalues, in units of the largest, from which on they come from single precision.
+const SINGLE: f64 = 1e-12;
+
+/// Eigenvalues below this count as weak: WeightWatcher's default, in the units of the weights, squared.
+const WEAK: f64 = 1e-6;
+
+/// The numerical rank, or why it is not known.
+pub(super) fn numerical_rank(spectrum: &Spectrum) -> Result<usize, String> {
+    // No eigenvalue is smaller than the smallest, which may be known better than the others.
+    if spectrum.relative_error(0) < 1.0 {
+        return Ok(spectrum.len());
+    }
+    let rank = spectrum.rank();
+    if spectrum.accuracy().eta > SINGLE * spectrum.largest() {
+        return Err(format!(
+            "between {rank} and {}: single precision hides which eigenvalues are zero (--precision f64 tells)",
+            spectrum.len()
+        ));
+    }
+    Ok(rank)
+}
+
+pub(super) fn matrix_rank(subject: &Subject) -> Measurement {
+    Ok(numerical_rank(subject.spectrum()?)?.into())
+}
+
+pub(super) fn rank_loss(subject: &Subject) -> Measurement {
+    let spectrum = subject.spectrum()?;
+    let rank = numerical_rank(spectrum).map_err(|reason| format!("the rank is {reason}"))?;
+    Ok((spectrum.len() - rank).into())
+}
+
+pub(super) fn weak_rank_loss(subject: &Subject) -> Measurement {
+    let spectrum = subject.spectrum()?;
+    let below = |shift: f64| {
+        let moved = |(index, x): (usize, &f64)| x + shift * absolute_error(spectrum, index);
+        spectrum.values().iter().enumerate().filter(|&value| moved(value) < WEAK).count()
+    };
+    let (least, most) = (below(1.0), below(-1.0));
+    if least < most {
+        return Err(format!("between {least} and {most}: rounding hides which eigenvalues are below {WEAK:e}"));
+    }
+    Ok(least.into())
+}
+
+/// Bound on the absolute error of an eigenvalue, zeros included.
+fn absolute_error(spectrum: &Spectrum, index: usize) -> f64 {
+    let (x, accuracy) = (spectrum.values()[index], spectrum.accuracy());
+    match accuracy.smallest {
+        // What was lifted to the smallest eigenvalue may be anything above it, and is below the noise.
+        Some(error) if index == 0 => error * x,
+        _ => accuracy.eta + accuracy.delta * (2.0 * x.sqrt() + accuracy.delta),
+    }
+}
+
+/// The matrix entropy (Martin and Mahoney, arXiv 1810.01075, section 2.2): Shannon's entropy of the shares of the eigenvalues
+/// in their sum, over its largest value for a matrix of this rank.
+pub(super) fn entropy(subject: &Subject) -> Measurement {
+    let spectrum = subject.spectrum()?;
+    let rank = numerical_rank(spectrum).map_err(|reason| format!("the rank is {reason}"))?;
+    if rank < 2 {
+        return Err(format!("it compares with ln(rank), and the rank is {rank}"));
+    }
+    // Shares of the largest, so that no sum overflows.
+    let largest = spectrum.largest();
+    let sum: f64 = spectrum.values().iter().map(|x| x / largest).sum();
+    let information = |x: &f64| {
+        let share = x / largest / sum;
+        if share > 0.0 { -share * share.ln() } else { 0.0 }
+    };
+    let entropy: f64 = spectrum.values().iter().map(information).sum();
+    Ok((entropy / (rank as f64).ln()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subject::tests::{outcome, subject};
+    use super::super::{Subject, Value};
+    use super::*;
+    use crate::device::{Analysis, Outcome};
+    use crate::fit::Rule;
+
+    fn of(values: &[f64], metric: fn(&Subject) -> Measurement) -> Measurement {
+        let outcome = outcome(values, Rule::Median);
+        metric(&subject(&outcome, Rule::Median, values.len(), values.len()))
+    }
+
+    /// What a solver in f32 finds.
+    fn single(values: &[f64], metric: fn(&Subject) -> Measurement) -> Measurement {
+        let spectrum = Spectrum::from_gram(values.to_vec(), values.iter().sum(), f32::EPSILON.into()).unwrap();
+        let outcome: Outcome = Ok(Analysis { fit: Err(crate::fit::NoFit::NoTail), spectrum, precision: "f32" });
+        metric(&subject(&outcome, Rule::Median, values.len(), values.len()))
+    }
+
+    #[test]
+    fn zeros_are_lost_rank() {
+        for (values, rank) in [(&[0.0, 0.0, 1.0, 2.0][..], 2), (&[1.0], 1), (&[3.0; 9], 9), (&[1e-17, 1e-300, 1.0], 1)]
+        {
+            assert_eq!(of(values, matrix_rank), Ok(Value::from(rank)));
+            assert_eq!(of(values, rank_loss), Ok(Value::from(values.len() - rank)));
+        }
+    }
+
+    #[test]
+    fn single_precision_does_not_guess() {
+        let values = [1e-9, 1e-3, 1.0];
+        assert_eq!(of(&values, matrix_rank), Ok(Value::Whole(3)));
+        let reason = "between 2 and 3: single precision hides which eigenvalues are zero (--precision f64 tells)";
+        assert_eq!(single(&values, matrix_rank), Err(reason.into()));
+        assert!(single(&values, rank_loss).unwrap_err().starts_with("the rank is between 2 and 3"));
+        assert!(single(&values, entropy).is_err());
+        assert_eq!(
+            single(&values, weak_rank_loss),
+            Err("between 0 and 1: rounding hides which eigenvalues are below 1e-6".into())
+        );
+        assert_eq!(single(&[0.1, 0.5, 1.0], matrix_rank), Ok(Value::Whole(3)));
+        assert_eq!(single(&[0.1, 0.5, 1.0], weak_rank_loss), Ok(Value::Whole(0)));
+    }
+
+    #[test]
+    fn weak_eigenvalues_are_counted_in_absolute_units() {
+        assert_eq!(of(&[0.0, 1e-7, 2e-6, 1.0], weak_rank_loss), Ok(Value::Whole(2)));
+        assert_eq!(of(&[1e-10, 2e-10, 3e-9], weak_rank_loss), Ok(Value::Whole(3)));
+    }
+
+    #[test]
+    fn entropy_is_one_for_equal_shares_and_small_for_a_spike() {
+        let number = |values: &[f64]| of(values, entropy).unwrap().number().unwrap();
+        for scale in [1e-300, 1.0, 1e300] {
+            assert!((number(&[scale; 12]) - 1.0).abs() < 1e-14);
+            assert!((number(&[0.0, scale, scale]) - 1.0).abs() < 1e-14);
+        }
+        // By hand: shares 1/4 and 3/4, in bits.
+        assert!((number(&[1.0, 3.0]) - 0.811_278_124_459_132_9).abs() < 1e-14);
+        assert!(number(&[1e-9, 1e-9, 1.0]) < 1e-7);
+        assert_eq!(of(&[0.0, 5.0], entropy), Err("it compares with ln(rank), and the rank is 1".into()));
+    }
+}
