@@ -18,6 +18,7 @@ use super::printer::Printer;
 use super::score::score;
 
 /// A model as it was given.
+#[expect(clippy::large_enum_variant, reason = "there are only two")]
 enum Given {
     Scores(Report),
     Checkpoint(Checkpoint),
