@@ -45,3 +45,4 @@ pub mod report;
 pub mod score;
 pub mod spectrum;
 pub mod synthetic;
+pub mod tails;
