@@ -4,7 +4,7 @@
 //! its tail, and turns the layers' exponents into an allocation table. Data flows one way, and each stage is a module:
 //!
 //! ```text
-//! checkpoint -> matrices -> device (gram -> eigenvalues -> fit) -> score -> allocate -> report
+//! checkpoint -> matrices -> device (gram -> eigenvalues -> fit) -> metrics -> score -> allocate -> report
 //! ```
 //!
 //! A stage knows only the stages to its left; [`pipeline`] knows the order.
@@ -40,6 +40,7 @@ pub mod error;
 pub mod fit;
 pub mod matrices;
 mod memory;
+pub mod metrics;
 pub mod pipeline;
 pub mod report;
 pub mod score;

@@ -8,6 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
+use crate::metrics::{self, Subject};
 use crate::report::{Input, Options, Provenance, Report};
 use crate::score::{self, LayerScore, MatrixScore};
 
@@ -18,6 +19,8 @@ pub struct Request {
     pub selection: Selection,
     /// How they are fitted.
     pub method: Method,
+    /// What else is measured of them.
+    pub metrics: metrics::Plan,
     /// What is shared out among the layers.
     pub budget: Budget,
 }
@@ -73,21 +76,29 @@ pub fn score(
         return Err(nothing_to_score(checkpoint, &skipped));
     }
     request.budget.check(matrices.chunk_by(WeightMatrix::same_layer).count())?;
-    let outcomes = analyze(checkpoint, &matrices, device, observer)?;
-
-    let rows =
-        matrices.iter().zip(&outcomes).map(|(matrix, outcome)| MatrixScore::new(matrix, &request.method, outcome));
-    let rows: Vec<MatrixScore> = rows.collect();
+    let examine = |matrix: &WeightMatrix, outcome: Outcome| examine(checkpoint, request, matrix, &outcome);
+    let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) =
+        analyze_and(checkpoint, &matrices, device, observer, examine)?.into_iter().unzip();
     let layers = score::layers(&rows);
-    let mut problems: Vec<Error> = matrices
-        .iter()
-        .zip(&outcomes)
-        .zip(&rows)
-        .filter_map(|((matrix, outcome), row)| problem(checkpoint, matrix, outcome, row))
-        .collect();
+    let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
     let allocation = allocate(&layers, &request.budget).map_err(|error| problems.push(error)).ok();
     let provenance = Provenance::of_scores(device, &request.method, options(request), Input::of(checkpoint));
     Ok(Scored { report: Report::new(provenance, rows, layers, allocation, skipped), problems })
+}
+
+/// The row of a matrix with its metrics, and what is wrong with it.
+///
+/// This is done on the thread that has computed the spectrum, right after it; the spectrum is dropped then.
+fn examine(
+    checkpoint: &Checkpoint,
+    request: &Request,
+    matrix: &WeightMatrix,
+    outcome: &Outcome,
+) -> (MatrixScore, Option<Error>) {
+    let mut row = MatrixScore::new(matrix, &request.method, outcome);
+    row.measured = metrics::measure(&request.metrics, &Subject::new(matrix, request.method.rule, outcome));
+    let problem = problem(checkpoint, matrix, outcome, &row);
+    (row, problem)
 }
 
 /// Shares `budget` out among scored layers.
@@ -113,6 +124,7 @@ fn options(request: &Request) -> Options {
         include: patterns(&request.selection.include),
         exclude: patterns(&request.selection.exclude),
         layers: request.selection.layers.as_ref().map(ToString::to_string),
+        metrics: request.metrics.asked().iter().map(|metric| metric.name.to_owned()).collect(),
         budget: request.budget,
     }
 }
@@ -158,12 +170,27 @@ pub fn analyze(
     device: &dyn Device,
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>> {
+    analyze_and(checkpoint, matrices, device, observer, |_, outcome| outcome)
+}
+
+/// The same, and keeps of each outcome what `keep` makes of it, on the thread that has computed it.
+///
+/// # Errors
+///
+/// As [`analyze`].
+pub fn analyze_and<T: Send>(
+    checkpoint: &Checkpoint,
+    matrices: &[WeightMatrix],
+    device: &dyn Device,
+    observer: &dyn Observer,
+    keep: impl Fn(&WeightMatrix, Outcome) -> T + Sync,
+) -> Result<Vec<T>> {
     let batches = batches(matrices, device);
     let lanes = device.lanes(matrices).min(batches.len());
     observer.planned(matrices, lanes);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; matrices.len()]);
+    let kept: Mutex<Vec<Option<T>>> = Mutex::new(matrices.iter().map(|_| None).collect());
     let work = || -> Result<()> {
         let Some(mut lane) = device.lane(checkpoint, matrices)? else { return Ok(()) };
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -177,7 +204,8 @@ pub fn analyze(
             members.iter().for_each(|matrix| observer.started(matrix));
             for (&index, outcome) in batch.iter().zip(lane.analyze(&members)?) {
                 observer.finished(&matrices[index], &outcome);
-                lock(&outcomes)[index] = Some(outcome);
+                let result = keep(&matrices[index], outcome);
+                lock(&kept)[index] = Some(result);
             }
         }
         Ok(())
@@ -198,9 +226,10 @@ pub fn analyze(
     if observer.cancelled() {
         return Err(Error::interrupted());
     }
-    let outcomes = outcomes.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let kept = kept.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     let unanswered = || Err(Failure::Solver("the device gave no answer".into()));
-    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect())
+    let results = matrices.iter().zip(kept);
+    Ok(results.map(|(matrix, result)| result.unwrap_or_else(|| keep(matrix, unanswered()))).collect())
 }
 
 /// Indices of matrices of one shape, no more than the device takes at once, in order of falling cost.

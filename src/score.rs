@@ -6,6 +6,7 @@ use crate::checkpoint::FloatType;
 use crate::device::{Failure, Method, Outcome};
 use crate::fit::{Fit, NoFit, Rule};
 use crate::matrices::WeightMatrix;
+use crate::metrics::Measured;
 use crate::spectrum::Spectrum;
 
 /// Bound on the error of alpha above which a row says so: what published codes agree to.
@@ -64,10 +65,13 @@ pub struct MatrixScore {
     pub reason: Option<String>,
     /// What limits the accuracy of an alpha that there is.
     pub note: Option<String>,
+    /// Its metrics.
+    #[serde(flatten)]
+    pub measured: Measured,
 }
 
 impl MatrixScore {
-    /// The row for `matrix`.
+    /// The row for `matrix`, without metrics.
     pub fn new(matrix: &WeightMatrix, method: &Method, outcome: &Outcome) -> MatrixScore {
         let analysis = outcome.as_ref().ok();
         let spectrum = analysis.map(|analysis| &analysis.spectrum);
@@ -97,6 +101,7 @@ impl MatrixScore {
             status: if fit.is_some() { Status::Ok } else { Status::Failed },
             reason,
             note: fit.zip(spectrum).and_then(|(fit, spectrum)| accuracy_note(fit, spectrum, method)),
+            measured: Measured::default(),
         }
     }
 }

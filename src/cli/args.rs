@@ -8,6 +8,7 @@ use htsr::checkpoint::Cast;
 use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
 use htsr::fit::Rule;
 use htsr::matrices::{Layers, Selection};
+use htsr::metrics::Plan;
 use htsr::report::{Document, Format, Report};
 use regex::Regex;
 
@@ -69,9 +70,13 @@ pub struct ScoreArgs {
     pub budget: BudgetArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// One row of the table per layer, or per matrix (JSON always has both)
-    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
-    pub by: ScoreRow,
+    /// Show these metrics of every matrix, as names with commas between them, or all; an unknown name lists them. JSON and
+    /// CSV have those that cost nothing in any case
+    #[arg(long, value_name = "LIST", help_heading = "Output")]
+    pub metrics: Option<Plan>,
+    /// One row of the table per layer, or per matrix (JSON always has both) [default: layer; with --metrics: matrix]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    pub by: Option<ScoreRow>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

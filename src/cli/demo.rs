@@ -7,6 +7,7 @@ use htsr::checkpoint::Checkpoint;
 use htsr::device::Device;
 use htsr::error::{Error, Result};
 use htsr::matrices::Selection;
+use htsr::metrics::Plan;
 use htsr::pipeline::{Request, Scored};
 use htsr::report::{Cell, Document, Report};
 use htsr::synthetic::Model;
@@ -33,6 +34,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let request = Request {
         selection: Selection::default(),
         method: args.method.method(),
+        metrics: Plan::default(),
         budget: args.budget.budget(args.layers * 5),
     };
     let device = args.device.open(request.method, printer)?;

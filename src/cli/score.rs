@@ -7,23 +7,25 @@ use htsr::pipeline::{self, Request, Scored};
 use htsr::report::Report;
 
 use super::Ending;
-use super::args::ScoreArgs;
+use super::args::{ScoreArgs, ScoreRow};
 use super::output::Output;
 use super::printer::Printer;
 use super::progress::Progress;
 
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
+    let rows = args.by.unwrap_or(if args.metrics.is_some() { ScoreRow::Matrix } else { ScoreRow::Layer });
     let request = Request {
         selection: args.selection.selection(),
         method: args.method.method(),
+        metrics: args.metrics.unwrap_or_default(),
         budget: args.budget.budget(160),
     };
     let checkpoint = Checkpoint::open(&args.path)?;
     output.spare(checkpoint.files())?;
     let device = args.device.open(request.method, printer)?;
     let Scored { report, problems } = score(&checkpoint, &request, &*device, printer)?;
-    let written = output.write(&args.by.of(&report), printer);
+    let written = output.write(&rows.of(&report), printer);
     let ending = tell(&report, &problems, printer);
     written.map(|()| ending)
 }

@@ -20,6 +20,7 @@ pub use provenance::{Input, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};
 
 use crate::error::{Result, printable};
+use crate::metrics::Value;
 
 /// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -81,6 +82,17 @@ impl Cell {
             Cell::Whole(number) => number.to_string(),
             Cell::Real(number, digits) => significant(*number, *digits),
             Cell::Missing => "-".into(),
+        }
+    }
+}
+
+impl From<Value> for Cell {
+    fn from(value: Value) -> Cell {
+        match value {
+            Value::Flag(flag) => Cell::Text(if flag { "yes" } else { "no" }.into()),
+            Value::Whole(count) => Cell::Whole(count),
+            Value::Real(number) => Cell::real(number),
+            Value::Word(word) => Cell::Text(word),
         }
     }
 }

@@ -41,6 +41,9 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// Layers that were scored, as they were written; null for all.
     pub layers: Option<String>,
+    /// Metrics that were asked for, and that tables therefore show; others may have been measured, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<String>,
     /// The budget of experts.
     #[serde(flatten)]
     pub budget: Budget,

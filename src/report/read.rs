@@ -94,8 +94,14 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         .into_iter()
         .map(|CsvRow { stack, layer, alpha, matrices }| LayerScore { stack, layer, alpha, matrices })
         .collect();
-    let options =
-        Options { cast: Cast::None, include: Vec::new(), exclude: Vec::new(), layers: None, budget: Budget::default() };
+    let options = Options {
+        cast: Cast::None,
+        include: Vec::new(),
+        exclude: Vec::new(),
+        layers: None,
+        metrics: Vec::new(),
+        budget: Budget::default(),
+    };
     let input =
         Input { path: path.display().to_string(), bytes: text.len() as u64, headers_sha256: None, files: Vec::new() };
     Ok(Report::new(Provenance::of_alphas(options, input), Vec::new(), layers, None, Vec::new()))

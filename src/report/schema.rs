@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, Document, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Rounding};
 use crate::matrices::Skipped;
+use crate::metrics::{METRICS, Metric};
 use crate::score::{LayerScore, MatrixScore, Status};
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
@@ -130,8 +131,25 @@ impl Report {
             ("note", false),
         ];
         let mut table = Table { columns: columns.to_vec(), rows: self.matrices.iter().map(matrix_cells).collect() };
+        self.append_metrics(&mut table);
         self.append_provenance(&mut table);
         Document { table, footer: self.footer(), json: self }
+    }
+
+    /// Adds a column for every metric that was measured; people see those that were asked for. What a column has already,
+    /// under that name, is not repeated.
+    fn append_metrics(&self, table: &mut Table) {
+        for Metric { name, .. } in METRICS {
+            let asked = self.provenance.options.metrics.iter().any(|asked| asked == name);
+            if let Some(column) = table.columns.iter_mut().find(|(column, _)| column == name) {
+                column.1 |= asked;
+            } else if self.matrices.iter().any(|matrix| matrix.measured.metrics.contains_key(*name)) {
+                table.columns.push((name, asked));
+                for (row, matrix) in table.rows.iter_mut().zip(&self.matrices) {
+                    row.push(Cell::optional(matrix.measured.get(name).cloned(), Cell::from));
+                }
+            }
+        }
     }
 
     /// Adds the provenance to every row, for CSV: rows of several runs can be put together and still be told apart.

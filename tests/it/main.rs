@@ -13,6 +13,7 @@ mod interrupt;
 mod kernels;
 mod malformed;
 mod matrices;
+mod metrics;
 mod nvrtc;
 mod properties;
 mod reference;

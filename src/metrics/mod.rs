@@ -1,0 +1,109 @@
+//! Metrics: what a spectrum tells of a matrix besides its alpha.
+//!
+//! Each is a line of [`METRICS`], under the name that WeightWatcher gives it if the definitions agree (`docs/metrics.md`
+//! has all definitions, sources and differences). Metrics are measured on the thread that has computed the spectrum, and
+//! look at nothing but a [`Subject`]: they are the same on every device. A metric that does not exist for a matrix is null,
+//! and a reason stands beside it; it is never -1, 0 or infinite.
+//!
+//! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
+//! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
+
+mod list;
+mod norms;
+mod plan;
+mod shape;
+mod subject;
+mod tail;
+mod value;
+
+pub use list::METRICS;
+pub use plan::Plan;
+pub use subject::Subject;
+pub use value::{Measured, Measurement, Value};
+
+/// A metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name: a column, a key in JSON, a word for `--metrics`.
+    pub name: &'static str,
+    /// What it is, as a phrase.
+    pub about: &'static str,
+    /// Whether it is measured even if nobody asks for it. It must cost nothing next to the spectrum then.
+    pub always: bool,
+    /// Where its value comes from.
+    pub source: Source,
+}
+
+/// Where the value of a metric comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source {
+    /// From the spectrum, the fit and the shape, by this function.
+    Spectrum(fn(&Subject) -> Measurement),
+    /// From elsewhere; where it has not been entered, it is missing for this reason.
+    Elsewhere(&'static str),
+}
+
+/// Measures of `subject` what `plan` wants.
+pub fn measure(plan: &Plan, subject: &Subject) -> Measured {
+    measure_each(plan.metrics(), subject)
+}
+
+fn measure_each<'a>(metrics: impl Iterator<Item = &'a Metric>, subject: &Subject) -> Measured {
+    let mut measured = Measured::default();
+    for metric in metrics {
+        let measurement = match metric.source {
+            Source::Spectrum(compute) => compute(subject),
+            Source::Elsewhere(reason) => Err(reason.to_owned()),
+        };
+        measured.insert(metric.name, measurement);
+    }
+    measured
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::subject::tests::{outcome, subject};
+    use super::*;
+    use crate::device::{Failure, Outcome};
+    use crate::fit::Rule;
+
+    #[test]
+    fn names_are_unique_and_words_that_can_be_listed() {
+        let names: HashSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), METRICS.len());
+        let word = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && *name != "all";
+        assert!(names.iter().all(word), "{names:?}");
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_is_missing_until_it_is_entered() {
+        let elsewhere = Metric {
+            name: "num_traps",
+            about: "spikes of the randomized matrix",
+            always: false,
+            source: Source::Elsewhere("it takes --randomize"),
+        };
+        let outcome = outcome(&[1.0, 2.0], Rule::Ks);
+        let mut measured = measure_each([&elsewhere].into_iter(), &subject(&outcome, Rule::Ks, 2, 2));
+        assert_eq!(measured.missing["num_traps"], "it takes --randomize");
+        measured.insert("num_traps", Ok(3_usize.into()));
+        assert_eq!(measured.get("num_traps"), Some(&Value::Whole(3)));
+    }
+
+    #[test]
+    fn a_matrix_without_a_spectrum_has_no_more_than_its_shape() {
+        let failed: Outcome = Err(Failure::AllZero);
+        let measured = measure(&"all".parse().unwrap(), &subject(&failed, Rule::Ks, 10, 30));
+        for Metric { name, .. } in METRICS {
+            let expected = match *name {
+                "num_evals" => Some(Value::Whole(10)),
+                "Q" => Some(Value::Real(3.0)),
+                _ => None,
+            };
+            assert_eq!(measured.metrics[*name], expected, "{name}");
+            assert_eq!(measured.missing.contains_key(*name), expected.is_none(), "{name}");
+        }
+    }
+}

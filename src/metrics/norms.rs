@@ -1,0 +1,24 @@
+//! Norms of W, by its eigenvalues (Martin and Mahoney, arXiv 1901.08278 and 2002.06716).
+//!
+//! log10 of the squared Frobenius norm is `log_norm`, of the squared spectral norm `log_spectral_norm`; their quotient, not
+//! its logarithm, is the stable rank.
+
+use super::{Measurement, Subject};
+
+pub(super) fn lambda_max(subject: &Subject) -> Measurement {
+    Ok(subject.spectrum()?.largest().into())
+}
+
+pub(super) fn log_spectral_norm(subject: &Subject) -> Measurement {
+    Ok(subject.spectrum()?.largest().log10().into())
+}
+
+/// The trace was added up from the elements of W, which is more exact than a sum of eigenvalues.
+pub(super) fn log_norm(subject: &Subject) -> Measurement {
+    Ok(subject.spectrum()?.trace().log10().into())
+}
+
+pub(super) fn stable_rank(subject: &Subject) -> Measurement {
+    let spectrum = subject.spectrum()?;
+    Ok((spectrum.trace() / spectrum.largest()).into())
+}

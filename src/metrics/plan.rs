@@ -1,0 +1,69 @@
+//! Which metrics are wanted.
+
+use std::str::FromStr;
+
+use super::{METRICS, Metric};
+
+/// The metrics that somebody asked for, and with them all that cost nothing. Options of metrics (a seed, a number of
+/// draws) belong here.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    asked: Vec<&'static Metric>,
+}
+
+impl Plan {
+    /// The metrics that were asked for, in the order of the list.
+    pub fn asked(&self) -> &[&'static Metric] {
+        &self.asked
+    }
+
+    /// The metrics to be measured, in the order of the list.
+    pub fn metrics(&self) -> impl Iterator<Item = &'static Metric> {
+        METRICS.iter().filter(|metric| metric.always || self.wants(metric.name))
+    }
+
+    /// Whether this metric was asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        self.asked.iter().any(|metric| metric.name == name)
+    }
+}
+
+/// Names with commas between them, or `all`.
+impl FromStr for Plan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Plan, String> {
+        let names: Vec<&str> = text.split(',').map(str::trim).collect();
+        let known = |name: &str| name == "all" || METRICS.iter().any(|metric| metric.name == name);
+        if let Some(unknown) = names.iter().find(|name| !known(name)) {
+            let known: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+            return Err(format!("there is no metric `{unknown}`\n\nhint: there are all, {}", known.join(", ")));
+        }
+        let asked = |metric: &&Metric| names.iter().any(|name| *name == "all" || *name == metric.name);
+        Ok(Plan { asked: METRICS.iter().filter(asked).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_in_any_order_and_unknown_names_answered_with_the_known_ones() {
+        let names = |text: &str| -> Vec<&str> {
+            text.parse::<Plan>().unwrap().asked().iter().map(|metric| metric.name).collect()
+        };
+        assert_eq!(names("stable_rank, alpha"), ["alpha", "stable_rank"]);
+        assert_eq!(names("all").len(), METRICS.len());
+        let error = "alpha,rank".parse::<Plan>().unwrap_err();
+        assert!(error.starts_with("there is no metric `rank`\n\nhint: there are all, alpha, "), "{error}");
+        assert!("".parse::<Plan>().is_err());
+    }
+
+    #[test]
+    fn what_costs_nothing_is_measured_anyway() {
+        let plan = Plan::default();
+        assert!(plan.asked().is_empty());
+        assert!(plan.metrics().any(|metric| metric.name == "stable_rank"));
+    }
+}

@@ -1,0 +1,125 @@
+//! What a metric says of a matrix: a number, a word, or why there is neither.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The value of a metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// Yes or no.
+    Flag(bool),
+    /// A count.
+    Whole(u64),
+    /// A finite real number.
+    Real(f64),
+    /// A word.
+    Word(String),
+}
+
+/// A value, or the reason why there is none, as a phrase.
+pub type Measurement = Result<Value, String>;
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Value {
+        Value::Flag(flag)
+    }
+}
+
+impl From<usize> for Value {
+    fn from(count: usize) -> Value {
+        Value::Whole(count as u64)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Value {
+        Value::Real(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(word: &str) -> Value {
+        Value::Word(word.to_owned())
+    }
+}
+
+impl Value {
+    /// The value as a number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match *self {
+            Value::Whole(count) => Some(count as f64),
+            Value::Real(number) => Some(number),
+            Value::Flag(_) | Value::Word(_) => None,
+        }
+    }
+}
+
+/// What was measured of one matrix: two fields of its row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Value of each metric; `None` (null) where it does not exist for this matrix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Option<Value>>,
+    /// Why a metric is null.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<String, String>,
+}
+
+impl Measured {
+    /// Enters a measurement, in the place of an earlier one of that name. A number that is not finite, which JSON cannot
+    /// hold and nobody can use, is entered as missing.
+    pub fn insert(&mut self, name: &str, measurement: Measurement) {
+        let measurement = match measurement {
+            Ok(Value::Real(number)) if !number.is_finite() => Err("outside the range of f64".to_owned()),
+            other => other,
+        };
+        let (value, reason) = match measurement {
+            Ok(value) => (Some(value), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        self.metrics.insert(name.to_owned(), value);
+        match reason {
+            Some(reason) => self.missing.insert(name.to_owned(), reason),
+            None => self.missing.remove(name),
+        };
+    }
+
+    /// The value of a metric, if it was measured and exists.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.metrics.get(name)?.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_tells_counts_from_numbers_and_gives_back_what_it_got() {
+        let mut measured = Measured::default();
+        measured.insert("a", Ok(384_usize.into()));
+        measured.insert("b", Ok(384.0.into()));
+        measured.insert("c", Ok("none".into()));
+        measured.insert("d", Ok(true.into()));
+        measured.insert("e", Err("too small".into()));
+        measured.insert("f", Ok(f64::NAN.into()));
+        let json = serde_json::to_string(&measured).unwrap();
+        assert_eq!(
+            json,
+            r#"{"metrics":{"a":384,"b":384.0,"c":"none","d":true,"e":null,"f":null},"missing":{"e":"too small","f":"outside the range of f64"}}"#
+        );
+        assert_eq!(serde_json::from_str::<Measured>(&json).unwrap(), measured);
+        assert_eq!(serde_json::from_str::<Measured>("{}").unwrap(), Measured::default());
+    }
+
+    #[test]
+    fn a_later_value_takes_the_place_of_a_reason() {
+        let mut measured = Measured::default();
+        measured.insert("a", Err("not yet".into()));
+        measured.insert("a", Ok(1.5.into()));
+        assert_eq!(measured.get("a").and_then(Value::number), Some(1.5));
+        assert!(measured.missing.is_empty());
+    }
+}
