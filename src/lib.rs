@@ -42,6 +42,7 @@ pub mod matrices;
 mod memory;
 pub mod metrics;
 pub mod pipeline;
+pub mod plot;
 pub mod report;
 pub mod score;
 pub mod spectrum;

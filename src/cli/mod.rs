@@ -5,9 +5,11 @@ mod args;
 mod bench;
 mod demo;
 mod doctor;
+mod esd;
 mod inspect;
 mod interrupt;
 mod output;
+mod plots;
 mod printer;
 mod progress;
 mod score;
@@ -46,6 +48,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
     match command {
         Command::Score(args) => score::run(args, printer),
+        Command::Esd(args) => esd::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Allocate(args) => allocate::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),

@@ -4,6 +4,7 @@
 //! [`Catalog::skipped`].
 
 mod families;
+mod find;
 mod selection;
 mod skip;
 

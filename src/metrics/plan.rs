@@ -22,6 +22,12 @@ impl Plan {
         METRICS.iter().filter(|metric| metric.always || self.wants(metric.name))
     }
 
+    /// The same, and these of the list.
+    pub fn and(self, wanted: impl Fn(&Metric) -> bool) -> Plan {
+        let asked = |metric: &&Metric| self.wants(metric.name) || wanted(metric);
+        Plan { asked: METRICS.iter().filter(asked).collect() }
+    }
+
     /// Whether this metric was asked for.
     pub fn wants(&self, name: &str) -> bool {
         self.asked.iter().any(|metric| metric.name == name)

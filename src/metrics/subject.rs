@@ -1,9 +1,12 @@
 //! What a metric may look at: the shape of a matrix, its spectrum and its fit.
 
+use std::cell::OnceCell;
+
 use crate::device::{Analysis, Outcome};
 use crate::fit::{Fit, Rule};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
+use crate::tails::{self, Alternative, Comparison};
 
 /// A matrix to be measured. What several metrics share belongs here, computed once.
 #[derive(Debug)]
@@ -15,12 +18,19 @@ pub struct Subject<'a> {
     /// The rule by which the tail was chosen.
     pub rule: Rule,
     outcome: &'a Outcome,
+    comparisons: [OnceCell<Result<Comparison, String>>; Alternative::ALL.len()],
 }
 
 impl<'a> Subject<'a> {
     /// `matrix`, and what a device found of it by `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject { short: matrix.eigenvalues(), long: matrix.long(), rule, outcome }
+        Subject {
+            short: matrix.eigenvalues(),
+            long: matrix.long(),
+            rule,
+            outcome,
+            comparisons: Default::default(),
+        }
     }
 
     fn analysis(&self) -> Result<&'a Analysis, String> {
@@ -35,6 +45,15 @@ impl<'a> Subject<'a> {
     /// The power law, or why there is none.
     pub fn fit(&self) -> Result<&'a Fit, String> {
         self.analysis()?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
+    }
+
+    /// An alternative to the power law, or why there is none.
+    pub fn comparison(&self, alternative: Alternative) -> Result<&Comparison, String> {
+        let compare = || {
+            let (spectrum, fit) = (self.spectrum()?, self.fit()?);
+            tails::compare(spectrum, fit, alternative).map_err(|reason| reason.to_string())
+        };
+        self.comparisons[alternative as usize].get_or_init(compare).as_ref().map_err(String::clone)
     }
 }
 
@@ -53,7 +72,7 @@ pub(super) mod tests {
 
     /// A `short` x `long` matrix.
     pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
-        Subject { short, long, rule, outcome }
+        Subject { short, long, rule, outcome, comparisons: Default::default() }
     }
 
     #[test]

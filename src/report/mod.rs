@@ -2,6 +2,7 @@
 
 mod benchmark;
 mod csv;
+mod esd;
 mod inspection;
 mod json;
 mod markdown;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
+pub use esd::Esd;
 pub use inspection::Inspection;
 pub use provenance::{Input, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};

@@ -39,9 +39,12 @@ impl Lognormal {
         // For z -> -infinity, the cut is never felt, and the ratio is 1 + 1 / z^2.
         let nearest = -2.0 / (wanted - 1.0).max(f64::EPSILON).sqrt() - 2.0;
         let z = root(|z| moment_ratio(z) - wanted, nearest, FARTHEST);
-        let sigma = tail.log / normal_tail::moments(z).0;
+        Some(Lognormal::new(z, tail.log / normal_tail::moments(z).0))
+    }
+
+    pub fn new(z: f64, sigma: f64) -> Lognormal {
         let ln_norm = sigma.ln() + 0.5 * std::f64::consts::TAU.ln() + normal_tail::ln_scaled_upper(z);
-        Some(Lognormal { z, sigma, ln_norm })
+        Lognormal { z, sigma, ln_norm }
     }
 
     /// Mean of ln y without the cut.

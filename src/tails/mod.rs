@@ -45,6 +45,15 @@ impl Alternative {
     /// All of them.
     pub const ALL: [Alternative; 3] = [Alternative::Tpl, Alternative::Lognormal, Alternative::Exponential];
 
+    /// Its name in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Alternative::Tpl => "truncated power law",
+            Alternative::Lognormal => "lognormal",
+            Alternative::Exponential => "exponential",
+        }
+    }
+
     /// Names of its parameters, in the order of [`Comparison::parameters`]. lambda is in units of 1 / x, mu and sigma are
     /// those of ln x.
     pub fn parameter_names(self) -> &'static [&'static str] {
@@ -83,6 +92,24 @@ pub struct Comparison {
     /// degree of freedom (Wilks); for the others, R / (sqrt(n) s) with a normal one, s being the standard deviation of the
     /// single terms (Vuong, Econometrica 57, 307, 1989; Clauset et al., eq. C.6).
     pub p_value: f64,
+}
+
+impl Comparison {
+    /// The natural logarithm of the fitted density of the tail at `x` >= `xmin`.
+    pub fn ln_density(&self, x: f64, xmin: f64) -> f64 {
+        let excess = (x - xmin) / xmin;
+        let log = excess.ln_1p();
+        let relative = match (self.alternative, &self.parameters[..]) {
+            (Alternative::Tpl, &[alpha, lambda]) => {
+                truncated::TruncatedPowerLaw::new(alpha, lambda * xmin).ln_density(log, excess)
+            }
+            (Alternative::Lognormal, &[mu, sigma]) => {
+                lognormal::Lognormal::new((xmin.ln() - mu) / sigma, sigma).ln_density(log, excess)
+            }
+            (_, parameters) => exponential::Exponential { lambda: parameters[0] * xmin }.ln_density(log, excess),
+        };
+        relative - xmin.ln()
+    }
 }
 
 /// Why an alternative cannot be compared.

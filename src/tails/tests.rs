@@ -172,3 +172,16 @@ fn the_tail_is_the_one_that_the_rule_chose() {
         }
     }
 }
+
+#[test]
+fn the_density_of_a_comparison_is_the_one_that_was_fitted() {
+    let values = quantiles(300, |u| (2.0 - 3.0 * u.ln()) * 1e-7);
+    let spectrum = spectrum(values);
+    let fit = whole(&spectrum);
+    for alternative in Alternative::ALL {
+        let found = compare(&spectrum, &fit, alternative).unwrap();
+        let power_law = |x: f64| ((fit.alpha - 1.0) / fit.xmin).ln() - fit.alpha * (x / fit.xmin).ln();
+        let ratio: f64 = spectrum.values().iter().map(|&x| power_law(x) - found.ln_density(x, fit.xmin)).sum();
+        assert!((ratio - found.log_likelihood_ratio).abs() < 1e-6, "{found:?} {ratio}");
+    }
+}

@@ -35,7 +35,7 @@ impl TruncatedPowerLaw {
         best_of(best.unwrap_or(inside))
     }
 
-    fn new(alpha: f64, lambda: f64) -> TruncatedPowerLaw {
+    pub fn new(alpha: f64, lambda: f64) -> TruncatedPowerLaw {
         let ln_norm = if lambda == 0.0 { -(alpha - 1.0).ln() } else { ln_scaled(alpha, lambda) };
         TruncatedPowerLaw { alpha, lambda, ln_norm }
     }

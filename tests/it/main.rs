@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod determinism;
 mod eigenvalues;
+mod esd;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod inspect;
