@@ -139,7 +139,8 @@ impl TailChoice {
 
     /// The metrics of these alternatives, too.
     pub fn add_to(choices: &[TailChoice], plan: Plan) -> Plan {
-        let names = choices.iter().filter_map(|choice| choice.alternative()).map(|alternative| format!("{alternative}_"));
+        let names =
+            choices.iter().filter_map(|choice| choice.alternative()).map(|alternative| format!("{alternative}_"));
         let prefixes: Vec<String> = names.collect();
         plan.and(|metric| prefixes.iter().any(|prefix| metric.name.starts_with(prefix)))
     }

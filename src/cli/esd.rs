@@ -22,11 +22,7 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let file = if picture.is_some() { None } else { args.output.clone() };
     let output = Output::new(OutputArgs { format: args.format, output: file })?;
     picture.map_or(Ok(()), output::check)?;
-    let request = Request {
-        method: args.method.method(),
-        metrics: all_tails(Plan::default()),
-        ..Request::default()
-    };
+    let request = Request { method: args.method.method(), metrics: all_tails(Plan::default()), ..Request::default() };
     let checkpoint = Checkpoint::open(&args.path)?;
     output.spare(checkpoint.files())?;
     picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files()))?;

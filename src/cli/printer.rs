@@ -48,7 +48,8 @@ impl Printer {
     pub fn drawing(&self) -> (usize, bool) {
         let width = terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0));
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
-        let utf8 = locale.is_some_and(|locale| locale.to_string_lossy().to_lowercase().replace('-', "").contains("utf8"));
+        let utf8 =
+            locale.is_some_and(|locale| locale.to_string_lossy().to_lowercase().replace('-', "").contains("utf8"));
         (width, io::stdout().is_terminal() && (utf8 || cfg!(windows)))
     }
 

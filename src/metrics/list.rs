@@ -33,6 +33,14 @@ pub static METRICS: &[Metric] = &[
     asked("lognormal_R", "log-likelihood of the power law less that of the lognormal", alternatives::lognormal_ratio),
     asked("lognormal_p", "probability of such a lognormal_R if both are equally good", alternatives::lognormal_p_value),
     asked("exponential_lambda", "rate of the exponential tail, in units of 1 / x", alternatives::exponential_lambda),
-    asked("exponential_R", "log-likelihood of the power law less that of the exponential", alternatives::exponential_ratio),
-    asked("exponential_p", "probability of such an exponential_R if both are equally good", alternatives::exponential_p_value),
+    asked(
+        "exponential_R",
+        "log-likelihood of the power law less that of the exponential",
+        alternatives::exponential_ratio,
+    ),
+    asked(
+        "exponential_p",
+        "probability of such an exponential_R if both are equally good",
+        alternatives::exponential_p_value,
+    ),
 ];

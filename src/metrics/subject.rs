@@ -24,13 +24,7 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// `matrix`, and what a device found of it by `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject {
-            short: matrix.eigenvalues(),
-            long: matrix.long(),
-            rule,
-            outcome,
-            comparisons: Default::default(),
-        }
+        Subject { short: matrix.eigenvalues(), long: matrix.long(), rule, outcome, comparisons: Default::default() }
     }
 
     fn analysis(&self) -> Result<&'a Analysis, String> {

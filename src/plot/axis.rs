@@ -93,7 +93,7 @@ fn even_ticks(low: f64, high: f64) -> Vec<Tick> {
     let unit = 10.0_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * unit).into_iter().find(|step| *step >= rough);
     let Some(step) = step.filter(|step| *step > 0.0) else { return Vec::new() };
-    let count = (from / step).ceil() as i64..=(to / step).floor() as i64;
+    let count = (from / step - 1e-6).ceil() as i64..=(to / step + 1e-6).floor() as i64;
     count.map(|count| Tick::new(count as f64 * step, exponent, true)).collect()
 }
 

@@ -108,9 +108,8 @@ fn averaged(large: &[u8], width: usize, height: usize) -> Vec<u8> {
     for y in 0..height {
         for x in 0..width {
             for channel in 0..3 {
-                let pixel = |dx: usize, dy: usize| {
-                    u32::from(large[((y * n + dy) * width * n + x * n + dx) * 3 + channel])
-                };
+                let pixel =
+                    |dx: usize, dy: usize| u32::from(large[((y * n + dy) * width * n + x * n + dx) * 3 + channel]);
                 let sum: u32 = (0..n * n).map(|index| pixel(index % n, index / n)).sum();
                 small.push((sum / (n * n) as u32) as u8);
             }

@@ -24,6 +24,8 @@ pub struct Figure {
     pub marks: Vec<Mark>,
     /// What is not to be seen, and why.
     pub notes: Vec<String>,
+    /// What signs in labels mean.
+    pub footnotes: Vec<String>,
 }
 
 /// A bin of the histogram.
@@ -106,6 +108,7 @@ impl Figure {
             curves: Vec::new(),
             marks: Vec::new(),
             notes: Vec::new(),
+            footnotes: Vec::new(),
         };
         if known.len() < total {
             figure.notes.push(format!("not shown: {} eigenvalues that are zero within rounding", total - known.len()));
@@ -125,10 +128,10 @@ impl Figure {
         let (low, high) = (fit.xmin.log10(), spectrum.largest().log10());
         self.marks.push(Mark { kind: MarkKind::Xmin, at: low });
         // The fitted densities are those of the tail, which is a part of the whole.
-        self.notes.push("±: (α − 1) / √n, the standard error for n independent values".into());
+        self.footnotes.push("±: (α − 1) / √n, the standard error for n independent values".into());
         if !alternatives.is_empty() {
             let note = "R: ln likelihood of the power law less that of the other tail; p: of an |R| as large by chance";
-            self.notes.push(note.into());
+            self.footnotes.push(note.into());
         }
         let share = (fit.tail as f64 / spectrum.len() as f64).log10();
         let start = share + (fit.alpha - 1.0).log10() - low;
@@ -166,10 +169,12 @@ impl Figure {
         let (low, high) = (edge(-1.0), edge(1.0));
         let smallest = self.bars.first().map_or(high.log10(), |bar| bar.from);
         let start = if low > 0.0 { low.log10() } else { smallest.min(high.log10() - 1.0) };
-        self.marks.extend([low, high].into_iter().filter(|&edge| edge > 0.0).map(|edge| Mark {
-            kind: MarkKind::Edge,
-            at: edge.log10(),
-        }));
+        self.marks.extend(
+            [low, high]
+                .into_iter()
+                .filter(|&edge| edge > 0.0)
+                .map(|edge| Mark { kind: MarkKind::Edge, at: edge.log10() }),
+        );
         let point = |log: f64| {
             // In units of the upper edge, whatever the scale of the weights.
             let (x, low) = (10.0_f64.powf(log - high.log10()), low / high);

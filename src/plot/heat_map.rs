@@ -40,7 +40,9 @@ impl HeatMap {
         // In the order in which they first come, stacks kept together.
         rows.sort_by(|a, b| a.0.cmp(&b.0));
         let cell = |row: &(String, String), layer: u32| {
-            let here = matrices.iter().filter(|matrix| (&matrix.stack, &matrix.role) == (&row.0, &row.1) && matrix.layer == layer);
+            let here = matrices
+                .iter()
+                .filter(|matrix| (&matrix.stack, &matrix.role) == (&row.0, &row.1) && matrix.layer == layer);
             let alphas: Vec<Option<f64>> = here.map(|matrix| matrix.alpha).collect();
             let known: Vec<f64> = alphas.iter().filter_map(|alpha| *alpha).collect();
             let mean = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
@@ -120,7 +122,8 @@ impl HeatMap {
             for (column, cell) in cells.iter().enumerate() {
                 let (x, y) = (left + width * column as f64, TOP + CELL_HEIGHT * row as f64);
                 let Some(alpha) = cell else { continue };
-                let colour = alpha.map_or(LIGHT_GREY, |alpha| viridis(if high > low { (alpha - low) / (high - low) } else { 0.5 }));
+                let colour = alpha
+                    .map_or(LIGHT_GREY, |alpha| viridis(if high > low { (alpha - low) / (high - low) } else { 0.5 }));
                 canvas.rectangle((x, y), (x + width - 1.0, y + CELL_HEIGHT - 1.0), colour);
                 let text = alpha.map_or("–".into(), |alpha| format!("{alpha:.*}", if alpha < 9.995 { 2 } else { 1 }));
                 let height = (TEXT - 2.0).min(width / 2.4);

@@ -81,7 +81,7 @@ fn bar_colour(tail: bool) -> Colour {
 
 impl Drawing for Figure {
     fn size(&self) -> (u32, u32) {
-        let lines = (self.legend_rows() + self.notes.len()) as f64;
+        let lines = (self.legend_rows() + self.notes.len() + self.footnotes.len()) as f64;
         (WIDTH as u32, (BOTTOM + LEGEND + lines * LINE) as u32)
     }
 
@@ -113,7 +113,7 @@ impl Figure {
             }
             canvas.text(&label, (x + 44.0, y), TEXT, BLACK, Anchor::Left);
         }
-        for (index, note) in self.notes.iter().enumerate() {
+        for (index, note) in self.footnotes.iter().chain(&self.notes).enumerate() {
             let y = BOTTOM + LEGEND + (rows + index) as f64 * LINE;
             canvas.text(note, (LEFT, y), TEXT - 2.0, GREY, Anchor::Left);
         }
@@ -165,33 +165,13 @@ impl Frame {
 
     /// The parts of a curve that lie between the lowest and the highest density.
     fn inside(&self, points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
-        let (low, high) = self.y;
-        let mut parts = vec![Vec::new()];
+        let mut parts: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
         for pair in points.windows(2) {
-            let (mut a, mut b) = (pair[0], pair[1]);
-            let at = |level: f64| (a.0 + (level - a.1) / (b.1 - a.1) * (b.0 - a.0), level);
-            let (mut from, mut to) = (a, b);
-            for level in [low, high] {
-                let outside = |y: f64| if level == low { y < level } else { y > level };
-                if outside(a.1) && outside(b.1) {
-                    (from, to) = ((f64::NAN, 0.0), (f64::NAN, 0.0));
-                } else if outside(a.1) {
-                    from = at(level);
-                } else if outside(b.1) {
-                    to = at(level);
-                }
+            let Some((from, to)) = clipped(pair[0], pair[1], self.y) else { continue };
+            match parts.last_mut().filter(|part| part.last() == Some(&from)) {
+                Some(part) => part.push(to),
+                None => parts.push(vec![from, to]),
             }
-            (a, b) = (from, to);
-            if a.0.is_nan() || b.0.is_nan() {
-                parts.push(Vec::new());
-                continue;
-            }
-            let current = parts.len() - 1;
-            if parts[current].last() != Some(&a) {
-                parts.push(vec![a]);
-            }
-            let current = parts.len() - 1;
-            parts[current].push(b);
         }
         parts.into_iter().filter(|part| part.len() > 1).collect()
     }
@@ -214,9 +194,31 @@ impl Frame {
             }
         }
         let middle = (0.5 * (LEFT + RIGHT), 0.5 * (TOP + BOTTOM));
-        canvas.text("eigenvalue x of WᵀW (squared singular value of W)", (middle.0, BOTTOM + 42.0), TEXT + 2.0, BLACK, Anchor::Centre);
+        canvas.text(
+            "eigenvalue x of WᵀW (squared singular value of W)",
+            (middle.0, BOTTOM + 42.0),
+            TEXT + 2.0,
+            BLACK,
+            Anchor::Centre,
+        );
         canvas.text("probability density (per unit of x)", (22.0, middle.1), TEXT + 2.0, BLACK, Anchor::Upwards);
     }
+}
+
+/// The part of a line between two heights, if there is one (Liang and Barsky).
+fn clipped(a: (f64, f64), b: (f64, f64), (low, high): (f64, f64)) -> Option<((f64, f64), (f64, f64))> {
+    if a.1 == b.1 {
+        return (low <= a.1 && a.1 <= high).then_some((a, b));
+    }
+    let (enter, leave) = if b.1 > a.1 { (low, high) } else { (high, low) };
+    let share = |level: f64| (level - a.1) / (b.1 - a.1);
+    let (first, last) = (share(enter).max(0.0), share(leave).min(1.0));
+    let at = |share: f64| match share {
+        0.0 => a,
+        1.0 => b,
+        share => (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1)),
+    };
+    (first < last).then(|| (at(first), at(last)))
 }
 
 fn draw_stroke(points: &[(f64, f64)], stroke: &Stroke, canvas: &mut dyn Canvas) {

@@ -53,6 +53,19 @@ pub fn render(figure: &Figure, width: usize, unicode: bool) -> String {
     text
 }
 
+/// Lines of at most `width` columns, if no part is longer.
+fn wrapped(parts: &[String], between: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        let length = part.chars().count() + between.len();
+        match lines.last_mut().filter(|line| line.chars().count() + length <= width) {
+            Some(line) => line.extend([between, part.as_str()]),
+            None => lines.push(part.clone()),
+        }
+    }
+    lines
+}
+
 struct Plot<'a> {
     figure: &'a Figure,
     signs: Signs,
@@ -140,7 +153,12 @@ impl Plot<'_> {
             text.push_str(line.trim_end());
             text.push('\n');
         }
-        text.push_str(&format!("{:MARGIN$} {}{}\n", "", self.signs.corner, self.signs.line.to_string().repeat(self.columns)));
+        text.push_str(&format!(
+            "{:MARGIN$} {}{}\n",
+            "",
+            self.signs.corner,
+            self.signs.line.to_string().repeat(self.columns)
+        ));
         text.push_str(&self.x_labels(left, right));
         text
     }
@@ -151,7 +169,8 @@ impl Plot<'_> {
         for tick in ticks(left, right, self.columns / 9).iter().filter(|tick| tick.labelled) {
             let (label, Some(column)) = (tick.ascii_label(), self.column(tick.at)) else { continue };
             let start = (MARGIN + 2 + column).saturating_sub(label.len() / 2);
-            if start > line.len() || line.is_empty() {
+            let fits = start + label.len() <= MARGIN + 2 + self.columns;
+            if fits && (start > line.len() || line.is_empty()) {
                 line.push_str(&" ".repeat(start - line.len()));
                 line.push_str(&label);
             }
@@ -175,10 +194,9 @@ impl Plot<'_> {
         if has(MarkKind::Edge) {
             parts.push(format!("{edge} Marchenko-Pastur edges"));
         }
-        let mut text = format!("{:MARGIN$}  {}\n", "", parts.join("   "));
-        for note in &self.figure.notes {
-            text.push_str(&format!("{:MARGIN$}  {note}\n", ""));
-        }
-        text
+        let lines = std::iter::once(wrapped(&parts, "   ", self.columns));
+        let words = |note: &String| wrapped(&note.split(' ').map(str::to_owned).collect::<Vec<_>>(), " ", self.columns);
+        let lines = lines.chain(self.figure.notes.iter().map(words)).flatten();
+        lines.map(|line| format!("{:MARGIN$}  {line}\n", "")).collect()
     }
 }

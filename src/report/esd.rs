@@ -50,7 +50,8 @@ impl Esd {
             ],
         };
         for metric in METRICS.iter().filter(|metric| measured.metrics.contains_key(metric.name)) {
-            let what = measured.missing.get(metric.name).map_or(metric.about.to_owned(), |reason| format!("none: {reason}"));
+            let what =
+                measured.missing.get(metric.name).map_or(metric.about.to_owned(), |reason| format!("none: {reason}"));
             let value = Cell::optional(measured.get(metric.name).cloned(), Cell::from);
             table.rows.push(vec![text(metric.name.into()), text(value.shown()), text(what)]);
         }

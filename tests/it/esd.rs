@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use safetensors::tensor::Dtype;
 
-use crate::support::{Tensor, TempDir, folder, htsr, projection, save, small_model};
+use crate::support::{TempDir, Tensor, folder, htsr, projection, save, small_model};
 
 /// The small model with matrices that have something wrong with them.
 fn model() -> (TempDir, PathBuf) {
@@ -33,7 +33,9 @@ fn esd(arguments: &[&str]) -> crate::support::Run {
 fn numbers_and_a_drawing_in_ascii_where_nobody_said_otherwise() {
     let run = esd(&["layers.0.self_attn.o"]);
     run.succeeds();
-    for text in [&projection(0, 'o'), "24 x 24 BF16", "stable_rank", "lognormal_R", "density", "eigenvalue", "# tail", "| xmin"] {
+    for text in
+        [&projection(0, 'o'), "24 x 24 BF16", "stable_rank", "lognormal_R", "density", "eigenvalue", "# tail", "| xmin"]
+    {
         assert!(run.stdout.contains(text), "{text}\n{}", run.stdout);
     }
     assert!(run.stdout.is_ascii(), "{}", run.stdout);
@@ -92,11 +94,15 @@ fn a_picture_does_not_overwrite_the_checkpoint() {
 
 #[test]
 fn a_name_that_fits_no_matrix_or_several_is_answered_with_names() {
-    esd(&["self_attn.q"]).fails(2, &["4 matrices have `self_attn.q` in their names", "say which: ", &projection(1, 'q')]);
-    esd(&["model.layers.0.self_attn.q_prj.weight"]).fails(2, &[
-        "no tensor has `model.layers.0.self_attn.q_prj.weight` in its name",
-        &format!("near names: {}", projection(0, 'q')),
-    ]);
+    esd(&["self_attn.q"])
+        .fails(2, &["4 matrices have `self_attn.q` in their names", "say which: ", &projection(1, 'q')]);
+    esd(&["model.layers.0.self_attn.q_prj.weight"]).fails(
+        2,
+        &[
+            "no tensor has `model.layers.0.self_attn.q_prj.weight` in its name",
+            &format!("near names: {}", projection(0, 'q')),
+        ],
+    );
     esd(&["zzz"]).fails(2, &["no tensor has `zzz` in its name", "htsr inspect --by tensor"]);
     esd(&["embed_tokens"]).fails(2, &["is no projection matrix to score: embedding"]);
 }
@@ -111,7 +117,11 @@ fn degenerate_matrices_are_drawn_or_refused_with_the_reason() {
     esd(&[&projection(3, 'q')]).fails(3, &["1 eigenvalue, fewer than the 8"]);
     let deficient = esd(&[&projection(2, 'o')]);
     deficient.fails(4, &["rank-deficient"]);
-    assert!(deficient.stdout.contains("not shown: 10 eigenvalues that are zero within rounding"), "{}", deficient.stdout);
+    assert!(
+        deficient.stdout.contains("not shown: 10 eigenvalues that are zero within rounding"),
+        "{}",
+        deficient.stdout
+    );
 }
 
 #[test]
@@ -124,7 +134,8 @@ fn score_draws_every_spectrum_and_a_heat_map() {
     let mut names: Vec<String> =
         fs::read_dir(&plots).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let expected = [(0, 'o'), (0, 'q'), (1, 'o'), (1, 'q'), (2, 'o'), (2, 'q')].map(|(layer, letter)| projection(layer, letter));
+    let expected =
+        [(0, 'o'), (0, 'q'), (1, 'o'), (1, 'q'), (2, 'o'), (2, 'q')].map(|(layer, letter)| projection(layer, letter));
     let mut expected: Vec<String> = expected.iter().map(|name| format!("{name}.svg")).collect();
     expected.insert(0, "alpha.svg".into());
     assert_eq!(names, expected);

@@ -68,7 +68,8 @@ fn a_power_law_is_drawn_with_all_that_belongs_to_it() {
     let figure = Figure::new(&row(400, 800), &analysis, &comparisons).unwrap();
     let [picture, unicode, ascii] = draw(&figure);
     let alpha = format!("power law, α = {:.3} ± ", fit.alpha);
-    for text in [figure.title.as_str(), "400 × 800 F32, 400 eigenvalues, ks rule", &alpha, "eigenvalue x of", "xmin = "] {
+    for text in [figure.title.as_str(), "400 × 800 F32, 400 eigenvalues, ks rule", &alpha, "eigenvalue x of", "xmin = "]
+    {
         assert!(picture.contains(text), "{text}");
     }
     assert!(picture.contains("truncated power law, R = ") && picture.contains("exponential, R = "));
@@ -116,10 +117,14 @@ fn the_marchenko_pastur_law_fits_a_random_matrix() {
     let edges: Vec<f64> = figure.marks.iter().filter(|mark| mark.kind == MarkKind::Edge).map(|mark| mark.at).collect();
     assert!((edges[0] - low.log10()).abs() < 0.01 && (edges[1] - high.log10()).abs() < 0.01, "{edges:?}");
     let curve = figure.curves.iter().find(|curve| curve.kind == CurveKind::Random).unwrap();
-    let mass: f64 = curve.points.windows(2).map(|pair| {
-        let width = 10.0_f64.powf(pair[1].0) - 10.0_f64.powf(pair[0].0);
-        0.5 * (10.0_f64.powf(pair[0].1) + 10.0_f64.powf(pair[1].1)) * width
-    }).sum();
+    let mass: f64 = curve
+        .points
+        .windows(2)
+        .map(|pair| {
+            let width = 10.0_f64.powf(pair[1].0) - 10.0_f64.powf(pair[0].0);
+            0.5 * (10.0_f64.powf(pair[0].1) + 10.0_f64.powf(pair[1].1)) * width
+        })
+        .sum();
     assert!((mass - 1.0).abs() < 0.02, "{mass}");
 }
 
@@ -129,6 +134,7 @@ fn degenerate_spectra_are_drawn_or_refused_with_a_reason() {
     assert_eq!(figure.bars.len(), 1);
     let [picture, unicode, _] = draw(&figure);
     assert!(picture.contains("no power law: no power-law tail") && unicode.contains("no power law: no power-law tail"));
+    assert!(figure.curves.iter().all(|curve| curve.kind == CurveKind::Random));
 
     let figure = Figure::new(&row(1, 9), &analysis(vec![7.0]), &[]).unwrap();
     assert!(draw(&figure)[1].contains("no power law: 1 eigenvalue, fewer than the 8"));
