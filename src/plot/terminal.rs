@@ -44,13 +44,25 @@ pub fn render(figure: &Figure, width: usize, unicode: bool) -> String {
     let signs = if unicode { UNICODE } else { ASCII };
     let columns = width.clamp(*WIDTHS.start(), *WIDTHS.end()) - MARGIN - 2;
     let plot = Plot { figure, signs, columns };
-    let mut cells = vec![vec![' '; columns]; HEIGHT];
+    let mut cells = Cells(vec![vec![' '; columns]; HEIGHT]);
     plot.draw_bars(&mut cells);
     plot.draw_marks(&mut cells);
     plot.draw_power_law(&mut cells);
     let mut text = plot.with_axes(&cells);
     text.push_str(&plot.legend());
     text
+}
+
+/// The cells of the plot, the uppermost line first.
+struct Cells(Vec<Vec<char>>);
+
+impl Cells {
+    /// Sets a cell by its height, in lines from below; nothing if that is above the plot.
+    fn set(&mut self, height: usize, column: usize, sign: char) {
+        if let Some(line) = self.0.iter_mut().rev().nth(height) {
+            line[column] = sign;
+        }
+    }
 }
 
 /// Lines of at most `width` columns, if no part is longer.
@@ -91,7 +103,7 @@ impl Plot<'_> {
         (y - low) / (high - low) * HEIGHT as f64
     }
 
-    fn draw_bars(&self, cells: &mut [Vec<char>]) {
+    fn draw_bars(&self, cells: &mut Cells) {
         for column in 0..self.columns {
             let (from, to) = (self.middle(column) - self.half(), self.middle(column) + self.half());
             // Of several bars in a column, the highest is seen.
@@ -100,11 +112,9 @@ impl Plot<'_> {
             let blocks = if bar.tail { self.signs.tail } else { self.signs.bulk };
             let parts = (self.height(bar.density) * blocks.len() as f64).round().max(1.0) as usize;
             let (full, rest) = (parts / blocks.len(), parts % blocks.len());
-            for line in 0..full.min(HEIGHT) {
-                cells[HEIGHT - 1 - line][column] = blocks[blocks.len() - 1];
-            }
-            if rest > 0 && full < HEIGHT {
-                cells[HEIGHT - 1 - full][column] = blocks[rest - 1];
+            (0..full).for_each(|height| cells.set(height, column, blocks[blocks.len() - 1]));
+            if rest > 0 {
+                cells.set(full, column, blocks[rest - 1]);
             }
         }
     }
@@ -115,15 +125,15 @@ impl Plot<'_> {
         0.5 * (high - low) / self.columns as f64 * (1.0 - 1e-9)
     }
 
-    fn draw_marks(&self, cells: &mut [Vec<char>]) {
+    fn draw_marks(&self, cells: &mut Cells) {
         for mark in &self.figure.marks {
             let Some(column) = self.column(mark.at) else { continue };
             let sign = if mark.kind == MarkKind::Xmin { self.signs.xmin } else { self.signs.edge };
-            cells.iter_mut().for_each(|line| line[column] = sign);
+            (0..HEIGHT).for_each(|height| cells.set(height, column, sign));
         }
     }
 
-    fn draw_power_law(&self, cells: &mut [Vec<char>]) {
+    fn draw_power_law(&self, cells: &mut Cells) {
         let Some(curve) = self.figure.curves.iter().find(|curve| curve.kind == CurveKind::PowerLaw) else { return };
         let (first, last) = (curve.points[0], curve.points[curve.points.len() - 1]);
         for column in 0..self.columns {
@@ -132,14 +142,14 @@ impl Plot<'_> {
                 continue;
             }
             let y = first.1 + (x - first.0) / (last.0 - first.0) * (last.1 - first.1);
-            let line = self.height(y).floor();
-            if (0.0..HEIGHT as f64).contains(&line) {
-                cells[HEIGHT - 1 - line as usize][column] = self.signs.curve;
+            let height = self.height(y);
+            if height >= 0.0 {
+                cells.set(height as usize, column, self.signs.curve);
             }
         }
     }
 
-    fn with_axes(&self, cells: &[Vec<char>]) -> String {
+    fn with_axes(&self, cells: &Cells) -> String {
         let ((left, right), (bottom, top)) = self.figure.ranges();
         let mut labels = vec![String::new(); HEIGHT];
         for tick in ticks(bottom, top, HEIGHT / 3).iter().filter(|tick| tick.labelled) {
@@ -147,7 +157,7 @@ impl Plot<'_> {
             labels[HEIGHT - 1 - line] = tick.ascii_label();
         }
         let mut text = format!("{:>MARGIN$}\n", "density");
-        for (label, line) in labels.iter().zip(cells) {
+        for (label, line) in labels.iter().zip(&cells.0) {
             let axis = if label.is_empty() { self.signs.xmin } else { self.signs.axis };
             let line = format!("{label:>MARGIN$} {axis}{}", line.iter().collect::<String>());
             text.push_str(line.trim_end());

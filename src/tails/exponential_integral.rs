@@ -18,8 +18,8 @@
 //! again by E_{p+1}(x) = (exp(-x) - x E_p(x)) / p (5.1.14), which is stable for x < 1. At p = 1 the poles of two terms cancel;
 //! what remains is formed with expm1, so that nothing is lost near it.
 
-use std::f64::consts::EULER_GAMMA;
-
+/// Euler and Mascheroni's constant.
+const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
 /// p above which the continued fraction is short for every x.
 const LARGE: f64 = 30.0;
 

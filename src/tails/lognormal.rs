@@ -33,7 +33,7 @@ impl Lognormal {
     /// The maximum-likelihood estimate, if there is one.
     pub fn fit(tail: &Tail) -> Option<Lognormal> {
         let wanted = tail.log_squared / (tail.log * tail.log);
-        if !(wanted < moment_ratio(FARTHEST)) {
+        if wanted.is_nan() || wanted >= moment_ratio(FARTHEST) {
             return None;
         }
         // For z -> -infinity, the cut is never felt, and the ratio is 1 + 1 / z^2.
