@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::allocate::{Plan, units};
 use crate::checkpoint::Checkpoint;
-use crate::device::{Device, Failure, Method, Outcome};
+use crate::device::{Analysis, Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
+use crate::fit::Fit;
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::metrics::{self, Subject};
-use crate::report::{Options, Provenance, Report};
+use crate::report::{Esd, Options, Provenance, Report};
 use crate::score::{self, MatrixScore, WindowSet};
 use crate::study::{Scores, Study};
+use crate::tails::{self, Alternative, Comparison};
 use crate::uncertainty::Library;
 use parts::Parts;
 pub use parts::Sampling;
@@ -161,6 +163,49 @@ fn check(checkpoint: &Checkpoint, matrices: &[WeightMatrix], request: &Request) 
     let rows = matrices.iter().map(|matrix| MatrixScore::new(matrix, &request.method, &unscored()));
     let Plan { group, aggregate, .. } = request.plan;
     request.plan.check(&units(&rows.collect::<Vec<_>>(), &[], group, aggregate)?)
+}
+
+/// One matrix in depth.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// Its numbers.
+    pub esd: Esd,
+    /// Its spectrum and fit.
+    pub analysis: Analysis,
+    /// The other tails, as far as they can be compared.
+    pub comparisons: Vec<Comparison>,
+    /// If it has no alpha, why.
+    pub problem: Option<Error>,
+}
+
+/// Examines one matrix on `device`, which must have been set up with the request's method.
+///
+/// # Errors
+///
+/// If the matrix has no spectrum, the device fails, or the observer cancels.
+pub fn examine_one(
+    checkpoint: &Checkpoint,
+    matrix: &WeightMatrix,
+    request: &Request,
+    device: &dyn Device,
+    observer: &dyn Observer,
+) -> Result<Examined> {
+    let library = Library::new(request.metrics.simulations());
+    let keep = |_, outcome: Outcome| (examine(checkpoint, request, &library, matrix, vec![outcome.clone()]), outcome);
+    let mut kept = analyze_and(checkpoint, std::slice::from_ref(matrix), device, observer, keep)?;
+    let ((row, problem), outcome) = kept.remove(0);
+    let analysis = match (outcome, &problem) {
+        (Ok(analysis), _) => analysis,
+        (Err(_), Some(problem)) => return Err(problem.clone()),
+        (Err(failure), None) => return Err(Error::input(checkpoint.path(), failure.to_string()).tensor(matrix.name())),
+    };
+    let compare = |fit: &Fit| {
+        let each = Alternative::ALL.iter().map(|&alternative| tails::compare(&analysis.spectrum, fit, alternative));
+        each.filter_map(|comparison| comparison.ok()).collect()
+    };
+    let comparisons = analysis.fit.as_ref().map_or(Vec::new(), compare);
+    let provenance = Provenance::of_scores(device, &request.method, options(request), checkpoint);
+    Ok(Examined { esd: Esd::new(provenance, row, &analysis), analysis, comparisons, problem })
 }
 
 /// The options of a request, for the provenance.

@@ -11,6 +11,7 @@ use htsr::matrices::{Farms, Layers, Selection};
 use htsr::metrics::Plan;
 use htsr::pipeline::Sampling;
 use htsr::report::{Document, Format, Report};
+use htsr::tails::Alternative;
 use htsr::uncertainty::Simulations;
 use regex::Regex;
 
@@ -40,6 +41,8 @@ pub struct Args {
 pub enum Command {
     /// Score a checkpoint: an alpha for every matrix and layer, and LoRA experts for every layer
     Score(ScoreArgs),
+    /// Show one matrix in depth: its spectrum drawn, its fit, its metrics, and how other tails compare
+    Esd(EsdArgs),
     /// Show what a checkpoint holds and what scoring it would take, from its headers alone
     Inspect(InspectArgs),
     /// Turn saved scores into experts or ranks, without touching weights
@@ -91,12 +94,74 @@ pub struct ScoreArgs {
     /// CSV have those that cost nothing in any case
     #[arg(long, value_name = "LIST", help_heading = "Output")]
     pub metrics: Option<Plan>,
+    /// Fit these tails to the eigenvalues, too, and compare them with the power law by likelihood: parameters, R and p of every
+    /// matrix, as --metrics shows them. alpha stays that of the power law
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
+    pub fit: Vec<TailChoice>,
+    /// Draw the spectrum of every matrix, and a heat map of alpha by layer and role (alpha.svg), as SVG files in this folder
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["farms", "randomize"])]
+    pub plots: Option<PathBuf>,
     /// One row of the table per layer, per matrix, or per role with means of metrics (JSON always has all) [default: what got
     /// a number, see --group; with --metrics: matrix]
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
     pub by: Option<ScoreRow>,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct EsdArgs {
+    /// A .safetensors file, or the folder of a checkpoint
+    pub path: PathBuf,
+    /// Name of a matrix, or a part of it that no other matrix has
+    #[arg(value_name = "TENSOR")]
+    pub tensor: String,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    /// Draw these fitted tails into the picture of --output, too; all of them are compared in any case
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
+    pub fit: Vec<TailChoice>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Format of the results; csv has the eigenvalues, json everything [default: by the extension of --output, else table]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub format: Option<Format>,
+    /// Write the picture (.svg, .png) or the results (.json, .csv, .md, .txt) to this file, in one step
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+}
+
+/// A tail to be fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TailChoice {
+    /// The power law, which is always fitted: alpha is its exponent
+    Pl,
+    /// The truncated power law, x^-alpha exp(-lambda x)
+    Tpl,
+    /// A normal distribution of ln x
+    Lognormal,
+    /// exp(-lambda x)
+    Exponential,
+}
+
+impl TailChoice {
+    /// What is compared with the power law.
+    pub fn alternative(self) -> Option<Alternative> {
+        match self {
+            TailChoice::Pl => None,
+            TailChoice::Tpl => Some(Alternative::Tpl),
+            TailChoice::Lognormal => Some(Alternative::Lognormal),
+            TailChoice::Exponential => Some(Alternative::Exponential),
+        }
+    }
+
+    /// The metrics of these alternatives, too.
+    pub fn add_to(choices: &[TailChoice], plan: Plan) -> Plan {
+        let names =
+            choices.iter().filter_map(|choice| choice.alternative()).map(|alternative| format!("{alternative}_"));
+        let prefixes: Vec<String> = names.collect();
+        plan.and(|metric| prefixes.iter().any(|prefix| metric.name.starts_with(prefix)))
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,10 +6,12 @@ mod bench;
 mod compare;
 mod demo;
 mod doctor;
+mod esd;
 mod inspect;
 mod interrupt;
 mod output;
 mod plan;
+mod plots;
 mod printer;
 mod progress;
 mod score;
@@ -49,6 +51,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
     match command {
         Command::Score(args) => score::run(args, printer),
+        Command::Esd(args) => esd::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Allocate(args) => allocate::run(args, printer),
         Command::Compare(args) => compare::run(args, printer),

@@ -32,33 +32,37 @@ impl Output {
             (None, Some(file)) => format_of(file)?,
         };
         if let Some(file) = &args.output {
-            check_writable(file).map_err(|error| cannot_write(file, &error))?;
+            check(file)?;
         }
         Ok(Output { format, file: args.output })
     }
 
     /// Refuses to overwrite what is read.
-    pub fn spare<'a>(&self, mut inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let target = target(file);
-        if inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == target)) {
-            let error = Error::usage("belongs to the checkpoint and would be overwritten").file(file);
-            return Err(error.hint("give --output another name"));
-        }
-        Ok(())
+    pub fn spare<'a>(&self, inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| spare(file, inputs))
+    }
+
+    /// The format of the results.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// Writes `document`. If the file cannot be written any more, the results go to stdout: they may be hours of work.
     pub fn write<J: Serialize>(&self, document: &Document<J>, printer: &Printer) -> Result<()> {
+        self.write_with(document, "", printer)
+    }
+
+    /// The same, with more text behind it.
+    pub fn write_with<J: Serialize>(&self, document: &Document<J>, more: &str, printer: &Printer) -> Result<()> {
         let unwritable = |error: io::Error| {
             let error = Error::usage(format!("the results cannot be written: {error}"));
             error.hint("is there space where they go? --output FILE writes them elsewhere")
         };
-        let text = document.render(self.format).map_err(unwritable)?;
+        let text = document.render(self.format).map_err(unwritable)? + more;
         let Some(file) = &self.file else {
             return printer.results(&text).map_err(unwritable);
         };
-        match replace(file, &text) {
+        match replace(file, text.as_bytes()) {
             Ok(()) => {
                 printer.note(&format!("wrote {}", file.display()));
                 Ok(())
@@ -69,6 +73,26 @@ impl Output {
             }
         }
     }
+}
+
+/// Refuses to overwrite what is read.
+pub fn spare<'a>(file: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let target = target(file);
+    if inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == target)) {
+        let error = Error::usage("belongs to the checkpoint and would be overwritten").file(file);
+        return Err(error.hint("give --output another name"));
+    }
+    Ok(())
+}
+
+/// Makes sure that `file` can be written.
+pub fn check(file: &Path) -> Result<()> {
+    check_writable(file).map_err(|error| cannot_write(file, &error))
+}
+
+/// Writes `file`, which appears complete or not at all.
+pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
+    replace(file, bytes).map_err(|error| cannot_write(file, &error))
 }
 
 fn format_of(file: &Path) -> Result<Format> {
@@ -126,15 +150,15 @@ fn check_writable(file: &Path) -> io::Result<()> {
     temporary_beside(&target)?.close()
 }
 
-fn replace(file: &Path, text: &str) -> io::Result<()> {
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = target(file);
     if is_special(&target)? {
-        return fs::OpenOptions::new().write(true).open(&target)?.write_all(text.as_bytes());
+        return fs::OpenOptions::new().write(true).open(&target)?.write_all(bytes);
     }
     let temporary = temporary_beside(&target)?;
     let _cleanup = interrupt::remove_on_exit(temporary.path());
     let mut temporary = temporary; // removed before it is forgotten
-    temporary.write_all(text.as_bytes())?;
+    temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
     Ok(())

@@ -43,6 +43,16 @@ impl Printer {
         }
     }
 
+    /// How many columns a drawing on stdout may have, and whether it may be more than ASCII: on a terminal whose locale is
+    /// UTF-8.
+    pub fn drawing(&self) -> (usize, bool) {
+        let width = terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+        let utf8 =
+            locale.is_some_and(|locale| locale.to_string_lossy().to_lowercase().replace('-', "").contains("utf8"));
+        (width, io::stdout().is_terminal() && (utf8 || cfg!(windows)))
+    }
+
     /// What ends the command.
     pub fn error(&self, error: &Error) {
         self.message(ERROR, "error", &error.to_string(), error.hint.as_deref());

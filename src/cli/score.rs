@@ -2,15 +2,16 @@
 
 use htsr::allocate::Comparison;
 use htsr::checkpoint::Checkpoint;
-use htsr::device::Device;
+use htsr::device::{Device, Outcome};
 use htsr::error::{Error, Result};
-use htsr::metrics;
-use htsr::pipeline::{self, Request, Scored};
+use htsr::matrices::WeightMatrix;
+use htsr::pipeline::{self, Observer, Request, Scored};
 use htsr::report::Report;
 
 use super::Ending;
-use super::args::{ScoreArgs, ScoreRow};
+use super::args::{ScoreArgs, ScoreRow, TailChoice};
 use super::output::Output;
+use super::plots::Plots;
 use super::printer::Printer;
 use super::progress::Progress;
 
@@ -19,28 +20,42 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let sampling = args.sampling.sampling();
     let study = args.study.study();
     let metrics = args.metrics.unwrap_or_default().with_simulations(args.simulations.simulations());
+    let metrics = TailChoice::add_to(&args.fit, metrics);
     let rows = args.by.or((!metrics.asked().is_empty()).then_some(ScoreRow::Matrix));
     let request = Request {
         selection: args.selection.selection(),
         sampling,
         method: sampling.method(args.method.method()),
-        metrics: metrics.and(metrics::Plan::alphas(&study.compare)),
+        metrics: metrics.and_alphas(&study.compare),
         plan: args.plan.plan(args.allocate)?,
         study,
     };
     let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files())?;
     let device = args.device.open(request.method, printer)?;
-    let Scored { report, problems } = score(&checkpoint, &request, &*device, printer)?;
+    let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
+    let plots = args.plots.map(|folder| Plots::new(folder, request.method, alternatives)).transpose()?;
+    let Scored { report, problems } = score_and_draw(&checkpoint, &request, &*device, plots.as_ref(), printer)?;
     let written = output.write(&ScoreRow::of(rows, &report), printer);
+    let drawn = plots.map_or(Ok(()), |plots| plots.finish(&report, printer));
     let ending = tell(&report, &problems, printer);
-    written.map(|()| ending)
+    written.and(drawn).map(|()| ending)
 }
 
 /// Scores `checkpoint` with progress on stderr.
 pub fn score(checkpoint: &Checkpoint, request: &Request, device: &dyn Device, printer: &Printer) -> Result<Scored> {
+    score_and_draw(checkpoint, request, device, None, printer)
+}
+
+fn score_and_draw(
+    checkpoint: &Checkpoint,
+    request: &Request,
+    device: &dyn Device,
+    plots: Option<&Plots>,
+    printer: &Printer,
+) -> Result<Scored> {
     let progress = Progress::new(printer);
-    let scored = pipeline::score(checkpoint, request, device, &progress)?;
+    let scored = pipeline::score(checkpoint, request, device, &Drawing { progress: &progress, plots })?;
     let (seconds, lanes) = (progress.elapsed().as_secs_f64(), progress.lanes());
     drop(progress);
     let matrices = count(scored.report.matrices.len(), "matrix", "matrices");
@@ -51,6 +66,33 @@ pub fn score(checkpoint: &Checkpoint, request: &Request, device: &dyn Device, pr
         printer.detail(&format!("skipped {}: {}", skipped.tensor, skipped.reason));
     }
     Ok(scored)
+}
+
+/// Watches a run, and draws what it finds.
+struct Drawing<'a> {
+    progress: &'a Progress<'a>,
+    plots: Option<&'a Plots>,
+}
+
+impl Observer for Drawing<'_> {
+    fn planned(&self, matrices: &[WeightMatrix], lanes: usize) {
+        self.progress.planned(matrices, lanes);
+    }
+
+    fn started(&self, matrix: &WeightMatrix) {
+        self.progress.started(matrix);
+    }
+
+    fn finished(&self, matrix: &WeightMatrix, outcome: &Outcome) {
+        if let Some(plots) = self.plots {
+            plots.draw(matrix, outcome);
+        }
+        self.progress.finished(matrix, outcome);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.progress.cancelled()
+    }
 }
 
 /// `1 layer`, `2 layers`.

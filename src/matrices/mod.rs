@@ -7,6 +7,7 @@ mod adapter;
 mod difference;
 mod elements;
 mod families;
+mod find;
 mod low_rank;
 mod selection;
 mod shuffle;

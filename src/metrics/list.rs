@@ -1,7 +1,7 @@
 //! The list of metrics, in the order of columns.
 
 use super::Source::{Elsewhere, Spectrum};
-use super::{Metric, bulk, chance, norms, rank, shape, stability, tail};
+use super::{Metric, alternatives, bulk, chance, norms, rank, shape, stability, tail};
 
 /// A metric that costs nothing.
 const fn free(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
@@ -66,4 +66,23 @@ pub static METRICS: &[Metric] = &[
     asked("alpha_high", "largest alpha of all tails whose D is within 0.01 of the best", stability::alpha_high),
     optional("alpha_se", "standard error of alpha, by simulated spectra", "it takes --se N"),
     optional("gof_p", "p-value of the power law, by a bootstrap", "it takes --gof N"),
+    asked("tpl_alpha", "exponent of the truncated power law", alternatives::tpl_alpha),
+    asked("tpl_lambda", "rate of its cutoff, in units of 1 / x", alternatives::tpl_lambda),
+    asked("tpl_R", "log-likelihood of the power law less that of the truncated one", alternatives::tpl_ratio),
+    asked("tpl_p", "probability of such a tpl_R if there is no cutoff", alternatives::tpl_p_value),
+    asked("lognormal_mu", "mean of ln x of the lognormal tail", alternatives::lognormal_mu),
+    asked("lognormal_sigma", "standard deviation of ln x of the lognormal tail", alternatives::lognormal_sigma),
+    asked("lognormal_R", "log-likelihood of the power law less that of the lognormal", alternatives::lognormal_ratio),
+    asked("lognormal_p", "probability of such a lognormal_R if both are equally good", alternatives::lognormal_p_value),
+    asked("exponential_lambda", "rate of the exponential tail, in units of 1 / x", alternatives::exponential_lambda),
+    asked(
+        "exponential_R",
+        "log-likelihood of the power law less that of the exponential",
+        alternatives::exponential_ratio,
+    ),
+    asked(
+        "exponential_p",
+        "probability of such an exponential_R if both are equally good",
+        alternatives::exponential_p_value,
+    ),
 ];

@@ -8,6 +8,7 @@
 //! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
 //! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
 
+mod alternatives;
 mod bulk;
 mod chance;
 mod list;

@@ -20,27 +20,25 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What either asks for.
-    pub fn and(self, other: Plan) -> Plan {
-        let asked = |metric: &&Metric| self.wants(metric.name) || other.wants(metric.name);
-        Plan { asked: METRICS.iter().filter(asked).collect(), simulations: self.simulations }
+    /// The same plan, and these of the list.
+    pub fn and(self, wanted: impl Fn(&Metric) -> bool) -> Plan {
+        let asked = |metric: &&Metric| self.wants(metric.name) || wanted(metric);
+        Plan { asked: METRICS.iter().filter(asked).collect(), ..self }
     }
 
-    /// The alphas by these rules of fit.
-    pub fn alphas(rules: &[Rule]) -> Plan {
-        let asked = |metric: &&Metric| rules.iter().any(|rule| metric.name == alpha_by(*rule));
-        Plan { asked: METRICS.iter().filter(asked).collect(), ..Plan::default() }
+    /// The same plan, and the alphas by these rules of fit.
+    pub fn and_alphas(self, rules: &[Rule]) -> Plan {
+        self.and(|metric| rules.iter().any(|rule| metric.name == alpha_by(*rule)))
     }
 
     /// The same plan with what is simulated, which is thereby asked for.
-    pub fn with_simulations(mut self, simulations: Simulations) -> Plan {
-        let simulated = |name: &str| match name {
+    pub fn with_simulations(self, simulations: Simulations) -> Plan {
+        let simulated = |metric: &Metric| match metric.name {
             "alpha_se" => simulations.standard_error.is_some(),
             "gof_p" => simulations.goodness.is_some(),
             _ => false,
         };
-        self.asked = METRICS.iter().filter(|metric| self.wants(metric.name) || simulated(metric.name)).collect();
-        Plan { simulations, ..self }
+        Plan { simulations, ..self.and(simulated) }
     }
 
     /// What is simulated.
@@ -98,9 +96,9 @@ mod tests {
 
     #[test]
     fn every_rule_has_its_alpha() {
-        let rules = [Rule::Peak, Rule::Median, Rule::Ks];
-        assert_eq!(Plan::alphas(&rules).asked().len(), 3);
-        let both = Plan::alphas(&rules[1..]).and("alpha_ks,Q".parse().unwrap());
+        let rules = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
+        assert_eq!(Plan::default().and_alphas(&rules).asked().len(), 4);
+        let both = "alpha_ks,Q".parse::<Plan>().unwrap().and_alphas(&rules[2..]);
         assert_eq!(
             both.asked().iter().map(|metric| metric.name).collect::<Vec<_>>(),
             ["alpha_median", "alpha_ks", "Q"]

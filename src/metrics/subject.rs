@@ -8,6 +8,7 @@ use crate::device::{Analysis, Outcome};
 use crate::fit::{self, DISTANCE_MARGIN, Fit, Rule, alpha_range, fit, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
+use crate::tails::{self, Alternative, Comparison};
 
 /// How far rounding may move the alpha of another rule than that of the row: as far as published codes agree.
 const UNCERTAIN: f64 = 1e-3;
@@ -27,6 +28,7 @@ pub struct Subject<'a> {
     alpha_range: OnceCell<Result<(f64, f64), String>>,
     peak_jump: OnceCell<Result<f64, String>>,
     bulk: OnceCell<Result<Bulk, String>>,
+    comparisons: [OnceCell<Result<Comparison, String>>; Alternative::ALL.len()],
 }
 
 impl<'a> Subject<'a> {
@@ -39,7 +41,8 @@ impl<'a> Subject<'a> {
     pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
         let (short, long) = (shape.0.min(shape.1), shape.0.max(shape.1));
         let (alpha_range, peak_jump, bulk) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Subject { short, long, windows, rule, outcome, alpha_range, peak_jump, bulk }
+        let comparisons = Default::default();
+        Subject { short, long, windows, rule, outcome, alpha_range, peak_jump, bulk, comparisons }
     }
 
     /// What chance gives a matrix of this shape, or why that is not known.
@@ -110,6 +113,15 @@ impl<'a> Subject<'a> {
         let fit =
             || Bulk::fit(self.spectrum()?, self.long).map_err(|reason| format!("there is no random bulk: {reason}"));
         self.bulk.get_or_init(fit).as_ref().map_err(String::clone)
+    }
+
+    /// An alternative to the power law, or why there is none.
+    pub fn comparison(&self, alternative: Alternative) -> Result<&Comparison, String> {
+        let compare = || {
+            let (spectrum, fit) = (self.spectrum()?, self.fit()?);
+            tails::compare(spectrum, fit, alternative).map_err(|reason| reason.to_string())
+        };
+        self.comparisons[alternative as usize].get_or_init(compare).as_ref().map_err(String::clone)
     }
 }
 

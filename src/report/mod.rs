@@ -4,6 +4,7 @@ mod allocation;
 mod benchmark;
 mod comparison;
 mod csv;
+mod esd;
 mod inspection;
 mod json;
 mod markdown;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
 pub use comparison::Comparison;
+pub use esd::Esd;
 pub use inspection::Inspection;
 pub use provenance::{Input, InputAdapter, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};

@@ -9,6 +9,7 @@ mod compare;
 mod determinism;
 mod eigenvalues;
 mod error_bars;
+mod esd;
 mod farms;
 #[cfg(feature = "cuda")]
 mod gpu;

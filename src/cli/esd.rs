@@ -1,0 +1,89 @@
+//! `htsr esd`: one matrix in depth.
+
+use std::path::Path;
+
+use htsr::checkpoint::Checkpoint;
+use htsr::error::{Error, Result};
+use htsr::matrices::{Catalog, Selection};
+use htsr::metrics::Plan;
+use htsr::pipeline::{self, Examined, Request};
+use htsr::plot::{Figure, png, svg, terminal};
+use htsr::report::Format;
+use htsr::tails::Comparison;
+
+use super::Ending;
+use super::args::{EsdArgs, OutputArgs, TailChoice};
+use super::output::{self, Output};
+use super::printer::Printer;
+use super::progress::Progress;
+
+pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
+    let picture = args.output.as_deref().filter(|file| PictureFormat::of(file).is_some());
+    let file = if picture.is_some() { None } else { args.output.clone() };
+    let output = Output::new(OutputArgs { format: args.format, output: file })?;
+    picture.map_or(Ok(()), output::check)?;
+    let request = Request { method: args.method.method(), metrics: all_tails(Plan::default()), ..Request::default() };
+    let checkpoint = Checkpoint::open(&args.path)?;
+    output.spare(checkpoint.files())?;
+    picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files()))?;
+    let catalog = Catalog::new(&checkpoint, &Selection::default());
+    let matrix = catalog.find(checkpoint.path(), &args.tensor)?;
+    let device = args.device.open(request.method, printer)?;
+    let examined = pipeline::examine_one(&checkpoint, matrix, &request, &*device, &Progress::new(printer))?;
+
+    let figure = figure(&examined, &args.fit);
+    let drawn = figure.clone().and_then(|figure| picture.map_or(Ok(()), |file| draw(&figure, file, printer)));
+    let more = match (output.format(), &figure) {
+        (Format::Table, Ok(figure)) => {
+            let (width, unicode) = printer.drawing();
+            format!("\n{}", terminal::render(figure, width, unicode))
+        }
+        _ => String::new(),
+    };
+    let written = match output.format() {
+        Format::Csv => output.write(&examined.esd.by_eigenvalue(), printer),
+        _ => output.write_with(&examined.esd.by_number(), &more, printer),
+    };
+    written.and(drawn)?;
+    printer.warnings(examined.problem.as_slice());
+    Ok(if examined.problem.is_some() { Ending::Partial } else { Ending::Complete })
+}
+
+fn all_tails(plan: Plan) -> Plan {
+    TailChoice::add_to(&[TailChoice::Tpl, TailChoice::Lognormal, TailChoice::Exponential], plan)
+}
+
+fn figure(examined: &Examined, fit: &[TailChoice]) -> Result<Figure> {
+    let shown = |comparison: &&Comparison| fit.iter().any(|tail| tail.alternative() == Some(comparison.alternative));
+    let alternatives: Vec<Comparison> = examined.comparisons.iter().filter(shown).cloned().collect();
+    Figure::new(&examined.esd.matrix, &examined.analysis, &alternatives).map_err(|reason| {
+        let error = Error::usage(format!("there is nothing to draw: {reason}"));
+        error.tensor(&examined.esd.matrix.tensor)
+    })
+}
+
+#[derive(Debug, Clone, Copy)]
+enum PictureFormat {
+    Svg,
+    Png,
+}
+
+impl PictureFormat {
+    fn of(file: &Path) -> Option<PictureFormat> {
+        match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "svg" => Some(PictureFormat::Svg),
+            "png" => Some(PictureFormat::Png),
+            _ => None,
+        }
+    }
+}
+
+fn draw(figure: &Figure, file: &Path, printer: &Printer) -> Result<()> {
+    let bytes = match PictureFormat::of(file) {
+        Some(PictureFormat::Png) => png(figure),
+        _ => svg(figure).map(String::into_bytes),
+    };
+    output::write_file(file, &bytes.map_err(|cause| Error::usage(cause).file(file))?)?;
+    printer.note(&format!("wrote {}", file.display()));
+    Ok(())
+}

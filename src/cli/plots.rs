@@ -1,0 +1,119 @@
+//! `htsr score --plots`: a picture of every spectrum, drawn by the lane that has computed it, and a heat map of all alphas.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use htsr::device::{Method, Outcome};
+use htsr::error::{Error, Result};
+use htsr::matrices::WeightMatrix;
+use htsr::plot::{Drawing, Figure, HeatMap, svg};
+use htsr::report::Report;
+use htsr::score::MatrixScore;
+use htsr::tails::{self, Alternative, Comparison};
+
+use super::output;
+use super::printer::Printer;
+
+/// The folder, and what has happened in it.
+pub struct Plots {
+    folder: PathBuf,
+    method: Method,
+    alternatives: Vec<Alternative>,
+    drawn: AtomicUsize,
+    /// The first failure to write: it is likely to be that of all.
+    error: Mutex<Option<Error>>,
+}
+
+/// Longest name of a file, without its extension.
+const LONGEST: usize = 200;
+
+impl Plots {
+    /// Creates the folder if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be written into it: it is better to know that before hours of work.
+    pub fn new(folder: PathBuf, method: Method, alternatives: Vec<Alternative>) -> Result<Plots> {
+        fs::create_dir_all(&folder).map_err(|error| {
+            let error = Error::usage(format!("cannot be created: {error}")).file(&folder);
+            error.hint("--plots takes a folder for the pictures")
+        })?;
+        output::check(&folder.join("alpha.svg"))?;
+        Ok(Plots { folder, method, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None) })
+    }
+
+    /// Draws the spectrum of `matrix`, if it has one.
+    pub fn draw(&self, matrix: &WeightMatrix, outcome: &Outcome) {
+        let Ok(analysis) = outcome else { return };
+        let row = MatrixScore::new(matrix, &self.method, outcome);
+        let compare = |&alternative| tails::compare(&analysis.spectrum, analysis.fit.as_ref().ok()?, alternative).ok();
+        let alternatives: Vec<Comparison> = self.alternatives.iter().filter_map(compare).collect();
+        if let Ok(figure) = Figure::new(&row, analysis, &alternatives) {
+            self.write(&file_name(matrix.name()), &figure);
+        }
+    }
+
+    /// Draws the heat map, and says what was drawn.
+    ///
+    /// # Errors
+    ///
+    /// If a picture could not be written.
+    pub fn finish(self, report: &Report, printer: &Printer) -> Result<()> {
+        let name = Path::new(&report.provenance.input.path);
+        let title = name.file_name().map_or("model".into(), |name| name.to_string_lossy());
+        self.write("alpha.svg", &HeatMap::new(&title, &report.matrices));
+        if let Some(error) = self.error.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            return Err(error);
+        }
+        let drawn = self.drawn.into_inner() - 1;
+        let without = report.matrices.len() - drawn;
+        let rest = if without > 0 { format!(" ({without} without a spectrum to draw)") } else { String::new() };
+        let spectra = super::score::count(drawn, "spectrum", "spectra");
+        printer.note(&format!("drew {spectra}{rest} and alpha.svg in {}", self.folder.display()));
+        Ok(())
+    }
+
+    fn write(&self, name: &str, drawing: &dyn Drawing) {
+        let file = self.folder.join(name);
+        let drawn = svg(drawing).map_err(|cause| Error::usage(cause).file(&file));
+        match drawn.and_then(|text| output::write_file(&file, text.as_bytes())) {
+            Ok(()) => {
+                self.drawn.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(error);
+            }
+        }
+    }
+}
+
+/// A name of a file for a tensor, on any system. Names that had to be changed get a number that tells them apart.
+fn file_name(tensor: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let mut name: String = tensor.chars().map(|c| if safe(c) { c } else { '_' }).take(LONGEST).collect();
+    if name.starts_with('.') {
+        name.replace_range(..1, "_");
+    }
+    if name != tensor {
+        // FNV-1a, which stays the same for ever.
+        let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+        let hash = tensor.bytes().fold(2_166_136_261, step);
+        name.push_str(&format!("-{hash:08x}"));
+    }
+    name + ".svg"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn names_of_files_stay_in_their_folder() {
+        assert_eq!(file_name("model.layers.0.q_proj.weight"), "model.layers.0.q_proj.weight.svg");
+        assert!(file_name("../layers.0.q").starts_with("_._layers.0.q-"));
+        assert_ne!(file_name("a/b"), file_name("a:b"));
+        assert!(file_name(&"x".repeat(5000)).len() < 255);
+    }
+}
