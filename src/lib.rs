@@ -45,5 +45,4 @@ pub mod pipeline;
 pub mod report;
 pub mod score;
 pub mod spectrum;
-pub mod summary;
 pub mod synthetic;

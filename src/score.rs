@@ -1,5 +1,7 @@
 //! From fits to scores: one row per matrix, one alpha per layer.
 
+mod summary;
+
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::FloatType;
@@ -8,6 +10,7 @@ use crate::fit::{Fit, NoFit, Rule};
 use crate::matrices::WeightMatrix;
 use crate::metrics::Measured;
 use crate::spectrum::Spectrum;
+pub use summary::{GroupSummary, RoleSummary, Spread, Summary};
 
 /// Bound on the error of alpha above which a row says so: what published codes agree to.
 const ALPHA_ERROR: f64 = 1e-3;

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, Document, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Rounding};
 use crate::matrices::Skipped;
-use crate::score::{LayerScore, MatrixScore, Status};
-use crate::summary::Summary;
+use crate::score::{LayerScore, MatrixScore, Status, Summary};
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
 pub const SCHEMA: u32 = 1;
