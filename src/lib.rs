@@ -48,7 +48,6 @@ pub mod report;
 pub mod score;
 pub mod spectrum;
 pub mod study;
-pub mod summary;
 pub mod synthetic;
 pub mod tails;
 pub mod uncertainty;

@@ -1,5 +1,7 @@
 //! From fits to scores: one row per matrix, one alpha per layer.
 
+mod summary;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use crate::fit::{Fit, NoFit, Rule, is_certain};
 use crate::matrices::{Update, WeightMatrix};
 use crate::metrics::Measured;
 use crate::spectrum::Spectrum;
+pub use summary::{GroupSummary, RoleSummary, Spread, Summary};
 
 /// Bound on the error of alpha above which a row says so: what published codes agree to.
 const ALPHA_ERROR: f64 = 1e-3;

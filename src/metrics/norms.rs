@@ -20,5 +20,6 @@ pub(super) fn log_norm(subject: &Subject) -> Measurement {
 
 pub(super) fn stable_rank(subject: &Subject) -> Measurement {
     let spectrum = subject.spectrum()?;
-    Ok((spectrum.trace() / spectrum.largest()).into())
+    // The two were computed apart, and of a matrix of rank 1 they are the same.
+    Ok((spectrum.trace() / spectrum.largest()).max(1.0).into())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Cell, Document, Report, Table, significant};
 use crate::metrics::{METRICS, Metric, OVER_TRAINED, UNDER_TRAINED};
-use crate::summary::{GroupSummary, RoleSummary, Spread, Summary};
+use crate::score::{GroupSummary, RoleSummary, Spread, Summary};
 
 impl Report {
     /// The results with one row per role: how its alphas are spread, and the means of the metrics that were asked for.

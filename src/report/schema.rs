@@ -6,8 +6,7 @@ use super::{Cell, Document, Input, Provenance, Table};
 use crate::allocate::{Allocation, Budget, Comparison, Group, Quantity, Rounding, Row, Rule};
 use crate::matrices::{Skipped, Update, summarize};
 use crate::metrics::Value;
-use crate::score::{LayerScore, MatrixScore, Status};
-use crate::summary::Summary;
+use crate::score::{LayerScore, MatrixScore, Status, Summary};
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
 pub const SCHEMA: u32 = 1;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{MatrixScore, Status};
 use crate::metrics::{METRICS, Value};
-use crate::score::{MatrixScore, Status};
 
 /// The spread of a number over those matrices that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
