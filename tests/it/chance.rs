@@ -33,7 +33,17 @@ fn random_matrices_of_any_shape_have_no_excess() {
     }
     let path = save(folder.path(), "model.safetensors", tensors);
     for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
-        let options = ["--rule", &rule.to_string(), "--precision", "f64", "--format", "json", "--quiet", "--beta", "0"];
+        let options = [
+            "--rule",
+            &rule.to_string(),
+            "--precision",
+            "f64",
+            "--format",
+            "json",
+            "--quiet",
+            "--rounding",
+            "largest-remainder",
+        ];
         let result = htsr(["score", path.to_str().unwrap()].iter().chain(&options)).succeeds().json();
         let mut excess: HashMap<char, Vec<f64>> = HashMap::new();
         for row in result["matrices"].as_array().unwrap() {
