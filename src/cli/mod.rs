@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod demo;
 mod doctor;
+mod export;
 mod inspect;
 mod interrupt;
 mod output;
@@ -50,6 +51,7 @@ fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
         Command::Score(args) => score::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Allocate(args) => allocate::run(args, printer),
+        Command::Export(args) => export::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
