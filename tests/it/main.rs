@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod determinism;
 mod eigenvalues;
+mod export;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod inspect;
