@@ -19,6 +19,8 @@ pub(super) struct Exchange {
     goal: i64,
     /// For each rest from -reach to reach, the cost and direction of the next step; direction 0 where there is none.
     next: Vec<(u64, i32)>,
+    /// One step up or down of each cost.
+    single: Vec<(u64, i32)>,
 }
 
 impl Exchange {
@@ -31,8 +33,9 @@ impl Exchange {
         let reach = prices.last().copied().unwrap_or(0);
         let searched = prices.len() > 1 && reach < MOST_RESTS;
         let reach = if searched { reach as i64 } else { 0 };
+        let single = prices.iter().flat_map(|price| [(price * unit, -1), (price * unit, 1)]).collect();
         let mut exchange =
-            Exchange { unit, reach, goal: (total % unit) as i64, next: vec![(0, 0); 2 * reach as usize + 1] };
+            Exchange { unit, reach, goal: (total % unit) as i64, next: vec![(0, 0); 2 * reach as usize + 1], single };
         let mut seen = vec![false; exchange.next.len()];
         let mut queue = VecDeque::from([0_i64]);
         seen[reach as usize] = true;
@@ -49,6 +52,16 @@ impl Exchange {
             }
         }
         exchange
+    }
+
+    /// The rest that no steps can use up.
+    pub fn goal(&self) -> i64 {
+        self.goal
+    }
+
+    /// One step up or down of each cost that there is.
+    pub fn single_steps(&self) -> &[(u64, i32)] {
+        &self.single
     }
 
     /// Steps as (cost, direction) after which the smallest rest is left of `rest`; `None` if none are needed or known.

@@ -1,5 +1,7 @@
 //! The method of largest remainders (Hamilton), with bounds, for units that may cost differently: the sane way to round.
 
+use std::ops::Range;
+
 use super::exchange::Exchange;
 use super::shares::bounded;
 use super::{Bound, Solution};
@@ -37,10 +39,18 @@ impl Rounding {
         let mut counts = Counts::new(self, &shares, weights, shares.iter().map(floor).collect());
         while counts.left < 0 && counts.step_first(-1, None) {}
         counts.pass();
-        counts.settle(&self.exchange);
+        counts.settle_somehow(&self.exchange);
         while counts.left > 0 && counts.pass() {}
         Solution { values: counts.numbers.into_iter().map(f64::from).collect(), held }
     }
+}
+
+/// Units of the same weight, in any order among themselves.
+struct Group {
+    /// Where they stand in the order of weights.
+    members: Range<usize>,
+    smallest: u32,
+    largest: u32,
 }
 
 /// Numbers that rise with the weights, and what is left of the budget.
@@ -49,8 +59,12 @@ pub(super) struct Counts<'a> {
     shares: &'a [f64],
     /// The units by fraction, the largest first.
     by_fraction: Vec<usize>,
-    /// For each unit, the one with the next smaller and the next larger weight.
-    neighbours: Vec<(Option<usize>, Option<usize>)>,
+    /// The units by weight, the smallest first.
+    by_weight: Vec<usize>,
+    /// Units of equal weight, by rising weight.
+    groups: Vec<Group>,
+    /// The group of each unit.
+    group_of: Vec<usize>,
     numbers: Vec<u32>,
     left: i64,
 }
@@ -61,16 +75,18 @@ impl<'a> Counts<'a> {
         let fraction = |index: usize| shares[index] - f64::from(numbers[index]);
         by_fraction.sort_unstable_by(|&a, &b| fraction(b).total_cmp(&fraction(a)).then(a.cmp(&b)));
         let mut by_weight: Vec<usize> = (0..weights.len()).collect();
-        // Of equal weights, the one with the smaller index counts as the larger.
-        by_weight.sort_unstable_by(|&a, &b| weights[a].total_cmp(&weights[b]).then(b.cmp(&a)));
-        let mut neighbours = vec![(None, None); weights.len()];
-        for pair in by_weight.windows(2) {
-            neighbours[pair[0]].1 = Some(pair[1]);
-            neighbours[pair[1]].0 = Some(pair[0]);
+        by_weight.sort_unstable_by(|&a, &b| weights[a].total_cmp(&weights[b]));
+        let mut group_of = vec![0; weights.len()];
+        let mut groups = Vec::with_capacity(weights.len());
+        for equal in by_weight.chunk_by(|&a, &b| weights[a] == weights[b]) {
+            let start = groups.last().map_or(0, |group: &Group| group.members.end);
+            equal.iter().for_each(|&unit| group_of[unit] = groups.len());
+            let (smallest, largest) = extremes(equal, &numbers);
+            groups.push(Group { members: start..start + equal.len(), smallest, largest });
         }
         let spent: u64 = numbers.iter().zip(&rounding.costs).map(|(&number, cost)| u64::from(number) * cost).sum();
         let left = rounding.total as i64 - spent as i64;
-        Counts { rounding, shares, by_fraction, neighbours, numbers, left }
+        Counts { rounding, shares, by_fraction, by_weight, groups, group_of, numbers, left }
     }
 
     /// Gives one more to each unit for which enough is left, by falling fraction; true if any got one.
@@ -89,17 +105,47 @@ impl<'a> Counts<'a> {
         any
     }
 
-    /// Uses up what is left by single steps up and down, if all of them can be taken.
-    fn settle(&mut self, exchange: &Exchange) {
-        let Some(mut steps) = exchange.steps(self.left) else { return };
+    /// Uses up what is left by single steps up and down; where bounds or order forbid these, by a detour of one or two
+    /// steps more.
+    fn settle_somehow(&mut self, exchange: &Exchange) {
+        if exchange.steps(self.left).is_none() || self.settle(exchange) {
+            return;
+        }
+        let before = (self.numbers.clone(), self.left);
+        let single = exchange.single_steps();
+        let none = std::iter::once(None);
+        let detours =
+            none.chain(single.iter().map(Some)).flat_map(|first| single.iter().map(move |last| (first, last)));
+        for (first, &(cost, direction)) in detours {
+            let mut possible = first.is_none_or(|&(cost, direction)| self.step_first(direction, Some(cost)));
+            possible = possible && self.step_first(direction, Some(cost));
+            if possible && self.settle(exchange) {
+                return;
+            }
+            self.restore(&before);
+        }
+    }
+
+    /// Uses up what is left by single steps up and down; true if nothing could be left or all of them could be taken.
+    fn settle(&mut self, exchange: &Exchange) -> bool {
+        let Some(mut steps) = exchange.steps(self.left) else { return self.left == exchange.goal() };
         let before = (self.numbers.clone(), self.left);
         while !steps.is_empty() {
             let count = steps.len();
             steps.retain(|&(cost, direction)| !self.step_first(direction, Some(cost)));
             if steps.len() == count {
-                (self.numbers, self.left) = before;
-                return;
+                self.restore(&before);
+                return false;
             }
+        }
+        true
+    }
+
+    fn restore(&mut self, (numbers, left): &(Vec<u32>, i64)) {
+        self.numbers.clone_from(numbers);
+        self.left = *left;
+        for group in &mut self.groups {
+            (group.smallest, group.largest) = extremes(&self.by_weight[group.members.clone()], &self.numbers);
         }
     }
 
@@ -117,17 +163,26 @@ impl<'a> Counts<'a> {
 
     /// True if the unit stays within the bounds and in its place among the weights.
     fn may_step(&self, unit: usize, direction: i32) -> bool {
-        let number = self.numbers[unit];
+        let (number, group) = (self.numbers[unit], self.group_of[unit]);
         match direction {
-            1 => number < self.rounding.max && self.neighbours[unit].1.is_none_or(|above| self.numbers[above] > number),
-            _ => number > self.rounding.min && self.neighbours[unit].0.is_none_or(|below| self.numbers[below] < number),
+            1 => number < self.rounding.max && self.groups.get(group + 1).is_none_or(|above| above.smallest > number),
+            _ => number > self.rounding.min && (group == 0 || self.groups[group - 1].largest < number),
         }
     }
 
     fn step(&mut self, unit: usize, direction: i32) {
         self.numbers[unit] = self.numbers[unit].wrapping_add_signed(direction);
         self.left -= i64::from(direction) * self.rounding.costs[unit] as i64;
+        let group = &mut self.groups[self.group_of[unit]];
+        (group.smallest, group.largest) = extremes(&self.by_weight[group.members.clone()], &self.numbers);
     }
+}
+
+/// The smallest and the largest number of some units.
+fn extremes(units: &[usize], numbers: &[u32]) -> (u32, u32) {
+    units
+        .iter()
+        .fold((u32::MAX, 0), |(smallest, largest), &unit| (smallest.min(numbers[unit]), largest.max(numbers[unit])))
 }
 
 /// The same for units that cost 1 each: numbers that add up to `total`.

@@ -121,9 +121,8 @@ impl Ranks {
         let costs: Vec<u64> = costs.collect::<Result<_>>()?;
         let all = costs.iter().fold(0, |sum: u64, &cost| sum.saturating_add(cost));
         if all > MOST_PARAMETERS {
-            return Err(unusable(format!(
-                "a rank of all matrices would cost {all} parameters: their shapes cannot be right"
-            )));
+            let cause = format!("rank 1 on all matrices would train {all} parameters: their shapes cannot be right");
+            return Err(unusable(cause).hint("write it anew with `htsr score PATH -o scores.json`"));
         }
         let uniform = all.saturating_mul(self.rank.into());
         let full = units.iter().filter_map(|unit| unit.full_rank).min().unwrap_or(u64::MAX);

@@ -18,4 +18,6 @@ mod metrics;
 mod nvrtc;
 mod properties;
 mod reference;
+mod rules;
+mod scores;
 mod support;

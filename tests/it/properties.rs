@@ -1,6 +1,8 @@
 //! Properties on random input: no header makes it panic, and no budget is missed.
 
-use htsr::allocate::{Budget, Plan, Rounding, Unit};
+use htsr::allocate::{
+    Allocation, AlphaDecay, AlphaPruning, Budget, Group, Map, Plan, Ranks, Rounding, Rule, TempBalance, Unit,
+};
 use htsr::checkpoint::Checkpoint;
 use htsr::error::Result;
 use htsr::matrices::{Catalog, Selection};
@@ -13,6 +15,27 @@ use crate::support::{folder, serialize, small_model};
 fn experts(budget: Budget, alphas: &[f64]) -> Result<Vec<u32>> {
     let units = alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
     Ok(Plan::experts(budget).allocate(units)?.whole_values().unwrap())
+}
+
+/// A matrix of one of four shapes.
+fn matrix(layer: u32, alpha: f64, kind: usize) -> Unit {
+    let (rows, cols) = [(4096, 4096), (1024, 4096), (11008, 4096), (2049, 1031)][kind];
+    let (parameters, cost) = (Some(rows * cols), Some(rows + cols));
+    Unit { parameters, parameters_per_rank: cost, full_rank: Some(rows.min(cols)), ..Unit::of_layer(layer, alpha) }
+}
+
+fn all_differ(units: &[Unit]) -> bool {
+    let mut alphas: Vec<f64> = units.iter().map(|unit| unit.alpha.unwrap()).collect();
+    alphas.sort_by(f64::total_cmp);
+    alphas.windows(2).all(|pair| pair[0] < pair[1])
+}
+
+/// Whether a larger alpha never gets less.
+fn is_monotone(allocation: &Allocation) -> bool {
+    let mut pairs: Vec<(f64, f64)> =
+        allocation.rows.iter().map(|row| (row.unit.alpha.unwrap(), row.value.real())).collect();
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    pairs.windows(2).all(|pair| pair[0].1 <= pair[1].1 || pair[0].0 == pair[1].0)
 }
 
 /// Opens a file with these bytes, and sorts out its tensors if it can be opened.
@@ -115,6 +138,79 @@ proptest! {
         match experts(Budget { experts: total, beta, ..Budget::default() }, &alphas) {
             Ok(counts) => prop_assert_eq!(counts.iter().sum::<u32>(), total),
             Err(error) => prop_assert!(error.hint.is_some_and(|hint| hint.contains("largest-remainder"))),
+        }
+    }
+
+    #[test]
+    fn ranks_keep_budget_bounds_and_order_and_do_not_care_where_a_matrix_stands(
+        matrices in prop::collection::vec((1.0_f64..20.0, 0_usize..4), 1..60),
+        (rank, multiple_of, beta) in (1_u32..24, prop::sample::select(vec![1_u32, 2, 4, 8]), 0.0_f64..5.0),
+        extra in 0_u64..4096,
+    ) {
+        let units = matrices.iter().zip(0..).map(|(&(alpha, kind), layer)| matrix(layer, alpha, kind)).collect::<Vec<_>>();
+        let cost: u64 = units.iter().map(|unit| unit.parameters_per_rank.unwrap()).sum();
+        let parameters = cost * u64::from(rank * multiple_of) + extra.min(cost);
+        let ranks = Ranks { parameters: Some(parameters), multiple_of, beta, max_rank: Some(1024), ..Ranks::default() };
+        let plan = Plan { rule: Rule::Rank(ranks), ..Plan::default() };
+        let allocation = plan.allocate(units.clone()).unwrap();
+        let found = allocation.whole_values().unwrap();
+        let spent = |values: &[u32]| values.iter().zip(&units).map(|(&rank, unit)| u64::from(rank) * unit.parameters_per_rank.unwrap()).sum::<u64>();
+        let budget = allocation.budget.as_ref().unwrap();
+        prop_assert!(spent(&found) <= parameters);
+        prop_assert_eq!(spent(&found) as f64, budget.met);
+        prop_assert_eq!(budget.why.is_some(), spent(&found) < parameters);
+        prop_assert!(found.iter().all(|rank| rank % multiple_of == 0 && (multiple_of..=1024).contains(rank)));
+        prop_assert!(is_monotone(&allocation));
+        // What is left pays for no more: any one step that keeps the order costs more.
+        let left = parameters - spent(&found);
+        let largest = units.iter().enumerate().max_by(|(a, x), (b, y)| x.alpha.unwrap().total_cmp(&y.alpha.unwrap()).then(b.cmp(a))).unwrap().0;
+        prop_assert!(found[largest] == 1024 || left < u64::from(multiple_of) * units[largest].parameters_per_rank.unwrap());
+        prop_assume!(all_differ(&units));
+        let reversed = plan.allocate(units.into_iter().rev().collect()).unwrap().whole_values().unwrap();
+        prop_assert_eq!(reversed.into_iter().rev().collect::<Vec<_>>(), found);
+    }
+
+    #[test]
+    fn sparsities_are_exact_bounded_and_in_order(
+        matrices in prop::collection::vec((1.0_f64..20.0, 0_usize..4), 2..60),
+        (sparsity, epsilon) in (0.01_f64..0.99, 0.0_f64..=1.0),
+    ) {
+        let units = matrices.iter().zip(0..).map(|(&(alpha, kind), layer)| matrix(layer, alpha, kind)).collect::<Vec<_>>();
+        prop_assume!(all_differ(&units));
+        let plan = Plan { rule: Rule::AlphaPruning(AlphaPruning { sparsity, epsilon }), ..Plan::default() };
+        let allocation = plan.allocate(units.clone()).unwrap();
+        let size = |unit: &Unit| unit.parameters.unwrap() as f64;
+        let pruned: f64 = allocation.rows.iter().map(|row| row.value.real() * size(&row.unit)).sum();
+        prop_assert!((pruned / units.iter().map(size).sum::<f64>() - sparsity).abs() < 1e-12);
+        prop_assert!(allocation.rows.iter().all(|row| (0.0..=1.0).contains(&row.value.real())));
+        prop_assert!(is_monotone(&allocation));
+        let held = allocation.rows.iter().filter(|row| row.held.is_some()).count();
+        prop_assert_eq!(held > 0, !allocation.notes.is_empty());
+        let reversed = plan.allocate(units.into_iter().rev().collect()).unwrap();
+        for (a, b) in allocation.rows.iter().zip(reversed.rows.iter().rev()) {
+            prop_assert!((a.value.real() - b.value.real()).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn multipliers_are_in_range_and_in_order(
+        alphas in prop::collection::vec(1.01_f64..50.0, 2..60),
+        map in prop::sample::select(vec![Map::Linear, Map::Sqrt, Map::Log2, Map::Step]),
+        (low, width) in (0.0_f64..2.0, 0.01_f64..4.0),
+    ) {
+        let units = alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect::<Vec<_>>();
+        prop_assume!(all_differ(&units));
+        let high = low + width;
+        for rule in [Rule::TempBalance(TempBalance { map, low, high }), Rule::AlphaDecay(AlphaDecay { low, high })] {
+            let allocation = Plan { rule, group: Group::Matrix, ..Plan::default() }.allocate(units.clone()).unwrap();
+            prop_assert!(is_monotone(&allocation));
+            let values: Vec<f64> = allocation.rows.iter().map(|row| row.value.real()).collect();
+            if matches!(rule, Rule::TempBalance(TempBalance { map: Map::Sqrt | Map::Log2, .. })) {
+                prop_assert!((values.iter().sum::<f64>() / values.len() as f64 - 1.0).abs() < 1e-12);
+            } else {
+                prop_assert!(values.iter().all(|value| (low..=high).contains(value)));
+                prop_assert!(values.contains(&low));
+            }
         }
     }
 }
