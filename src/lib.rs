@@ -4,7 +4,7 @@
 //! its tail, and turns the layers' exponents into an allocation table. Data flows one way, and each stage is a module:
 //!
 //! ```text
-//! checkpoint -> matrices -> device (gram -> eigenvalues -> fit) -> metrics -> score -> allocate -> report
+//! checkpoint -> matrices -> device (gram -> eigenvalues -> fit) -> metrics -> score -> allocate -> report -> export
 //! ```
 //!
 //! A stage knows only the stages to its left; [`pipeline`] knows the order.
@@ -38,6 +38,7 @@ pub mod checkpoint;
 pub mod compare;
 pub mod device;
 pub mod error;
+pub mod export;
 pub mod fit;
 pub mod matrices;
 mod memory;

@@ -1,5 +1,6 @@
 //! The result of an allocation: a number for each unit, whether the budget was met, and what stood in the way.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,17 @@ impl Quantity {
             Quantity::Sparsity => "sparsity",
             Quantity::LearningRate => "learning_rate",
             Quantity::WeightDecay => "weight_decay",
+        }
+    }
+
+    /// In a sentence.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Quantity::Experts => "LoRA experts",
+            Quantity::Rank => "LoRA ranks",
+            Quantity::Sparsity => "sparsities",
+            Quantity::LearningRate => "multipliers of the learning rate",
+            Quantity::WeightDecay => "multipliers of the weight decay",
         }
     }
 
@@ -138,6 +150,13 @@ impl Allocation {
     /// The row of the unit that `matrix` belongs to.
     pub fn row_of(&self, matrix: &MatrixScore) -> Option<&Row> {
         self.rows.iter().find(|row| row.unit.holds(matrix))
+    }
+
+    /// For each of `matrices`, the row of the unit that it belongs to.
+    pub fn rows_of(&self, matrices: &[MatrixScore]) -> Vec<Option<&Row>> {
+        let rows: HashMap<_, _> = self.rows.iter().map(|row| (row.unit.key(), row)).collect();
+        let row = |matrix| Unit::keys_around(matrix).iter().find_map(|key| rows.get(key).copied());
+        matrices.iter().map(row).collect()
     }
 
     /// All values, if they are whole numbers.

@@ -33,6 +33,6 @@ pub fn run(args: AllocateArgs, printer: &Printer) -> Result<Ending> {
 }
 
 /// Names the file if it is the scores that do not allow what was asked for.
-fn blame(error: Error, scores: &Path) -> Error {
+pub fn blame(error: Error, scores: &Path) -> Error {
     if error.kind == Kind::Input { error.file(scores) } else { error }
 }

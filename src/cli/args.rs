@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use htsr::checkpoint::{Cast, Checkpoint};
 use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
 use htsr::error::Error;
+use htsr::export::{Rename, Target};
 use htsr::fit::Rule;
 use htsr::matrices::{Farms, Layers, Selection};
 use htsr::metrics::Plan;
@@ -49,6 +50,8 @@ pub enum Command {
     Allocate(AllocateArgs),
     /// Compare two models: alphas and experts side by side, and what has no counterpart
     Compare(CompareArgs),
+    /// Write scores or an allocation in the form that another tool reads
+    Export(ExportArgs),
     /// Generate a small checkpoint with known exponents, score it, and compare
     Demo(DemoArgs),
     /// Time the analysis of random matrices, or of a whole model's worth of them
@@ -223,6 +226,30 @@ pub struct CompareArgs {
     pub by: CompareRow,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// A JSON that `htsr score` or `htsr allocate` wrote, or a CSV with the columns layer,alpha
+    pub scores: PathBuf,
+    /// The tool, or the format of the table; see docs/exports.md
+    #[arg(long, value_enum, value_name = "TARGET")]
+    pub to: Target,
+    /// Allocate by this rule first; without it, the allocation in SCORES is exported
+    #[arg(long, value_enum, value_name = "RULE", help_heading = "Allocation")]
+    pub rule: Option<RuleName>,
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Names in the model that begin otherwise than in the checkpoint: `=transformer.` puts that in front of all, `model.=`
+    /// takes it away (peft, axolotl, llm-compressor, optimizer)
+    #[arg(long, value_name = "OLD=NEW", help_heading = "Output")]
+    pub rename: Option<Rename>,
+    /// One row per layer, or per matrix (csv, md, parquet) [default: what got a number: see --group]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    pub by: Option<ScoreRow>,
+    /// Write to this file instead of stdout, in one step
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -25,7 +25,7 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let request = Request { method: args.method.method(), metrics: all_tails(Plan::default()), ..Request::default() };
     let checkpoint = Checkpoint::open(&args.path)?;
     output.spare(checkpoint.files())?;
-    picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files()))?;
+    picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let matrix = catalog.find(checkpoint.path(), &args.tensor)?;
     let device = args.device.open(request.method, printer)?;

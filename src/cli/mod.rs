@@ -7,6 +7,7 @@ mod compare;
 mod demo;
 mod doctor;
 mod esd;
+mod export;
 mod inspect;
 mod interrupt;
 mod output;
@@ -55,6 +56,7 @@ fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Allocate(args) => allocate::run(args, printer),
         Command::Compare(args) => compare::run(args, printer),
+        Command::Export(args) => export::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),

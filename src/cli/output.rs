@@ -1,7 +1,7 @@
 //! Where results go: to stdout, or into a file that appears complete or not at all.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use htsr::error::{Error, Result};
@@ -13,10 +13,13 @@ use super::args::OutputArgs;
 use super::interrupt;
 use super::printer::Printer;
 
-/// A destination that was found to be usable before the work began.
+/// The role of a checkpoint that is read, in a sentence.
+pub const CHECKPOINT: &str = "belongs to the checkpoint";
+
+/// Results in a format, and where they go.
 pub struct Output {
     format: Format,
-    file: Option<PathBuf>,
+    destination: Destination,
 }
 
 impl Output {
@@ -24,22 +27,19 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// If the extension says nothing, or the file cannot be written: it is better to know that before hours of work.
+    /// If the extension says nothing, or as [`Destination::new`].
     pub fn new(args: OutputArgs) -> Result<Output> {
         let format = match (args.format, &args.output) {
             (Some(format), _) => format,
             (None, None) => Format::Table,
             (None, Some(file)) => format_of(file)?,
         };
-        if let Some(file) = &args.output {
-            check(file)?;
-        }
-        Ok(Output { format, file: args.output })
+        Ok(Output { format, destination: Destination::new(args.output)? })
     }
 
-    /// Refuses to overwrite what is read.
+    /// Refuses to overwrite a checkpoint that is read.
     pub fn spare<'a>(&self, inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| spare(file, inputs))
+        self.destination.spare(inputs, CHECKPOINT)
     }
 
     /// The format of the results.
@@ -47,39 +47,77 @@ impl Output {
         self.format
     }
 
-    /// Writes `document`. If the file cannot be written any more, the results go to stdout: they may be hours of work.
+    /// Writes `document`.
     pub fn write<J: Serialize>(&self, document: &Document<J>, printer: &Printer) -> Result<()> {
         self.write_with(document, "", printer)
     }
 
     /// The same, with more text behind it.
     pub fn write_with<J: Serialize>(&self, document: &Document<J>, more: &str, printer: &Printer) -> Result<()> {
-        let unwritable = |error: io::Error| {
-            let error = Error::usage(format!("the results cannot be written: {error}"));
-            error.hint("is there space where they go? --output FILE writes them elsewhere")
-        };
-        let text = document.render(self.format).map_err(unwritable)? + more;
+        let text = document.render(self.format).map_err(|error| unwritable(&error))? + more;
+        self.destination.write(text.as_bytes(), printer)
+    }
+}
+
+/// A place for results that was found to be usable before the work began.
+pub struct Destination {
+    file: Option<PathBuf>,
+    binary: bool,
+}
+
+impl Destination {
+    /// A file, or stdout, for text.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written: it is better to know that before hours of work.
+    pub fn new(file: Option<PathBuf>) -> Result<Destination> {
+        file.as_deref().map_or(Ok(()), check)?;
+        Ok(Destination { file, binary: false })
+    }
+
+    /// The same for `what`, which is no text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Destination::new`], and if it would go to a terminal.
+    pub fn for_bytes(file: Option<PathBuf>, what: &str) -> Result<Destination> {
+        if file.is_none() && io::stdout().is_terminal() {
+            let error = Error::usage(format!("{what} is no text, and is not written to a terminal"));
+            return Err(error.hint("give --output FILE, or pipe it into a program"));
+        }
+        Ok(Destination { binary: true, ..Destination::new(file)? })
+    }
+
+    /// Refuses to overwrite what is read; `role` says what that is: `belongs to the checkpoint`.
+    pub fn spare<'a>(&self, inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| spare(file, inputs, role))
+    }
+
+    /// Writes `results`. If the file cannot be written any more, they go to stdout: they may be hours of work.
+    pub fn write(&self, results: &[u8], printer: &Printer) -> Result<()> {
         let Some(file) = &self.file else {
-            return printer.results(&text).map_err(unwritable);
+            return printer.results(results).map_err(|error| unwritable(&error));
         };
-        match replace(file, text.as_bytes()) {
+        match replace(file, results) {
             Ok(()) => {
                 printer.note(&format!("wrote {}", file.display()));
                 Ok(())
             }
+            Err(error) if self.binary => Err(cannot_write(file, &error)),
             Err(error) => {
-                printer.results(&text).map_err(unwritable)?;
+                printer.results(results).map_err(|error| unwritable(&error))?;
                 Err(cannot_write(file, &error).hint("the results were written to stdout instead"))
             }
         }
     }
 }
 
-/// Refuses to overwrite what is read.
-pub fn spare<'a>(file: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
+/// Refuses to overwrite what is read; `role` says what that is.
+pub fn spare<'a>(file: &Path, mut inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
     let target = target(file);
     if inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == target)) {
-        let error = Error::usage("belongs to the checkpoint and would be overwritten").file(file);
+        let error = Error::usage(format!("{role} and would be overwritten")).file(file);
         return Err(error.hint("give --output another name"));
     }
     Ok(())
@@ -93,6 +131,11 @@ pub fn check(file: &Path) -> Result<()> {
 /// Writes `file`, which appears complete or not at all.
 pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
     replace(file, bytes).map_err(|error| cannot_write(file, &error))
+}
+
+fn unwritable(error: &io::Error) -> Error {
+    let error = Error::usage(format!("the results cannot be written: {error}"));
+    error.hint("is there space where they go? --output FILE writes them elsewhere")
 }
 
 fn format_of(file: &Path) -> Result<Format> {
@@ -150,15 +193,15 @@ fn check_writable(file: &Path) -> io::Result<()> {
     temporary_beside(&target)?.close()
 }
 
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(file: &Path, results: &[u8]) -> io::Result<()> {
     let target = target(file);
     if is_special(&target)? {
-        return fs::OpenOptions::new().write(true).open(&target)?.write_all(bytes);
+        return fs::OpenOptions::new().write(true).open(&target)?.write_all(results);
     }
     let temporary = temporary_beside(&target)?;
     let _cleanup = interrupt::remove_on_exit(temporary.path());
     let mut temporary = temporary; // removed before it is forgotten
-    temporary.write_all(bytes)?;
+    temporary.write_all(results)?;
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
     Ok(())

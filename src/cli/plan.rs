@@ -161,10 +161,27 @@ impl PlanArgs {
         }
     }
 
+    /// An option that was given, if there is one.
+    pub fn given(&self) -> Option<&'static str> {
+        let others = [(self.group.is_some(), "--group"), (self.aggregate != Aggregate::default(), "--aggregate")];
+        let options = self.options().into_iter().map(|(given, option, _)| (given, option)).chain(others);
+        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
     /// Options that the rule does not know must not be dropped in silence.
     fn refuse_strangers(&self, name: RuleName) -> Result<()> {
+        let options = self.options();
+        let stranger = options.iter().find(|(given, _, rules)| *given && !rules.contains(&name));
+        let Some((_, option, rules)) = stranger else { return Ok(()) };
+        let rules: Vec<String> = rules.iter().map(|rule| rule.to_string()).collect();
+        let cause = format!("{option} has no meaning under the allocation rule {name}");
+        Err(Error::usage(cause).hint(format!("it is for {}", rules.join(" and "))))
+    }
+
+    /// Whether each option was given, its name, and the rules that it is for.
+    fn options(&self) -> [(bool, &'static str, &'static [RuleName]); 17] {
         let BudgetArgs { experts, beta, rounding, min_experts, max_experts } = &self.budget;
-        let known: [(bool, &str, &[RuleName]); 17] = [
+        [
             (experts.is_some(), "--experts", &[Alphalora, Even]),
             (beta.is_some(), "--beta", &[Alphalora, Rank]),
             (rounding.is_some(), "--rounding", &[Alphalora]),
@@ -182,12 +199,7 @@ impl PlanArgs {
             (self.epsilon.is_some(), "--epsilon", &[Alphapruning]),
             (self.range.is_some(), "--range", &[Tempbalance, Alphadecay]),
             (self.map.is_some(), "--map", &[Tempbalance]),
-        ];
-        let stranger = known.iter().find(|(given, _, rules)| *given && !rules.contains(&name));
-        let Some((_, option, rules)) = stranger else { return Ok(()) };
-        let rules: Vec<String> = rules.iter().map(|rule| rule.to_string()).collect();
-        let cause = format!("{option} has no meaning under the allocation rule {name}");
-        Err(Error::usage(cause).hint(format!("it is for {}", rules.join(" and "))))
+        ]
     }
 }
 

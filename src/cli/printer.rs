@@ -35,9 +35,9 @@ impl Printer {
     /// Writes results.
     ///
     /// A reader that has seen enough (`| head`) closes the pipe; that is no error.
-    pub fn results(&self, text: &str) -> io::Result<()> {
+    pub fn results(&self, results: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(results).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }

@@ -10,6 +10,7 @@ mod determinism;
 mod eigenvalues;
 mod error_bars;
 mod esd;
+mod export;
 mod farms;
 #[cfg(feature = "cuda")]
 mod gpu;

@@ -1,0 +1,69 @@
+//! `htsr export`: scores or an allocation in the form that another tool reads.
+
+use htsr::allocate::Plan;
+use htsr::error::{Error, Result};
+use htsr::export::Target;
+use htsr::report::Report;
+use htsr::score::LayerScore;
+use htsr::study::{Scores, Study};
+
+use super::Ending;
+use super::allocate::blame;
+use super::args::{ExportArgs, ScoreRow};
+use super::output::Destination;
+use super::printer::Printer;
+use super::score::warn_of_zeros;
+
+pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
+    let target = args.to;
+    if args.by.is_some() && !target.is_table() {
+        let error = Error::usage(format!("--by has no meaning for {target}, which is no table"));
+        return Err(error.hint("it is for csv, json, md and parquet; --group says what gets a number"));
+    }
+    if args.rename.is_some() && !target.names_modules() {
+        let error = Error::usage(format!("--rename has no meaning for {target}, which names no modules"));
+        return Err(error.hint("it is for peft, axolotl, llm-compressor and optimizer"));
+    }
+    let plan = plan(&args)?;
+    let destination = match target.is_binary() {
+        true => Destination::for_bytes(args.output, &target.to_string())?,
+        false => Destination::new(args.output)?,
+    };
+    destination.spare(std::iter::once(args.scores.as_path()), "is what is exported")?;
+    let mut report = Report::read(&args.scores)?;
+    if let Some(plan) = plan {
+        report = allocated(report, plan).map_err(|error| blame(error, &args.scores))?;
+    }
+    let document = ScoreRow::of(args.by, &report);
+    let export = target.render(&report, &document, &args.rename.unwrap_or_default());
+    destination.write(&export.map_err(|error| blame(error, &args.scores))?, printer)?;
+    warn_of_zeros(&report, printer);
+    Ok(Ending::Complete)
+}
+
+/// How to allocate first, if that is asked for.
+fn plan(args: &ExportArgs) -> Result<Option<Plan>> {
+    match (args.rule, args.plan.given()) {
+        (Some(_), _) if args.to == Target::Alphapruning => {
+            let error = Error::usage("alphapruning takes alphas, of which AlphaPruning makes sparsities itself");
+            Err(error.hint("leave out --rule, and give --sparsity_ratio and --epsilon to AlphaPruning"))
+        }
+        (Some(rule), _) => args.plan.plan(rule).map(Some),
+        (None, Some(option)) => {
+            let error =
+                Error::usage(format!("{option} is for an allocation, and without --rule there is none to make"));
+            Err(error.hint("add --rule"))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// `report` with an allocation by `plan`.
+fn allocated(report: Report, plan: Plan) -> Result<Report> {
+    let Report { mut provenance, matrices, layers, skipped, .. } = report;
+    let layers: Vec<LayerScore> = layers.into_iter().map(|row| row.score).collect();
+    let scores = Scores { matrices: &matrices, layers: &layers, rule: provenance.rule };
+    let allocation = Study::default().allocate(scores, &plan, &[])?.allocation;
+    provenance.options.set_plan(plan);
+    Ok(Report::new(provenance, matrices, layers, Some(allocation), skipped))
+}

@@ -1,0 +1,27 @@
+//! AlphaPruning (arXiv 2410.10912): the alphas of all projections, of which it makes sparsities itself.
+//!
+//! Its `--ww_metric_cache DIR --ww_metric NAME` loads `DIR/NAME.npy`: f64, 1-D, block after block in the order of the
+//! model's modules (`ww_sparsity` in its `lib/prune.py`). The published files are named `alpha_peak` for the peak rule.
+
+use super::modules::nameless;
+use super::{Target, blocks, npy, unusable};
+use crate::error::Result;
+use crate::report::Report;
+use crate::score::MatrixScore;
+
+pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
+    if report.matrices.is_empty() {
+        return Err(nameless(Target::Alphapruning));
+    }
+    let matrices: Vec<&MatrixScore> = report.matrices.iter().collect();
+    let matrices = blocks::llama(Target::Alphapruning, matrices, |matrix| matrix)?;
+    let alpha = |matrix: &MatrixScore| {
+        matrix.alpha.ok_or_else(|| {
+            let reason = matrix.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let error = unusable(format!("alphapruning takes an alpha of every matrix, and this one has none{reason}"));
+            error.tensor(&matrix.tensor).hint("score it by another rule of fit: --rule median")
+        })
+    };
+    let alphas: Vec<f64> = matrices.into_iter().map(alpha).collect::<Result<_>>()?;
+    Ok(npy::of_vector(&alphas))
+}

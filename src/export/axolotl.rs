@@ -1,0 +1,37 @@
+//! Axolotl: the lines of a configuration that name PEFT's patterns.
+//!
+//! The keys are those of axolotl 0.19 (`LoraConfig` in `axolotl.utils.schemas.peft`), which passes the patterns on to PEFT
+//! and takes only whole numbers above 0.
+
+use std::fmt::Write;
+
+use super::adapters::Adapters;
+use super::{Rename, Target, origin, peft, yaml};
+use crate::error::{Error, Result};
+use crate::report::Report;
+
+pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
+    let Adapters { allocation, rank, lora_alpha, target_modules, adapters } =
+        Adapters::new(report, Target::Axolotl, rename)?;
+    let whole = |lora_alpha: f64| {
+        peft::whole(lora_alpha).ok_or_else(|| {
+            let cause = format!("axolotl takes whole numbers for lora_alpha, and one is {lora_alpha}");
+            Error::usage(cause).hint("allocate with a whole --lora-scaling, or with the same --lora-alpha for all")
+        })
+    };
+    let mut alphas = String::new();
+    let mut ranks = String::new();
+    for adapter in &adapters {
+        let key = yaml::string(&adapter.pattern);
+        // Nothing can go wrong in writing to a string.
+        let _ = writeln!(ranks, "  {key}: {}", adapter.rank);
+        let _ = writeln!(alphas, "  {key}: {}", whole(adapter.lora_alpha)?);
+    }
+    let modules = yaml::list(2, target_modules.iter().map(|module| yaml::string(module)));
+    let text = format!(
+        "# {}\nadapter: lora\nlora_r: {rank}\nlora_alpha: {}\nlora_target_modules:\n{modules}lora_rank_pattern:\n{ranks}lora_alpha_pattern:\n{alphas}",
+        origin(&report.provenance, allocation),
+        whole(lora_alpha)?,
+    );
+    Ok(text.into_bytes())
+}

@@ -1,0 +1,96 @@
+//! llm-compressor: a recipe that prunes with SparseGPT, each layer or module by its own sparsity.
+//!
+//! `sparsity` is a list whose entries belong to the modules that `targets` name, in the order in which the model lists its
+//! modules (llm-compressor 0.14, `SparsityModifierBase`); within each, every linear module is pruned but those to ignore.
+
+use super::blocks::{self, check_places};
+use super::modules::{Assigned, assigned, unwrapped};
+use super::{Rename, Target, origin, yaml};
+use crate::allocate::{Group, Quantity};
+use crate::error::{Error, Result};
+use crate::report::Report;
+use crate::score::MatrixScore;
+
+const TARGET: Target = Target::LlmCompressor;
+
+/// A module that is pruned, with all that is in it.
+struct Pruned {
+    module: String,
+    sparsity: f64,
+}
+
+pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
+    let allocation = TARGET.allocation(report, &[Quantity::Sparsity], "--rule alphapruning")?;
+    let assigned = assigned(report, allocation, TARGET, rename)?;
+    let (pruned, ignored) = match allocation.plan.group {
+        Group::Layer => {
+            let pruned = layers(&assigned, rename)?;
+            let ignored = ignored(report, &pruned, rename)?;
+            (pruned, ignored)
+        }
+        Group::Matrix | Group::Role => (matrices(assigned)?, Vec::new()),
+    };
+    let text = format!(
+        "# {}\npruning_stage:\n  pruning_modifiers:\n    SparseGPTModifier:\n      mask_structure: '0:0'\n      targets:\n{}      sparsity:\n{}      ignore:{}",
+        origin(&report.provenance, allocation),
+        yaml::list(8, pruned.iter().map(|pruned| yaml::string(&pruned.module))),
+        yaml::list(8, pruned.iter().map(|pruned| yaml::real(pruned.sparsity))),
+        match ignored.is_empty() {
+            true => " []\n".to_owned(),
+            false => format!("\n{}", yaml::list(8, ignored.iter().map(|module| yaml::string(module)))),
+        },
+    );
+    Ok(text.into_bytes())
+}
+
+/// A module for each layer.
+fn layers(assigned: &[Assigned<'_>], rename: &Rename) -> Result<Vec<Pruned>> {
+    // The order of several stacks in a model is not that of their names.
+    check_places(TARGET, assigned.iter().zip(0..).map(|(item, place)| (item.matrix.stack.as_str(), place)))?;
+    let pruned = |block: &[Assigned]| {
+        Ok(Pruned { module: rename.apply(&layer_module(block)?)?, sparsity: block[0].row.value.real() })
+    };
+    assigned.chunk_by(|a, b| a.matrix.layer == b.matrix.layer).map(pruned).collect()
+}
+
+/// The module that holds the matrices of a layer, as the checkpoint names it: the longest common beginning of their names
+/// that ends with its number.
+fn layer_module(block: &[Assigned<'_>]) -> Result<String> {
+    let MatrixScore { tensor, stack, layer, .. } = block[0].matrix;
+    let first = unwrapped(tensor);
+    let mut common: Vec<&str> = first.split('.').collect();
+    common.pop();
+    for item in block {
+        let words = unwrapped(&item.matrix.tensor);
+        let shared = common.iter().zip(words.split('.')).take_while(|(a, b)| **a == *b).count();
+        common.truncate(shared);
+    }
+    let number = layer.to_string();
+    // A number in the name of the stack is that of something else.
+    let above = if stack.is_empty() { 0 } else { stack.split('.').count() };
+    let end = common.iter().rposition(|word| *word == number).filter(|end| *end >= above);
+    let end = end.ok_or_else(|| {
+        let cause = format!("the module of layer {number} cannot be told from the names of its tensors");
+        Error::usage(cause).tensor(tensor).hint("allocate with --group matrix")
+    })?;
+    Ok(common[..=end].join("."))
+}
+
+/// Modules within pruned layers that were not scored, and got no part in the sparsity: routers, what was excluded.
+fn ignored(report: &Report, pruned: &[Pruned], rename: &Rename) -> Result<Vec<String>> {
+    let harmless = ["bias", "normalization", "one-dimensional"];
+    let others = report.skipped.iter().filter(|skipped| !harmless.contains(&skipped.reason.as_str()));
+    let modules = others.filter_map(|skipped| {
+        let module = rename.apply(unwrapped(&skipped.tensor).strip_suffix(".weight")?).ok()?;
+        let within = |pruned: &Pruned| module.strip_prefix(&pruned.module).is_some_and(|rest| rest.starts_with('.'));
+        pruned.iter().any(within).then_some(module)
+    });
+    Ok(modules.collect())
+}
+
+/// Every matrix by itself, in the model's order.
+fn matrices(assigned: Vec<Assigned<'_>>) -> Result<Vec<Pruned>> {
+    let pruned =
+        |item: &Assigned| Ok(Pruned { module: item.module(TARGET)?.to_owned(), sparsity: item.row.value.real() });
+    blocks::llama(TARGET, assigned, |item| item.matrix)?.iter().map(pruned).collect()
+}

@@ -1,0 +1,36 @@
+//! MoLA (arXiv 2402.08562): options of its command line, with a number for each layer by its place.
+
+use super::blocks::check_places;
+use super::{Target, unusable};
+use crate::allocate::{Group, Quantity};
+use crate::error::{Error, Result};
+use crate::report::Report;
+
+pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
+    let taken = [Quantity::Experts, Quantity::Rank];
+    let allocation = Target::Mola.allocation(report, &taken, "--rule alphalora or --rule rank")?;
+    if allocation.plan.group != Group::Layer {
+        let cause = format!(
+            "mola takes a number for each layer, and this allocation has one for each {}",
+            allocation.plan.group
+        );
+        return Err(Error::usage(cause).hint("allocate with --group layer"));
+    }
+    let layers = allocation.rows.iter().map(|row| (row.unit.stack.as_str(), row.unit.layer.unwrap_or_default()));
+    check_places(Target::Mola, layers)?;
+    let values = allocation.whole_values().ok_or_else(|| {
+        let error = unusable("the allocation holds numbers that are not whole");
+        error.hint("allocate anew with --rule")
+    })?;
+    let text = if allocation.quantity == Quantity::Rank {
+        format!("--lora_r {}\n", list(values))
+    } else {
+        let top_k = allocation.rows.iter().map(|row| row.top_k.unwrap_or(1)).collect();
+        format!("--number_experts {} --top_k {}\n", list(values), list(top_k))
+    };
+    Ok(text.into_bytes())
+}
+
+fn list(numbers: Vec<u32>) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+}

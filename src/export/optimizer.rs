@@ -1,0 +1,52 @@
+//! Optimizers of torch: parameter groups that multiply the learning rate or the weight decay.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::modules::assigned;
+use super::{Rename, Target, json};
+use crate::allocate::{Allocation, Quantity};
+use crate::error::Result;
+use crate::report::{Provenance, Report};
+
+#[derive(Serialize)]
+struct Groups<'a> {
+    /// What is multiplied, as torch's optimizers call it: `lr` or `weight_decay`.
+    multiplies: &'static str,
+    /// One per layer, matrix or role; parameters that no pattern matches keep what they have.
+    groups: Vec<Group>,
+    allocation: &'a Allocation,
+    provenance: &'a Provenance,
+}
+
+#[derive(Serialize)]
+struct Group {
+    /// In a sentence.
+    name: String,
+    /// Matches the full names of its parameters, and no other.
+    pattern: String,
+    multiplier: f64,
+}
+
+pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
+    let taken = [Quantity::LearningRate, Quantity::WeightDecay];
+    let target = Target::Optimizer;
+    let allocation = target.allocation(report, &taken, "--rule tempbalance or --rule alphadecay")?;
+    let assigned = assigned(report, allocation, target, rename)?;
+    let mut names: HashMap<*const _, Vec<String>> = HashMap::new();
+    for item in &assigned {
+        names.entry(std::ptr::from_ref(item.row)).or_default().push(regex::escape(&item.parameter));
+    }
+    let group = |row| {
+        let names = names.get(&std::ptr::from_ref(row))?;
+        Some(Group {
+            name: row.unit.name(),
+            pattern: format!("^(?:{})$", names.join("|")),
+            multiplier: row.value.real(),
+        })
+    };
+    let groups = allocation.rows.iter().filter_map(group).collect();
+    let multiplies = if allocation.quantity == Quantity::LearningRate { "lr" } else { "weight_decay" };
+    json(&Groups { multiplies, groups, allocation, provenance: &report.provenance })
+}
