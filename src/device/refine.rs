@@ -3,8 +3,8 @@
 
 use super::corrected::{Others, Products, smallest_eigenvalue};
 use super::lanczos::Smallest;
-use super::{Failure, lanczos};
-use crate::fit::{NoFit, Rule, fit};
+use super::{AUTO_TOLERANCE, Failure, lanczos};
+use crate::fit::{NoFit, Rule, fit, is_certain};
 use crate::spectrum::Spectrum;
 
 /// Relative error of alpha, by its bound, above which a fit in f64 is redone from singular values.
@@ -160,14 +160,16 @@ fn smallest_singular_value<T: InverseGram>(triangle: &mut T) -> Result<Option<Sm
 fn needs_all(rule: Rule, spectrum: &Spectrum) -> bool {
     // Starts that rounding hides cannot be candidates, and the best may be among them. Only the ks rule looks that far
     // down, and the peak rule at no more than the smallest.
+    let found = fit(spectrum, rule);
     let hidden = match rule {
         Rule::Peak => spectrum.first_known() > 1 && spectrum.relative_error(0) < 1.0,
-        // Their candidates lie in the bulk: where rounding hides that, the bound on alpha says so.
-        Rule::Median | Rule::PeakRobust => false,
+        Rule::Median => false,
+        // Its peak is one of the bulk, unless the spectrum is so wide that a bin reaches down to the noise.
+        Rule::PeakRobust => found.is_ok() && !is_certain(spectrum, rule, &found, AUTO_TOLERANCE),
         Rule::Ks => spectrum.first_known() > 0,
     };
     hidden
-        || match fit(spectrum, rule) {
+        || match found {
             Ok(fit) => fit.alpha_error(spectrum) > ALPHA_TOLERANCE * fit.alpha,
             Err(NoFit::Unresolved) => true,
             Err(NoFit::RankDeficient { .. }) => rule != Rule::Peak,

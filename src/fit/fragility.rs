@@ -3,7 +3,7 @@
 //! That eigenvalue is where the histogram of the peak rule begins. No tail of interest depends on it, so that an alpha which
 //! it moves is one choice among several. `peak-robust` is not moved, unless the peak itself lies beside that eigenvalue.
 
-use super::{Fit, NoFit, Rule, fit};
+use super::{Fit, LogSpectrum, NoFit, Rule, fit};
 use crate::spectrum::Spectrum;
 
 /// By how much the smallest eigenvalue is moved, both ways.
@@ -15,11 +15,13 @@ pub const NUDGE: f64 = 0.01;
 ///
 /// Why there is no alpha after such a move.
 pub fn jump(spectrum: &Spectrum, rule: Rule, found: &Fit) -> Result<f64, NoFit> {
+    // Not that of a device, which may round it otherwise: without a jump the change is 0.
+    let alpha = LogSpectrum::new(spectrum).alpha(found.start).unwrap_or(found.alpha);
     let mut jump = 0.0_f64;
     for factor in [1.0 - NUDGE, 1.0 + NUDGE] {
         let moved = spectrum.with_smallest_times(factor);
         let fit = fit(&moved, rule)?;
-        jump = jump.max((fit.alpha - found.alpha).abs());
+        jump = jump.max((fit.alpha - alpha).abs());
     }
     Ok(jump)
 }

@@ -85,7 +85,9 @@ fn assert_alike(one: &Value, other: &Value, tolerance: f64, place: &str) {
         }
         (Value::Number(one), Value::Number(other)) => {
             let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
-            assert!((one - other).abs() <= tolerance * one.abs().max(other.abs()), "{place}: {one:e} {other:e}");
+            // A difference of alphas, of which little may be left.
+            let scale = if place.ends_with("peak_jump") { 1.0 } else { one.abs().max(other.abs()) };
+            assert!((one - other).abs() <= tolerance * scale, "{place}: {one:e} {other:e}");
         }
         // A failed matrix has no precision but the one that was asked for, and a bound says how far rounding goes.
         _ if place.ends_with("note") || place.ends_with("precision") => {}
