@@ -425,7 +425,7 @@ fn bad_patterns_and_lists() {
         ("--exclude", "[", "unclosed character class"),
         ("--layers", "3-1", "write 1-3"),
         ("--layers", "x", "not a layer number"),
-        ("--rule", "hill", "possible values: peak, median, ks"),
+        ("--rule", "hill", "possible values: peak, peak-robust, median, ks"),
         ("--threads", "0", "not in 1.."),
     ] {
         htsr(["score", "model", option, value]).fails(2, &[fragment, option]);
