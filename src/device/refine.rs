@@ -142,7 +142,7 @@ pub(super) fn needs_smallest(rule: Rule, spectrum: &Spectrum) -> bool {
 fn with_corrected_smallest<F: Factors>(spectrum: &Spectrum, factors: &mut F) -> Result<Option<Spectrum>, F::Error> {
     // What the smallest eigenvalue must be told from.
     let next = spectrum.values().get(1).map_or(f64::INFINITY, |x| x * (1.0 - spectrum.relative_error(1)));
-    if !(next > 0.0) {
+    if next.is_nan() || next <= 0.0 {
         return Ok(None);
     }
     let Some(products) = factors.products() else { return Ok(None) };

@@ -111,10 +111,10 @@ impl Figure {
             footnotes: Vec::new(),
         };
         if known.len() < total {
-            figure.notes.push(format!("not shown: {} eigenvalues that are zero within rounding", total - known.len()));
+            figure.notes.push(format!("not shown: {} that are zero within rounding", eigenvalues(total - known.len())));
         }
         if far > 0 {
-            figure.notes.push(format!("not shown: {far} eigenvalues below {}", short(known[far])));
+            figure.notes.push(format!("not shown: {} below {}", eigenvalues(far), short(known[far])));
         }
         match &analysis.fit {
             Ok(fit) => figure.add_tail(fit, spectrum, alternatives),
@@ -200,6 +200,11 @@ impl Figure {
         // Even the smallest bar is seen.
         ((left - 0.03 * wide, right + 0.03 * wide), (bottom - 0.12 * tall, top + 0.06 * tall))
     }
+}
+
+/// `1 eigenvalue`, `2 eigenvalues`.
+fn eigenvalues(count: usize) -> String {
+    format!("{count} eigenvalue{}", if count == 1 { "" } else { "s" })
 }
 
 fn tail_label(fit: Option<&Fit>, total: usize) -> String {
