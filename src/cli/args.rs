@@ -41,7 +41,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Score a checkpoint: an alpha for every matrix and layer, and LoRA experts for every layer
-    Score(ScoreArgs),
+    Score(Box<ScoreArgs>),
     /// Show one matrix in depth: its spectrum drawn, its fit, its metrics, and how other tails compare
     Esd(EsdArgs),
     /// Show what a checkpoint holds and what scoring it would take, from its headers alone

@@ -51,7 +51,7 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
     match command {
-        Command::Score(args) => score::run(args, printer),
+        Command::Score(args) => score::run(*args, printer),
         Command::Esd(args) => esd::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Allocate(args) => allocate::run(args, printer),
