@@ -9,7 +9,6 @@ use super::{Bound, Solution};
 /// Whole numbers in min..=max, each with its cost apiece, that cost `total` together.
 pub(super) struct Rounding {
     costs: Vec<u64>,
-    real_costs: Vec<f64>,
     total: u64,
     min: u32,
     max: u32,
@@ -21,9 +20,8 @@ impl Rounding {
     ///
     /// The caller guarantees positive costs and sum c min <= total <= sum c max.
     pub fn new(costs: Vec<u64>, total: u64, min: u32, max: u32) -> Rounding {
-        let real_costs = costs.iter().map(|&cost| cost as f64).collect();
         let exchange = Exchange::new(&costs, total);
-        Rounding { costs, real_costs, total, min, max, exchange }
+        Rounding { costs, total, min, max, exchange }
     }
 
     /// The numbers in proportion to `weights`.
@@ -32,11 +30,28 @@ impl Rounding {
     /// fractions that it is enough for, smaller indices first. A larger weight never gets less. Where costs differ, a few
     /// single steps up and down then use up what is left; it stays only if no such steps are found, and then it is too
     /// little for one more step of any unit that may take one.
+    ///
+    /// The order of the units is of no importance, but for those that equal each other in weight and cost: sums round
+    /// differently in another order, so they are always made in one.
     pub fn round(&self, weights: &[f64]) -> Solution {
+        let mut order: Vec<usize> = (0..weights.len()).collect();
+        order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(self.costs[a].cmp(&self.costs[b])));
+        let costs: Vec<u64> = order.iter().map(|&unit| self.costs[unit]).collect();
+        let sorted: Vec<f64> = order.iter().map(|&unit| weights[unit]).collect();
+        let Solution { values, held } = self.round_sorted(&sorted, &costs);
+        let mut solution = Solution { values: vec![0.0; order.len()], held: vec![None; order.len()] };
+        for ((&unit, value), held) in order.iter().zip(values).zip(held) {
+            (solution.values[unit], solution.held[unit]) = (value, held);
+        }
+        solution
+    }
+
+    fn round_sorted(&self, weights: &[f64], costs: &[u64]) -> Solution {
+        let real_costs: Vec<f64> = costs.iter().map(|&cost| cost as f64).collect();
         let Solution { values: shares, held } =
-            bounded(weights, &self.real_costs, self.total as f64, self.min.into(), self.max.into());
+            bounded(weights, &real_costs, self.total as f64, self.min.into(), self.max.into());
         let floor = |share: &f64| (share.floor() as u32).clamp(self.min, self.max);
-        let mut counts = Counts::new(self, &shares, weights, shares.iter().map(floor).collect());
+        let mut counts = Counts::new(self, costs, &shares, weights, shares.iter().map(floor).collect());
         while counts.left < 0 && counts.step_first(-1, None) {}
         counts.pass();
         counts.settle_somehow(&self.exchange);
@@ -56,6 +71,7 @@ struct Group {
 /// Numbers that rise with the weights, and what is left of the budget.
 pub(super) struct Counts<'a> {
     rounding: &'a Rounding,
+    costs: &'a [u64],
     shares: &'a [f64],
     /// The units by fraction, the largest first.
     by_fraction: Vec<usize>,
@@ -70,7 +86,13 @@ pub(super) struct Counts<'a> {
 }
 
 impl<'a> Counts<'a> {
-    fn new(rounding: &'a Rounding, shares: &'a [f64], weights: &[f64], numbers: Vec<u32>) -> Counts<'a> {
+    fn new(
+        rounding: &'a Rounding,
+        costs: &'a [u64],
+        shares: &'a [f64],
+        weights: &[f64],
+        numbers: Vec<u32>,
+    ) -> Counts<'a> {
         let mut by_fraction: Vec<usize> = (0..shares.len()).collect();
         let fraction = |index: usize| shares[index] - f64::from(numbers[index]);
         by_fraction.sort_unstable_by(|&a, &b| fraction(b).total_cmp(&fraction(a)).then(a.cmp(&b)));
@@ -84,9 +106,9 @@ impl<'a> Counts<'a> {
             let (smallest, largest) = extremes(equal, &numbers);
             groups.push(Group { members: start..start + equal.len(), smallest, largest });
         }
-        let spent: u64 = numbers.iter().zip(&rounding.costs).map(|(&number, cost)| u64::from(number) * cost).sum();
+        let spent: u64 = numbers.iter().zip(costs).map(|(&number, cost)| u64::from(number) * cost).sum();
         let left = rounding.total as i64 - spent as i64;
-        Counts { rounding, shares, by_fraction, by_weight, groups, group_of, numbers, left }
+        Counts { rounding, costs, shares, by_fraction, by_weight, groups, group_of, numbers, left }
     }
 
     /// Gives one more to each unit for which enough is left, by falling fraction; true if any got one.
@@ -97,7 +119,7 @@ impl<'a> Counts<'a> {
                 break;
             }
             let unit = self.by_fraction[place];
-            if self.rounding.costs[unit] as i64 <= self.left && self.may_step(unit, 1) {
+            if self.costs[unit] as i64 <= self.left && self.may_step(unit, 1) {
                 self.step(unit, 1);
                 any = true;
             }
@@ -152,9 +174,11 @@ impl<'a> Counts<'a> {
     /// Moves the unit of this cost that is the farthest from its share; false if none may move.
     fn step_first(&mut self, direction: i32, cost: Option<u64>) -> bool {
         let fraction = |unit: usize| f64::from(direction) * (self.shares[unit] - f64::from(self.numbers[unit]));
-        let allowed = self.by_fraction.iter().copied().filter(|&unit| {
-            cost.is_none_or(|cost| cost == self.rounding.costs[unit]) && self.may_step(unit, direction)
-        });
+        let allowed = self
+            .by_fraction
+            .iter()
+            .copied()
+            .filter(|&unit| cost.is_none_or(|cost| cost == self.costs[unit]) && self.may_step(unit, direction));
         let best = allowed.reduce(|best, unit| if fraction(unit) > fraction(best) { unit } else { best });
         let Some(unit) = best else { return false };
         self.step(unit, direction);
@@ -172,7 +196,7 @@ impl<'a> Counts<'a> {
 
     fn step(&mut self, unit: usize, direction: i32) {
         self.numbers[unit] = self.numbers[unit].wrapping_add_signed(direction);
-        self.left -= i64::from(direction) * self.rounding.costs[unit] as i64;
+        self.left -= i64::from(direction) * self.costs[unit] as i64;
         let group = &mut self.groups[self.group_of[unit]];
         (group.smallest, group.largest) = extremes(&self.by_weight[group.members.clone()], &self.numbers);
     }
