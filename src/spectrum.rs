@@ -104,22 +104,18 @@ impl Spectrum {
     /// computed from the matrix itself, by an iteration that leaves the square with the relative error `iteration`.
     pub fn with_smallest(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
         let delta = growth(self.len()) * epsilon * self.largest().sqrt();
-        self.with(singular_value * singular_value, 2.0 * delta / singular_value + iteration)
+        self.with_smallest_eigenvalue(singular_value * singular_value, 2.0 * delta / singular_value + iteration)
     }
 
     /// The same, if it was computed from a Gram matrix that was formed and factorised with unit roundoff `epsilon`.
     pub fn with_smallest_of_gram(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
         let eta = Self::gram_error(epsilon) * self.largest();
         let smallest = singular_value * singular_value;
-        self.with(smallest, eta / smallest + iteration)
+        self.with_smallest_eigenvalue(smallest, eta / smallest + iteration)
     }
 
     /// Replaces the smallest eigenvalue by one that is known to this relative error.
-    pub fn with_smallest_eigenvalue(self, value: f64, relative_error: f64) -> Self {
-        self.with(value, relative_error)
-    }
-
-    fn with(mut self, smallest: f64, relative_error: f64) -> Self {
+    pub fn with_smallest_eigenvalue(mut self, smallest: f64, relative_error: f64) -> Self {
         // Whatever the noise has put below the smallest eigenvalue is at least as large as that.
         self.values.iter_mut().for_each(|x| *x = x.max(smallest));
         self.values[0] = smallest;

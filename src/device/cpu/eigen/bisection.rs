@@ -273,7 +273,6 @@ impl WithSimd for Search<'_> {
             for (lane, at) in lanes.iter_mut().zip(found) {
                 let Some(interval) = lane else { continue };
                 interval.divide(at);
-                // An interval of neighbouring numbers cannot be divided.
                 if interval.width() <= tolerance {
                     values[interval.index - first] = interval.middle();
                     *lane = None;
