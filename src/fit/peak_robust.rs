@@ -65,6 +65,8 @@ const TIE: f64 = 1e-9;
 /// The density of ln x at each eigenvalue, times the width of a bin.
 struct Density {
     values: Vec<f64>,
+    /// Indices of the eigenvalues in reach of each: begin .. end.
+    reach: Vec<(usize, usize)>,
 }
 
 impl Density {
@@ -79,6 +81,7 @@ impl Density {
             sums.push(sum);
         }
         let (mut begin, mut end) = (0, 0);
+        let mut reach = Vec::with_capacity(ln.len());
         let at = |(i, &x): (usize, &f64)| {
             while ln[begin] <= x - bandwidth {
                 begin += 1;
@@ -86,12 +89,32 @@ impl Density {
             while end < ln.len() && ln[end] < x + bandwidth {
                 end += 1;
             }
+            reach.push((begin, end));
             let x = x - middle;
             let below = (i - begin) as f64 * x - (sums[i] - sums[begin]);
             let above = sums[end] - sums[i] - (end - i) as f64 * x;
             (end - begin) as f64 - (below + above) / bandwidth
         };
-        Density { values: ln.iter().enumerate().map(at).collect() }
+        let values = ln.iter().enumerate().map(at).collect();
+        Density { values, reach }
+    }
+
+    /// True if the density is flat between eigenvalue `i` and the one before, wherever exactly they lie: as many eigenvalues are
+    /// in reach on either side, and none is nearer to the end of the reach than `margin` of its index. Then `i` is never the
+    /// first with the largest density.
+    fn is_flat_before(&self, i: usize, ln: &[f64], bandwidth: f64, margin: impl Fn(usize) -> f64) -> bool {
+        let Some(before) = i.checked_sub(1) else { return false };
+        let (begin, end) = self.reach[i];
+        let clear = |j: usize, from: usize, inside: bool| {
+            let gap = bandwidth - (ln[j] - ln[from]).abs();
+            (if inside { gap } else { -gap }) > margin(j) + margin(from)
+        };
+        self.reach[before] == (begin, end)
+            && i - begin == end - i
+            && clear(begin, i, true)
+            && clear(end - 1, before, true)
+            && (begin == 0 || clear(begin - 1, before, false))
+            && (end == ln.len() || clear(end, i, false))
     }
 
     /// The first index with the largest density.
@@ -124,7 +147,10 @@ pub(super) fn possible_windows(logs: &LogSpectrum, shift: &[f64]) -> Option<(Win
         return None;
     }
     let (mut union, mut common) = (Window { begin: n - 1, end: 0 }, Window { begin: 0, end: n - 1 });
-    for peak in (0..n - sharp).filter(|&i| bound(i, 1.0) >= certain * (1.0 - 2.0 * TIE)).map(|i| sharp + i) {
+    let margin = |i: usize| shift[sharp + i] + stretch * bandwidth;
+    let flat = |i: usize| reach(i) == 0.0 && density.is_flat_before(i, &ln[sharp..], bandwidth, margin);
+    let possible = |i: &usize| bound(*i, 1.0) >= certain * (1.0 - 2.0 * TIE) && !flat(*i);
+    for peak in (0..n - sharp).filter(possible).map(|i| sharp + i) {
         let edges = window_edges(ln[peak]);
         let count = |inside: &dyn Fn(usize) -> bool| (0..n - 1).filter(|&i| inside(i)).count();
         let slack = |i: usize| shift[i] + shift[peak] + 8.0 * f64::EPSILON * ln[peak].abs();
@@ -189,6 +215,23 @@ mod tests {
             let between = |at: f64| ln.iter().map(|other| (1.0 - (at - other).abs() / width).max(0.0)).sum::<f64>();
             assert!((0..=1000).all(|step| between(-4.0 + 0.008 * f64::from(step)) <= peak + 1e-9));
         }
+    }
+
+    #[test]
+    fn flat_densities_are_known_to_be_flat() {
+        let ln: Vec<f64> = lognormal(400, 9).iter().map(|x| x.ln()).collect();
+        let density = Density::new(&ln, 0.4);
+        let flat = |i: usize, margin: f64| density.is_flat_before(i, &ln, 0.4, |_| margin);
+        let equal = |i: usize| (density.values[i] - density.values[i - 1]).abs() < 1e-9;
+        let found: Vec<usize> = (1..400).filter(|&i| flat(i, 1e-7)).collect();
+        assert!(found.len() > 1 && found.iter().all(|&i| equal(i)), "{found:?}");
+        assert!(!flat(0, 0.0) && (1..400).all(|i| !flat(i, 0.4)));
+        // It stays flat when everything moves by up to the margin.
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut moved: Vec<f64> = ln.iter().map(|x| x + 1e-7 * (2.0 * rng.f64() - 1.0)).collect();
+        moved.sort_by(f64::total_cmp);
+        let moved = Density::new(&moved, 0.4);
+        assert!(found.iter().all(|&i| (moved.values[i] - moved.values[i - 1]).abs() < 1e-9));
     }
 
     #[test]
