@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::allocate::{Plan, units};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Analysis, Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::fit::Fit;
@@ -16,7 +16,7 @@ use crate::report::{Esd, Options, Provenance, Report};
 use crate::score::{self, MatrixScore, WindowSet};
 use crate::study::{Scores, Study};
 use crate::tails::{self, Alternative, Comparison};
-use crate::uncertainty::Library;
+use crate::uncertainty::{self, Library};
 use parts::Parts;
 pub use parts::Sampling;
 
@@ -66,6 +66,11 @@ pub trait Observer: Sync {
         let _ = (matrix, outcome);
     }
 
+    /// A matrix has its row: its metrics are measured. `outcome` is that of the matrix, or of all its windows together.
+    fn scored(&self, row: &MatrixScore, outcome: &Outcome) {
+        let _ = (row, outcome);
+    }
+
     /// Asked before each batch and at the end: true ends the run.
     fn cancelled(&self) -> bool {
         false
@@ -95,7 +100,10 @@ pub fn score(
     let library = Library::new(request.metrics.simulations());
     let keep = |part: usize, outcome: Outcome| {
         let (matrix, outcomes) = parts.collect(part, outcome)?;
-        Some(examine(checkpoint, request, &library, &matrices[matrix], outcomes))
+        let (row, outcome) = examine(checkpoint, request, &library, &matrices[matrix], outcomes);
+        observer.scored(&row, &outcome);
+        let problem = problem(checkpoint, &matrices[matrix], &outcome, &row);
+        Some((row, problem))
     };
     let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
     let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) = examined.into_iter().flatten().unzip();
@@ -110,16 +118,16 @@ pub fn score(
     Ok(Scored { report, problems })
 }
 
-/// The row of a matrix with its metrics, and what is wrong with it.
+/// The row of a matrix with its metrics, and the outcome that they were measured of.
 ///
-/// This is done on the thread that has computed the last of its spectra, right after it; the spectra are dropped then.
+/// This is done on the thread that has computed the last of its spectra, right after it.
 fn examine(
     checkpoint: &Checkpoint,
     request: &Request,
     library: &Library,
     matrix: &WeightMatrix,
     outcomes: Vec<Outcome>,
-) -> (MatrixScore, Option<Error>) {
+) -> (MatrixScore, Outcome) {
     let rule = request.method.rule;
     let windows = match request.sampling {
         Sampling::Windows(farms) => Some(farms.windows(matrix.rows, matrix.cols)),
@@ -141,28 +149,46 @@ fn examine(
     };
     row.eigenvalues = row.windows.map_or(row.eigenvalues, |windows| windows.eigenvalues());
     row.measured = metrics::measure(&request.metrics, &subject);
-    metrics::simulate(library, matrix.name(), &subject, &mut row.measured);
+    let elements = || check_elements(checkpoint, matrix, request.method.cast, &outcome);
+    metrics::simulate(library, matrix.name(), &subject, elements, &mut row.measured);
     if let Some(twin) = twin {
         for (name, measurement) in metrics::compare(&subject, &Subject::new(matrix, rule, &twin)) {
             row.measured.insert(name, measurement);
         }
     }
-    let problem = problem(checkpoint, matrix, &outcome, &row);
-    (row, problem)
+    (row, outcome)
+}
+
+/// Confirms that no elements of a matrix stand out, or says why that is not so or not known.
+fn check_elements(checkpoint: &Checkpoint, matrix: &WeightMatrix, cast: Cast, outcome: &Outcome) -> Result<(), String> {
+    if checkpoint.adapter().is_some() {
+        return Err("it takes the elements of a matrix, and an adapter's update is never formed".into());
+    }
+    let trace = outcome.as_ref().map_err(ToString::to_string)?.spectrum.trace();
+    let loaded = matrix.load(checkpoint, cast).map_err(|unavailable| Failure::from(unavailable).to_string())?;
+    let checked = uncertainty::check_elements(&loaded.view(), trace / (matrix.rows as f64 * matrix.cols as f64));
+    loaded.finish().map_err(|unavailable| Failure::from(unavailable).to_string())?;
+    checked
 }
 
 /// Checks the plan of `request` before the long work, as far as it does not depend on the alphas.
 fn check(checkpoint: &Checkpoint, matrices: &[WeightMatrix], request: &Request) -> Result<()> {
-    if checkpoint.adapter().is_some() && request.sampling != Sampling::Whole {
-        let cause = "--farms and --randomize take the elements of a matrix, and an adapter's update is never formed";
-        let hint = "merge the adapter into its model, and score that with --base";
-        return Err(Error::usage(cause).file(checkpoint.path()).hint(hint));
-    }
+    check_sampling(checkpoint, request)?;
     request.study.check(&request.plan)?;
     let unscored = || Err(Failure::Solver(String::new()));
     let rows = matrices.iter().map(|matrix| MatrixScore::new(matrix, &request.method, &unscored()));
     let Plan { group, aggregate, .. } = request.plan;
     request.plan.check(&units(&rows.collect::<Vec<_>>(), &[], group, aggregate)?)
+}
+
+/// Checks that what `request` takes of matrices can be taken of those of `checkpoint`.
+fn check_sampling(checkpoint: &Checkpoint, request: &Request) -> Result<()> {
+    if checkpoint.adapter().is_some() && request.sampling != Sampling::Whole {
+        let cause = "--farms and --randomize take the elements of a matrix, and an adapter's update is never formed";
+        let hint = "merge the adapter into its model, and score that with --base";
+        return Err(Error::usage(cause).file(checkpoint.path()).hint(hint));
+    }
+    Ok(())
 }
 
 /// One matrix in depth.
@@ -190,10 +216,17 @@ pub fn examine_one(
     device: &dyn Device,
     observer: &dyn Observer,
 ) -> Result<Examined> {
+    check_sampling(checkpoint, request)?;
+    let parts = Parts::new(std::slice::from_ref(matrix), request.sampling);
     let library = Library::new(request.metrics.simulations());
-    let keep = |_, outcome: Outcome| (examine(checkpoint, request, &library, matrix, vec![outcome.clone()]), outcome);
-    let mut kept = analyze_and(checkpoint, std::slice::from_ref(matrix), device, observer, keep)?;
-    let ((row, problem), outcome) = kept.remove(0);
+    let keep = |part: usize, outcome: Outcome| {
+        let (_, outcomes) = parts.collect(part, outcome)?;
+        Some(examine(checkpoint, request, &library, matrix, outcomes))
+    };
+    let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
+    let unanswered = || examine(checkpoint, request, &library, matrix, vec![unanswered()]);
+    let (row, outcome) = examined.into_iter().flatten().next().unwrap_or_else(unanswered);
+    let problem = problem(checkpoint, matrix, &outcome, &row);
     let analysis = match (outcome, &problem) {
         (Ok(analysis), _) => analysis,
         (Err(_), Some(problem)) => return Err(problem.clone()),

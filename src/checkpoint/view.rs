@@ -106,6 +106,11 @@ impl<'a> MatrixView<'a> {
         self.rows.min(self.cols)
     }
 
+    /// The outer dimension.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Element type in the file.
     pub fn dtype(&self) -> FloatType {
         self.dtype

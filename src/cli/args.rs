@@ -102,7 +102,7 @@ pub struct ScoreArgs {
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
     pub fit: Vec<TailChoice>,
     /// Draw the spectrum of every matrix, and a heat map of alpha by layer and role (alpha.svg), as SVG files in this folder
-    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["farms", "randomize"])]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub plots: Option<PathBuf>,
     /// One row of the table per layer, per matrix, or per role with means of metrics (JSON always has all) [default: what got
     /// a number, see --group; with --metrics: matrix]
@@ -114,13 +114,19 @@ pub struct ScoreArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct EsdArgs {
-    /// A .safetensors file, or the folder of a checkpoint
+    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
     pub path: PathBuf,
     /// Name of a matrix, or a part of it that no other matrix has
     #[arg(value_name = "TENSOR")]
     pub tensor: String,
     #[command(flatten)]
+    pub base: BaseArgs,
+    #[command(flatten)]
     pub method: MethodArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub simulations: SimulationArgs,
     /// Draw these fitted tails into the picture of --output, too; all of them are compared in any case
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
     pub fit: Vec<TailChoice>,

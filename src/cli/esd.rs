@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use htsr::checkpoint::Checkpoint;
 use htsr::error::{Error, Result};
 use htsr::matrices::{Catalog, Selection};
 use htsr::metrics::Plan;
@@ -22,8 +21,10 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let file = if picture.is_some() { None } else { args.output.clone() };
     let output = Output::new(OutputArgs { format: args.format, output: file })?;
     picture.map_or(Ok(()), output::check)?;
-    let request = Request { method: args.method.method(), metrics: all_tails(Plan::default()), ..Request::default() };
-    let checkpoint = Checkpoint::open(&args.path)?;
+    let sampling = args.sampling.sampling();
+    let metrics = all_tails(Plan::default()).with_simulations(args.simulations.simulations());
+    let request = Request { method: sampling.method(args.method.method()), sampling, metrics, ..Request::default() };
+    let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files())?;
     picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());

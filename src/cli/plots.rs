@@ -1,13 +1,12 @@
-//! `htsr score --plots`: a picture of every spectrum, drawn by the lane that has computed it, and a heat map of all alphas.
+//! `htsr score --plots`: a picture of every spectrum, drawn by the lane that has computed the last of it, and a heat map of all alphas.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use htsr::device::{Method, Outcome};
+use htsr::device::Analysis;
 use htsr::error::{Error, Result};
-use htsr::matrices::WeightMatrix;
 use htsr::plot::{Drawing, Figure, HeatMap, svg};
 use htsr::report::Report;
 use htsr::score::MatrixScore;
@@ -19,7 +18,6 @@ use super::printer::Printer;
 /// The folder, and what has happened in it.
 pub struct Plots {
     folder: PathBuf,
-    method: Method,
     alternatives: Vec<Alternative>,
     drawn: AtomicUsize,
     /// The first failure to write: it is likely to be that of all.
@@ -35,23 +33,21 @@ impl Plots {
     /// # Errors
     ///
     /// If nothing can be written into it: it is better to know that before hours of work.
-    pub fn new(folder: PathBuf, method: Method, alternatives: Vec<Alternative>) -> Result<Plots> {
+    pub fn new(folder: PathBuf, alternatives: Vec<Alternative>) -> Result<Plots> {
         fs::create_dir_all(&folder).map_err(|error| {
             let error = Error::usage(format!("cannot be created: {error}")).file(&folder);
             error.hint("--plots takes a folder for the pictures")
         })?;
         output::check(&folder.join("alpha.svg"))?;
-        Ok(Plots { folder, method, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None) })
+        Ok(Plots { folder, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None) })
     }
 
-    /// Draws the spectrum of `matrix`, if it has one.
-    pub fn draw(&self, matrix: &WeightMatrix, outcome: &Outcome) {
-        let Ok(analysis) = outcome else { return };
-        let row = MatrixScore::new(matrix, &self.method, outcome);
+    /// Draws the spectrum of the matrix with the row `row`, if there is something to draw.
+    pub fn draw(&self, row: &MatrixScore, analysis: &Analysis) {
         let compare = |&alternative| tails::compare(&analysis.spectrum, analysis.fit.as_ref().ok()?, alternative).ok();
         let alternatives: Vec<Comparison> = self.alternatives.iter().filter_map(compare).collect();
-        if let Ok(figure) = Figure::new(&row, analysis, &alternatives) {
-            self.write(&file_name(matrix.name()), &figure);
+        if let Ok(figure) = Figure::new(row, analysis, &alternatives) {
+            self.write(&file_name(&row.tensor), &figure);
         }
     }
 

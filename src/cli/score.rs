@@ -7,6 +7,7 @@ use htsr::error::{Error, Result};
 use htsr::matrices::WeightMatrix;
 use htsr::pipeline::{self, Observer, Request, Scored};
 use htsr::report::Report;
+use htsr::score::MatrixScore;
 
 use super::Ending;
 use super::args::{ScoreArgs, ScoreRow, TailChoice};
@@ -34,7 +35,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     output.spare(checkpoint.files())?;
     let device = args.device.open(request.method, printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
-    let plots = args.plots.map(|folder| Plots::new(folder, request.method, alternatives)).transpose()?;
+    let plots = args.plots.map(|folder| Plots::new(folder, alternatives)).transpose()?;
     let Scored { report, problems } = score_and_draw(&checkpoint, &request, &*device, plots.as_ref(), printer)?;
     let written = output.write(&ScoreRow::of(rows, &report), printer);
     let drawn = plots.map_or(Ok(()), |plots| plots.finish(&report, printer));
@@ -84,10 +85,13 @@ impl Observer for Drawing<'_> {
     }
 
     fn finished(&self, matrix: &WeightMatrix, outcome: &Outcome) {
-        if let Some(plots) = self.plots {
-            plots.draw(matrix, outcome);
-        }
         self.progress.finished(matrix, outcome);
+    }
+
+    fn scored(&self, row: &MatrixScore, outcome: &Outcome) {
+        if let (Some(plots), Ok(analysis)) = (self.plots, outcome) {
+            plots.draw(row, analysis);
+        }
     }
 
     fn cancelled(&self) -> bool {

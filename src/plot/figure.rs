@@ -3,7 +3,8 @@
 use super::histogram::{Bin, bins};
 use crate::device::Analysis;
 use crate::fit::Fit;
-use crate::score::MatrixScore;
+use crate::metrics::Value;
+use crate::score::{MatrixScore, WindowSet};
 use crate::spectrum::Spectrum;
 use crate::tails::{Alternative, Comparison};
 
@@ -102,7 +103,7 @@ impl Figure {
         let far = known.partition_point(|&x| x < leftmost(&known, edge));
         let mut figure = Figure {
             title: row.tensor.clone(),
-            subtitle: format!("{} × {} {}, {total} eigenvalues, {} rule", row.rows, row.cols, row.dtype, row.rule),
+            subtitle: format!("{}, {total} eigenvalues, {} rule", shape(row), row.rule),
             bars: bars(&known[far..], edge, total),
             bar_labels: ["eigenvalues below the tail".into(), tail_label(fit, total)],
             curves: Vec::new(),
@@ -117,18 +118,26 @@ impl Figure {
             figure.notes.push(format!("not shown: {} below {}", eigenvalues(far), short(known[far])));
         }
         match &analysis.fit {
-            Ok(fit) => figure.add_tail(fit, spectrum, alternatives),
+            Ok(fit) => figure.add_tail(row, fit, spectrum, alternatives),
             Err(reason) => figure.notes.push(format!("no power law: {reason}")),
         }
-        figure.add_random(row, spectrum);
+        figure.add_bulk(row, total);
         Ok(figure)
     }
 
-    fn add_tail(&mut self, fit: &Fit, spectrum: &Spectrum, alternatives: &[Comparison]) {
+    fn add_tail(&mut self, row: &MatrixScore, fit: &Fit, spectrum: &Spectrum, alternatives: &[Comparison]) {
         let (low, high) = (fit.xmin.log10(), spectrum.largest().log10());
         self.marks.push(Mark { kind: MarkKind::Xmin, at: low });
         // The fitted densities are those of the tail, which is a part of the whole.
-        self.footnotes.push("±: (α − 1) / √n, the standard error for n independent values".into());
+        let number = |name: &str| row.measured.get(name).and_then(Value::number);
+        let (error, meaning) = match number("alpha_se") {
+            Some(error) => (Some(error), "±: standard error, by simulated spectra"),
+            None => (number("sigma"), "±: (α − 1) / √n, the standard error for n independent values"),
+        };
+        let error = error.map_or(String::new(), |error| format!(" ± {error:.3}"));
+        if !error.is_empty() {
+            self.footnotes.push(meaning.into());
+        }
         if !alternatives.is_empty() {
             let note = "R: ln likelihood of the power law less that of the other tail; p: of an |R| as large by chance";
             self.footnotes.push(note.into());
@@ -137,12 +146,7 @@ impl Figure {
         let start = share + (fit.alpha - 1.0).log10() - low;
         self.curves.push(Curve {
             kind: CurveKind::PowerLaw,
-            label: format!(
-                "power law, α = {:.3} ± {:.3}, D = {:.3}",
-                fit.alpha,
-                (fit.alpha - 1.0) / (fit.tail as f64).sqrt(),
-                fit.ks_distance
-            ),
+            label: format!("power law, α = {:.3}{error}, D = {:.3}", fit.alpha, fit.ks_distance),
             points: vec![(low, start), (high, start - fit.alpha * (high - low))],
         });
         for comparison in alternatives {
@@ -161,28 +165,29 @@ impl Figure {
         }
     }
 
-    /// The Marchenko-Pastur law of a matrix with independent elements of the same mean square.
-    fn add_random(&mut self, row: &MatrixScore, spectrum: &Spectrum) {
-        let (short, long) = (row.rows.min(row.cols) as f64, row.rows.max(row.cols) as f64);
-        let variance = spectrum.trace() / (short * long);
-        let edge = |sign: f64| variance * (long.sqrt() + sign * short.sqrt()) * (long.sqrt() + sign * short.sqrt());
-        let (low, high) = (edge(-1.0), edge(1.0));
+    /// The Marchenko-Pastur law of the random bulk, whose metrics the row has.
+    fn add_bulk(&mut self, row: &MatrixScore, total: usize) {
+        let number = |name: &str| row.measured.get(name).and_then(Value::number);
+        let metrics = ["mp_bulk_min", "mp_bulk_max", "num_spikes", "rank_loss"].map(number);
+        let [Some(low), Some(high), Some(spikes), zeros] = metrics else {
+            self.notes.extend(row.measured.missing.get("mp_bulk_max").cloned());
+            return;
+        };
+        let edges = [low, high].into_iter().filter(|&edge| edge > 0.0);
+        self.marks.extend(edges.map(|edge| Mark { kind: MarkKind::Edge, at: edge.log10() }));
         let smallest = self.bars.first().map_or(high.log10(), |bar| bar.from);
         let start = if low > 0.0 { low.log10() } else { smallest.min(high.log10() - 1.0) };
-        self.marks.extend(
-            [low, high]
-                .into_iter()
-                .filter(|&edge| edge > 0.0)
-                .map(|edge| Mark { kind: MarkKind::Edge, at: edge.log10() }),
-        );
+        let share = (total as f64 - spikes - zeros.unwrap_or(0.0)) / total as f64;
         let point = |log: f64| {
-            // In units of the upper edge, whatever the scale of the weights.
+            // In units of the upper edge, whatever the scale of the weights. The variance is in the edges: they are
+            // variance (sqrt L -+ sqrt M)^2.
             let (x, low) = (10.0_f64.powf(log - high.log10()), low / high);
-            let density = ((1.0 - x) * (x - low)).sqrt() / (std::f64::consts::TAU * variance / high * short * x);
-            (log, density.log10() - high.log10())
+            let width = (1.0 - low.sqrt()).powi(2);
+            let density = 2.0 * ((1.0 - x) * (x - low)).sqrt() / (std::f64::consts::PI * width * x);
+            (log, (share * density).log10() - high.log10())
         };
         let points = between(start, high.log10()).map(point).filter(|point| point.1.is_finite()).collect();
-        let label = "Marchenko–Pastur law, same variance".to_owned();
+        let label = format!("Marchenko–Pastur law, {} above it", eigenvalues(spikes as usize));
         self.curves.push(Curve { kind: CurveKind::Random, label, points });
     }
 
@@ -199,6 +204,15 @@ impl Figure {
         let (wide, tall) = (right - left, (top - bottom).max(0.3));
         // Even the smallest bar is seen.
         ((left - 0.03 * wide, right + 0.03 * wide), (bottom - 0.12 * tall, top + 0.06 * tall))
+    }
+}
+
+/// Shape and type of the matrix, and which windows of it were taken.
+fn shape(row: &MatrixScore) -> String {
+    let whole = format!("{} × {} {}", row.rows, row.cols, row.dtype);
+    match row.windows {
+        None => whole,
+        Some(WindowSet { count, rows, cols }) => format!("{count} windows of {rows} × {cols} of {whole}"),
     }
 }
 

@@ -5,6 +5,7 @@
 //! happens on one thread: the results are the same for any number of threads.
 
 mod goodness;
+mod lone_elements;
 mod positions;
 mod random;
 mod repulsion;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use serde::{Deserialize, Serialize};
 
 pub use goodness::goodness_of_fit;
+pub use lone_elements::check_elements;
 pub use positions::Positions;
 pub use standard_error::standard_error;
 

@@ -5,13 +5,17 @@ use serde_json::Value;
 
 use crate::support::{Tensor, folder, htsr, minilm, projection, save};
 
-/// A matrix whose eigenvalues repel each other, one with too few of them, one with two alike columns, and one of zeros.
+/// A matrix whose eigenvalues repel each other, one with too few of them, one with two alike columns, one of zeros,
+/// and one with an element that stands out.
 fn tensors() -> Vec<(String, Tensor)> {
     let mut deficient = crate::support::random(70 * 64, 2);
     for row in deficient.chunks_exact_mut(64) {
         row[1] = row[0];
     }
+    let mut lone = crate::support::random(96 * 64, 4);
+    lone[1000] = 50.0;
     vec![
+        (projection(1, 'q'), Tensor::f32(&[96, 64], &lone)),
         (projection(0, 'q'), Tensor::random(96, 64, 1)),
         (projection(0, 'k'), Tensor::random(96, 24, 3)),
         (projection(0, 'v'), Tensor::f32(&[70, 64], &deficient)),
@@ -64,6 +68,11 @@ fn what_has_no_error_bar_says_why() {
         row["missing"][name].as_str().unwrap().to_owned()
     };
     assert!(reason('k', "alpha_se").starts_with("24 eigenvalues, fewer than the 50 "));
+    let rows = result["matrices"].as_array().unwrap();
+    let lone = rows.iter().find(|row| row["tensor"] == projection(1, 'q')).unwrap();
+    assert_eq!(lone["metrics"]["alpha_se"], Value::Null);
+    let lone = lone["missing"]["alpha_se"].as_str().unwrap();
+    assert!(lone.starts_with("single elements stand out from their rows and columns (excess kurtosis "), "{lone}");
     assert_eq!(reason('v', "alpha_se"), "1 of 64 eigenvalues are zero within rounding");
     for name in all.iter().chain(&["peak_jump", "peak_fragile"]) {
         assert_eq!(reason('o', name), "there is no spectrum: all elements are zero");

@@ -166,3 +166,39 @@ fn fitted_tails_are_metrics_that_can_be_asked_for() {
     assert!(score(&["--format", "json"]).json()["matrices"][0]["metrics"].get("tpl_R").is_none());
     score(&["--fit", "weibull"]).fails(2, &["invalid value 'weibull'", "lognormal"]);
 }
+
+/// The row of `esd` is the row of `score`, whatever is taken of the matrix; and where `score` refuses, so does `esd`.
+#[test]
+fn what_score_does_with_a_model_it_does_with_one_matrix() {
+    let folder = folder();
+    let tensors = [('q', 1), ('k', 2)].map(|(letter, seed)| (projection(0, letter), Tensor::random(96, 64, seed)));
+    let path = save(folder.path(), "model.safetensors", tensors);
+    let other = [('q', 3), ('k', 4)].map(|(letter, seed)| (projection(0, letter), Tensor::random(96, 64, seed)));
+    let base = save(folder.path(), "base.safetensors", other);
+    let (path, base) = (path.to_str().unwrap(), base.to_str().unwrap());
+    let tails = ["--fit", "tpl,lognormal,exponential"];
+    for options in [
+        &["--se", "20", "--gof", "20", "--rule", "ks"][..],
+        &["--farms", "rows=32,q=1,windows=3"],
+        &["--randomize", "7"],
+        &["--base", base, "--se", "20"],
+    ] {
+        let json = |command: &[&str], more: &[&str]| {
+            htsr([command, options, more, &["--format", "json", "--quiet"]].concat()).succeeds().json()
+        };
+        let row = json(&["esd", path, "layers.0.self_attn.q"], &[])["matrix"].clone();
+        let scored = json(&["score", path], &tails);
+        let scored = scored["matrices"].as_array().unwrap().iter().find(|row| row["tensor"] == projection(0, 'q'));
+        assert_eq!(&row, scored.unwrap(), "{options:?}");
+    }
+    let plots = folder.path().join("plots");
+    let run = htsr(["score", path, "--farms", "rows=32,q=1,windows=3", "--plots", plots.to_str().unwrap()]);
+    run.succeeds();
+    let picture = fs::read_to_string(plots.join(format!("{}.svg", projection(0, 'q')))).unwrap();
+    for text in [
+        "9 windows of 32 × 32 of 96 × 64 BF16, 288 eigenvalues",
+        "no random bulk is fitted to the eigenvalues of windows",
+    ] {
+        assert!(picture.contains(text), "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 use super::*;
 use crate::checkpoint::FloatType;
 use crate::fit::{Rule, fit};
-use crate::metrics::Measured;
+use crate::metrics::{Measured, Plan, Subject, measure};
 use crate::plot::{png, svg, terminal};
 use crate::score::Status;
 use crate::tails::compare;
@@ -45,6 +45,14 @@ fn power_law(n: usize, scale: f64) -> Vec<f64> {
     (0..n).map(|k| scale * (1.0 - (k as f64 + 0.5) / n as f64).powf(-0.6)).collect()
 }
 
+/// The figure of a matrix of this shape, with its metrics.
+fn figure_of(rows: usize, cols: usize, analysis: &Analysis, alternatives: &[Comparison]) -> Result<Figure, String> {
+    let mut row = row(rows, cols);
+    let outcome = Ok(analysis.clone());
+    row.measured = measure(&Plan::default(), &Subject::of_windows(1, (rows, cols), Rule::Ks, &outcome));
+    Figure::new(&row, analysis, alternatives)
+}
+
 /// Draws in every form, and checks what must hold of each.
 fn draw(figure: &Figure) -> [String; 3] {
     let numbers = figure.bars.iter().flat_map(|bar| [bar.from, bar.to, bar.density]);
@@ -67,7 +75,7 @@ fn a_power_law_is_drawn_with_all_that_belongs_to_it() {
     let fit = analysis.fit.clone().unwrap();
     let comparisons = Alternative::ALL.map(|alternative| compare(&analysis.spectrum, &fit, alternative));
     let comparisons: Vec<Comparison> = comparisons.into_iter().filter_map(Result::ok).collect();
-    let figure = Figure::new(&row(400, 800), &analysis, &comparisons).unwrap();
+    let figure = figure_of(400, 800, &analysis, &comparisons).unwrap();
     let [picture, unicode, ascii] = draw(&figure);
     let alpha = format!("power law, α = {:.3} ± ", fit.alpha);
     for text in [figure.title.as_str(), "400 × 800 F32, 400 eigenvalues, ks rule", &alpha, "eigenvalue x of", "xmin = "]
@@ -86,7 +94,7 @@ fn a_power_law_is_drawn_with_all_that_belongs_to_it() {
 #[test]
 fn the_histogram_and_the_fitted_line_have_the_same_scale() {
     let analysis = analysis(power_law(5000, 3e-7));
-    let figure = Figure::new(&row(5000, 5000), &analysis, &[]).unwrap();
+    let figure = figure_of(5000, 5000, &analysis, &[]).unwrap();
     let curve = &figure.curves[0];
     let (first, last) = (curve.points[0], curve.points[1]);
     let mut compared = 0;
@@ -115,7 +123,7 @@ fn the_marchenko_pastur_law_fits_a_random_matrix() {
         }
     }
     assert_eq!(values.len(), 200);
-    let figure = Figure::new(&row(200, 800), &analysis(values), &[]).unwrap();
+    let figure = figure_of(200, 800, &analysis(values), &[]).unwrap();
     let edges: Vec<f64> = figure.marks.iter().filter(|mark| mark.kind == MarkKind::Edge).map(|mark| mark.at).collect();
     assert!((edges[0] - low.log10()).abs() < 0.01 && (edges[1] - high.log10()).abs() < 0.01, "{edges:?}");
     let curve = figure.curves.iter().find(|curve| curve.kind == CurveKind::Random).unwrap();
@@ -132,35 +140,35 @@ fn the_marchenko_pastur_law_fits_a_random_matrix() {
 
 #[test]
 fn degenerate_spectra_are_drawn_or_refused_with_a_reason() {
-    let figure = Figure::new(&row(40, 40), &analysis(vec![2.5; 40]), &[]).unwrap();
+    let figure = figure_of(40, 40, &analysis(vec![2.5; 40]), &[]).unwrap();
     assert_eq!(figure.bars.len(), 1);
     let [picture, unicode, _] = draw(&figure);
     assert!(picture.contains("no power law: no power-law tail") && unicode.contains("no power law: no power-law tail"));
     assert!(figure.curves.iter().all(|curve| curve.kind == CurveKind::Random));
 
-    let figure = Figure::new(&row(1, 9), &analysis(vec![7.0]), &[]).unwrap();
+    let figure = figure_of(1, 9, &analysis(vec![7.0]), &[]).unwrap();
     assert!(draw(&figure)[1].contains("no power law: 1 eigenvalue, fewer than the 8"));
 
     let mut values = power_law(30, 1.0);
     values.extend([0.0; 12]);
-    let figure = Figure::new(&row(42, 42), &analysis(values), &[]).unwrap();
+    let figure = figure_of(42, 42, &analysis(values), &[]).unwrap();
     assert!(draw(&figure)[0].contains("not shown: 12 eigenvalues that are zero within rounding"));
 
-    let zeros = Figure::new(&row(9, 9), &analysis(vec![0.0; 9]), &[]);
+    let zeros = figure_of(9, 9, &analysis(vec![0.0; 9]), &[]);
     assert_eq!(zeros, Err("all eigenvalues are zero within rounding".into()));
 
     for scale in [1e-300, 1e290] {
-        draw(&Figure::new(&row(300, 500), &analysis(power_law(300, scale)), &[]).unwrap());
+        draw(&figure_of(300, 500, &analysis(power_law(300, scale)), &[]).unwrap());
     }
     let mut outlier = vec![1.0; 20];
     outlier.push(1e12);
-    draw(&Figure::new(&row(21, 21), &analysis(outlier), &[]).unwrap());
-    draw(&Figure::new(&row(12, 12), &analysis((0..12).map(|k| 1.0 + 1e-13 * f64::from(k)).collect()), &[]).unwrap());
+    draw(&figure_of(21, 21, &analysis(outlier), &[]).unwrap());
+    draw(&figure_of(12, 12, &analysis((0..12).map(|k| 1.0 + 1e-13 * f64::from(k)).collect()), &[]).unwrap());
 }
 
 #[test]
 fn narrow_and_wide_terminals_get_what_fits() {
-    let figure = Figure::new(&row(100, 200), &analysis(power_law(100, 1.0)), &[]).unwrap();
+    let figure = figure_of(100, 200, &analysis(power_law(100, 1.0)), &[]).unwrap();
     for (asked, got) in [(1, 40), (60, 60), (500, 120)] {
         let text = terminal::render(&figure, asked, true);
         assert!(text.lines().take(20).all(|line| line.chars().count() <= got), "{text}");
