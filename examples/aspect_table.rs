@@ -1,7 +1,7 @@
 //! The alpha that chance alone gives: simulates Gaussian matrices, and writes the table that `alpha_mp` is read from.
 //!
 //! ```console
-//! $ cargo run --release --example aspect_table > src/metrics/chance.csv       # 12 minutes of one core
+//! $ cargo run --release --example aspect_table > src/metrics/chance.csv       # an hour of one core
 //! $ cargo run --release --example aspect_table 64 256                       # only the rows of these N, to compare
 //! ```
 //!
@@ -17,15 +17,25 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{ChiSquared, Distribution};
 
 /// Numbers of eigenvalues N, with so many matrices of each shape. A standard error is the spread over the root of that.
-const SIZES: [(usize, usize); 8] =
-    [(32, 2048), (64, 2048), (128, 2048), (256, 1024), (512, 1024), (1024, 512), (2048, 192), (4096, 64)];
+const SIZES: [(usize, usize); 10] = [
+    (32, 2048),
+    (64, 2048),
+    (128, 2048),
+    (256, 1024),
+    (512, 1024),
+    (1024, 512),
+    (2048, 192),
+    (4096, 64),
+    (8192, 32),
+    (16384, 16),
+];
 /// Aspect ratios Q, in quarters.
 const QUARTERS: [usize; 12] = [4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
-const RULES: [Rule; 3] = [Rule::Peak, Rule::Median, Rule::Ks];
+const RULES: [Rule; 4] = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
 
 fn main() {
     let only: Vec<usize> = std::env::args().skip(1).map(|n| n.parse().expect("N is a whole number")).collect();
-    println!("eigenvalues,q,matrices,peak,peak_sd,median,median_sd,ks,ks_sd");
+    println!("eigenvalues,q,matrices,peak,peak_sd,peak_robust,peak_robust_sd,median,median_sd,ks,ks_sd");
     for (n, matrices) in SIZES.into_iter().filter(|(n, _)| only.is_empty() || only.contains(n)) {
         for quarters in QUARTERS {
             let alphas = simulate(n, quarters, matrices);
@@ -41,14 +51,14 @@ fn main() {
 }
 
 /// The alphas of so many random matrices, under each of the rules.
-fn simulate(n: usize, quarters: usize, matrices: usize) -> Vec<[f64; 3]> {
+fn simulate(n: usize, quarters: usize, matrices: usize) -> Vec<[f64; RULES.len()]> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
     let one = |index: usize| {
         let seed = (n * 1000 + quarters) as u64 * 1_000_000 + index as u64;
         let spectrum = wishart(n, n * quarters / 4, &mut ChaCha8Rng::seed_from_u64(seed));
         RULES.map(|rule| fit(&spectrum, rule).expect("a random matrix has a tail").alpha)
     };
-    let mut alphas = vec![[0.0; 3]; matrices];
+    let mut alphas = vec![[0.0; RULES.len()]; matrices];
     std::thread::scope(|scope| {
         for (chunk, alphas) in alphas.chunks_mut(matrices.div_ceil(threads)).enumerate() {
             let first = chunk * matrices.div_ceil(threads);

@@ -32,7 +32,7 @@ fn random_matrices_of_any_shape_have_no_excess() {
         }
     }
     let path = save(folder.path(), "model.safetensors", tensors);
-    for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
+    for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
         let options = [
             "--rule",
             &rule.to_string(),
