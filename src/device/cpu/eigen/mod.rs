@@ -31,16 +31,25 @@ use crate::device::Failure;
 /// How well eigenvalues are bisected, in epsilon times the norm: well below what the reductions lose.
 const RESOLUTION: f64 = 1.0 / 128.0;
 
-/// The bandwidth between the stages. A wider band makes the first stage faster where memory is slow, and the second slower.
-fn bandwidth(n: usize) -> usize {
-    if n < 3000 { 32 } else { 64 }
+/// The bandwidth between the stages.
+///
+/// The second stage takes 6 n^2 b operations, and all of the first but its passes over the tiles takes as many. A pass takes the
+/// longer for each operation the narrower the band is, and more so where the tiles are not in a cache. So the best band is
+/// narrow, and wider for large matrices. It is no narrower than a strip of the [`kernel`], two of the widest vectors.
+fn bandwidth<T>(n: usize) -> usize {
+    let double = size_of::<T>() == size_of::<f64>();
+    match (double, n) {
+        (true, ..2200) => 16,
+        (true, ..4000) | (false, ..12_000) => 32,
+        _ => 64,
+    }
 }
 
 /// Bytes of the buffers for the Gram matrix of a matrix of this shape and its eigenvalues, in elements of T: the tiles,
 /// the panels, and the band.
 pub fn buffer_bytes<T: Real>(long: usize, n: usize) -> [u64; 3] {
-    let panels = dense_to_band::workspace_elements::<T>(n, bandwidth(n)).max(gram::workspace_elements::<T>(long, n));
-    [tiles::elements(n), panels, band::elements(n, bandwidth(n))].map(|elements| elements * size_of::<T>() as u64)
+    let panels = dense_to_band::workspace_elements::<T>(n, bandwidth::<T>(n)).max(gram::workspace_elements::<T>(long, n));
+    [tiles::elements(n), panels, band::elements(n, bandwidth::<T>(n))].map(|elements| elements * size_of::<T>() as u64)
 }
 
 /// All eigenvalues of a symmetric matrix, ascending; the matrix is destroyed. Its largest element must be of order 1.
@@ -56,7 +65,7 @@ pub fn eigenvalues<T: Real>(
     team: &Team,
 ) -> Result<Vec<f64>, Failure> {
     let n = matrix.order();
-    let mut band = band::Band::zeros(n, bandwidth(n), band)?;
+    let mut band = band::Band::zeros(n, bandwidth::<T>(n), band)?;
     dense_to_band::reduce(matrix, &mut band, panels, level, team)?;
     let (diagonal, subdiagonal) = band_to_tridiagonal::reduce(&mut band, level, team);
     if diagonal.iter().chain(&subdiagonal).any(|entry| !entry.is_finite()) {
