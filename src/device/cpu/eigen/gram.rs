@@ -9,7 +9,7 @@ use pulp::Simd;
 use super::super::memory::Buffer;
 use super::super::simd::{Level, Real};
 use super::super::team::Team;
-use super::kernel::{self, Rows, WithRows, add_to, product};
+use super::kernel::{self, Rows, WithRows, add_to, prefetch_rows, product};
 use super::tiles::{TILE, Tiles, offset, tile_rows, used};
 use crate::checkpoint::MatrixView;
 use crate::device::Failure;
@@ -67,6 +67,7 @@ pub fn lower<T: Real>(
             level.run(Rows(Task { product: &product, phase: Phase::Multiply { row, col }, index }));
         });
     }
+    tiles.mirror();
     Ok(())
 }
 
@@ -170,17 +171,18 @@ impl<T: Real> Product<'_, '_, T> {
     #[inline(always)]
     unsafe fn multiply<S: Simd, const MR: usize>(&self, simd: S, tile_row: usize, tile_col: usize) {
         let p = kernel::width::<T, S>();
-        let (n, half) = (self.view.short(), TILE / 2);
+        let n = self.view.short();
         let end = |tile: usize, unit: usize| used(n, tile).next_multiple_of(unit);
         // SAFETY: `perform`.
         unsafe {
             let tile = self.tiles.add(offset(tile_row, tile_col));
             for col in (0..end(tile_col, p)).step_by(p) {
                 let right = self.right.add((tile_col * TILE + col) * self.depth);
-                // The upper right quarter of a tile on the diagonal is not used.
-                let top = if tile_row == tile_col && col >= half { half } else { 0 };
+                // What is above the diagonal is a mirror image.
+                let top = if tile_row == tile_col { col / MR * MR } else { 0 };
                 for row in (top..end(tile_row, MR)).step_by(MR) {
                     let left = self.left.add((tile_row * TILE + row) * self.depth);
+                    prefetch_rows::<T, S, MR>(tile.wrapping_add((row + MR) * TILE + col), TILE);
                     let zero = kernel::zero::<T, S, MR>(simd);
                     let sums = product::<T, S, MR>(simd, zero, self.depth, (left, 1, MR), right);
                     add_to::<T, S, MR>(simd, &sums, 1.0, tile.add(row * TILE + col), TILE);

@@ -92,6 +92,17 @@ pub unsafe fn product_with<T: Real, S: Simd, const MR: usize>(
     sums
 }
 
+/// Asks for MR rows of c, which are `stride` apart, [`width`] elements of each.
+#[inline(always)]
+pub fn prefetch_rows<T: Real, S: Simd, const MR: usize>(c: *const T, stride: usize) {
+    for row in 0..MR {
+        let c = c.wrapping_add(row * stride).cast::<u8>();
+        for line in (0..width::<T, S>() * size_of::<T>()).step_by(CACHE_LINE) {
+            prefetch(c.wrapping_add(line));
+        }
+    }
+}
+
 /// Bytes of a cache line.
 pub const CACHE_LINE: usize = 64;
 

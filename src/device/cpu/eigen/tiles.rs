@@ -111,6 +111,16 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         });
     }
 
+    /// Writes the lower half of each tile on the diagonal to its upper half.
+    pub fn mirror(&mut self) {
+        for tile in 0..tile_rows(self.n) {
+            let tile = &mut self.elements[offset(tile, tile)..][..TILE * TILE];
+            for (row, col) in (0..TILE).flat_map(|row| (0..row).map(move |col| (row, col))) {
+                tile[col * TILE + row] = tile[row * TILE + col];
+            }
+        }
+    }
+
     /// Writes the lower half to the columns of a matrix that are `stride` elements apart.
     pub fn copy_lower(&self, columns: &mut [T], stride: usize) {
         // In small squares, as they are filled.
