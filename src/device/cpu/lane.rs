@@ -3,10 +3,10 @@
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{ColMut, MatMut, Par};
 
-use super::eigen::{self, Tiles};
+use super::eigen::{self, Tiles, cholesky};
 use super::memory::{self, Buffer};
 use super::products::WeightProducts;
-use super::simd::Real;
+use super::simd::{Level, Real};
 use super::survey::{Survey, survey};
 use super::team::{Seat, Team};
 use super::{Cpu, Solver, gram, library, qr};
@@ -193,14 +193,15 @@ impl<'a, 'v> Factors for CpuFactors<'a, 'v> {
     }
 
     fn cholesky(&mut self) -> Result<Option<CpuCholesky<'_>>, Failure> {
-        if !std::mem::take(&mut self.workspace.is_kept) {
+        let Workspace { kept, block, is_kept, .. } = &mut *self.workspace;
+        if !std::mem::take(is_kept) {
             return Ok(None);
         }
-        let n = self.products.view.short();
-        let stride = memory::stride(n);
-        let elements = self.workspace.kept.get(stride as u64 * n as u64)?;
-        let mut matrix = MatMut::from_column_major_slice_with_stride_mut(elements, n, n, stride);
-        Ok(library::cholesky(matrix.as_mut())?.then_some(CpuCholesky(matrix)))
+        let WeightProducts { view, level, team, .. } = self.products;
+        let n = view.short();
+        let mut factor = Tiles::of(n, kept.get(eigen::tile_elements(n))?);
+        let workspace = block.get(cholesky::workspace_elements(n))?;
+        Ok(cholesky::factorise(&mut factor, workspace, level, team).then_some(CpuCholesky { factor, level }))
     }
 
     fn qr(&mut self) -> Result<CpuTriangle<'_>, Failure> {
@@ -209,20 +210,21 @@ impl<'a, 'v> Factors for CpuFactors<'a, 'v> {
     }
 }
 
-/// A lower triangle L with L L^T = W^T W; what lies above its diagonal is ignored.
-struct CpuCholesky<'a>(MatMut<'a, f64>);
+/// L with L L^T = W^T W.
+struct CpuCholesky<'a> {
+    factor: Tiles<'a, f64>,
+    level: Level,
+}
 
 impl InverseGram for CpuCholesky<'_> {
     type Error = Failure;
 
     fn order(&self) -> usize {
-        self.0.ncols()
+        self.factor.order()
     }
 
     fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Failure> {
-        let mut x = ColMut::from_slice_mut(x).as_mat_mut();
-        solve_lower_triangular_in_place(self.0.as_ref(), x.as_mut(), Par::Seq);
-        solve_upper_triangular_in_place(self.0.as_ref().transpose(), x, Par::Seq);
+        cholesky::solve(&mut self.factor, x, self.level);
         Ok(())
     }
 }
@@ -262,8 +264,7 @@ impl<T: Real> Workspace<T> {
                 eigen::gram(job.view, job.scale(), job.order, &mut gram, &mut self.block, level, team)?;
                 let trace = gram.diagonal().map(Into::<f64>::into).sum();
                 if memory::keeps_gram::<T>(job.view.long(), n, job.cpu.method.rule) {
-                    let stride = memory::stride(n);
-                    gram.copy_lower(self.kept.get(stride as u64 * n as u64)?, stride);
+                    gram.copy_to(self.kept.get(eigen::tile_elements(n))?, team);
                     self.is_kept = true;
                 }
                 (eigen::eigenvalues(&mut gram, &mut self.band, &mut self.block, level, team)?, trace)

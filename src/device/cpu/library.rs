@@ -2,7 +2,6 @@
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
-use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::evd::tridiag;
 use faer::linalg::svd::{ComputeSvdVectors, SvdError, svd, svd_scratch};
 use faer::traits::RealField;
@@ -29,13 +28,6 @@ pub(super) fn eigenvalues<T: RealField + Copy + Into<f64>>(mut matrix: MatMut<'_
         return Err(Failure::Solver("the tridiagonalisation gave NaN or infinity".into()));
     }
     Ok(sturm::eigenvalues(&diagonal, &subdiagonal))
-}
-
-/// L with L L^T equal to a matrix given by its lower half, which it replaces; false if that is not positive definite.
-pub(super) fn cholesky(matrix: MatMut<'_, f64>) -> Result<bool, Failure> {
-    let mut scratch = buffer(cholesky_in_place_scratch::<f64>(matrix.ncols(), Par::Seq, Default::default()))?;
-    let stack = MemStack::new(&mut scratch);
-    Ok(cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default()).is_ok())
 }
 
 /// All singular values of an upper triangular matrix, descending; what lies below its diagonal is ignored, and lost.

@@ -102,9 +102,12 @@ fn solver_bytes(long: usize, short: usize, method: &Method) -> u64 {
             scratch = singular_values_bytes(short).max(256 * short as u64 * size);
         }
         let kept = match keeps_gram::<f64>(long, short, method.rule) {
-            true => (stride(short) * short) as u64 * size,
+            true => eigen::tile_elements(short) * size,
             false => 0,
         };
+        if kept > 0 {
+            block = block.max(eigen::cholesky::workspace_elements(short) * size);
+        }
         square + block + band + scratch + kept
     };
     OTHER_BYTES

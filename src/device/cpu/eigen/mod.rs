@@ -14,6 +14,7 @@
 mod band;
 mod band_to_tridiagonal;
 mod bisection;
+pub mod cholesky;
 mod dense_to_band;
 mod gram;
 mod kernel;
@@ -21,7 +22,7 @@ mod panel;
 mod tiles;
 
 pub use gram::lower as gram;
-pub use tiles::Tiles;
+pub use tiles::{Tiles, elements as tile_elements};
 
 use super::memory::Buffer;
 use super::simd::{Level, Real};
@@ -48,7 +49,8 @@ fn bandwidth<T>(n: usize) -> usize {
 /// Bytes of the buffers for the Gram matrix of a matrix of this shape and its eigenvalues, in elements of T: the tiles,
 /// the panels, and the band.
 pub fn buffer_bytes<T: Real>(long: usize, n: usize) -> [u64; 3] {
-    let panels = dense_to_band::workspace_elements::<T>(n, bandwidth::<T>(n)).max(gram::workspace_elements::<T>(long, n));
+    let panels =
+        dense_to_band::workspace_elements::<T>(n, bandwidth::<T>(n)).max(gram::workspace_elements::<T>(long, n));
     [tiles::elements(n), panels, band::elements(n, bandwidth::<T>(n))].map(|elements| elements * size_of::<T>() as u64)
 }
 

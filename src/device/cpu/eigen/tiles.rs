@@ -82,6 +82,29 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         Ok(Tiles { n, elements })
     }
 
+    /// A matrix of order n that was written by [`Tiles::copy_to`].
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many elements as its tiles have.
+    pub fn of(n: usize, elements: &'a mut [T]) -> Tiles<'a, T> {
+        assert_eq!(elements.len() as u64, self::elements(n));
+        Tiles { n, elements }
+    }
+
+    /// Writes the tiles to `copy`, which must have as many elements.
+    pub fn copy_to(&self, copy: &mut [T], team: &Team)
+    where
+        T: Send + Sync,
+    {
+        let tiles: Vec<_> =
+            self.elements.chunks(TILE * TILE).zip(copy.chunks_mut(TILE * TILE).map(Mutex::new)).collect();
+        team.run(tiles.len(), &|index| {
+            let (tile, copy) = &tiles[index];
+            copy.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).copy_from_slice(tile);
+        });
+    }
+
     /// Rows and columns.
     pub fn order(&self) -> usize {
         self.n
@@ -117,19 +140,6 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
             let tile = &mut self.elements[offset(tile, tile)..][..TILE * TILE];
             for (row, col) in (0..TILE).flat_map(|row| (0..row).map(move |col| (row, col))) {
                 tile[col * TILE + row] = tile[row * TILE + col];
-            }
-        }
-    }
-
-    /// Writes the lower half to the columns of a matrix that are `stride` elements apart.
-    pub fn copy_lower(&self, columns: &mut [T], stride: usize) {
-        // In small squares, as they are filled.
-        for (top, left) in (0..self.n).step_by(SQUARE).flat_map(|top| (0..=top).step_by(SQUARE).map(move |l| (top, l)))
-        {
-            for col in left..self.n.min(left + SQUARE) {
-                for row in top.max(col)..self.n.min(top + SQUARE) {
-                    columns[col * stride + row] = self.get(row, col);
-                }
             }
         }
     }

@@ -1,0 +1,354 @@
+//! Cholesky factorisation of a symmetric matrix in tiles, in place, and solving with the factor.
+//!
+//! A = L L^T, one column of tiles after the other (Golub and Van Loan, Matrix Computations, section 4.2): the tile on the diagonal
+//! is factorised and its factor inverted, the tiles below it are multiplied by the transpose of that inverse, and their products
+//! are subtracted from the tiles to their right. All but the first is products of tiles, which cores share.
+//!
+//! Dividing by a triangle through its inverse loses a factor of the triangle's condition in the worst case (Du Croz and
+//! Higham, IMA J. Numer. Anal. 12, 1992). That does for what the factor is for: to precondition an iteration that proves its
+//! own result.
+#![allow(unsafe_code)]
+
+use pulp::Simd;
+
+use super::super::simd::Level;
+use super::super::team::Team;
+use super::kernel::{self, Rows, WithRows, add_to, prefetch_rows, product, write_to};
+use super::tiles::{TILE, Tiles, offset, tile_rows};
+
+/// Rows of the kernel at most.
+const MAX_ROWS: usize = 12;
+/// Sums that go on beside each other in a product of two vectors.
+const LANES: usize = 32;
+
+/// Elements of workspace that [`factorise`] takes beside the tiles.
+pub fn workspace_elements(n: usize) -> u64 {
+    ((tile_rows(n) + 1) * TILE * TILE) as u64
+}
+
+/// Replaces the lower half of a matrix by L; false if the matrix is not positive definite as far as can be seen, and
+/// lost then.
+///
+/// # Panics
+///
+/// If `workspace` has fewer than [`workspace_elements`].
+pub fn factorise(matrix: &mut Tiles<f64>, workspace: &mut [f64], level: Level, team: &Team) -> bool {
+    let n = matrix.order();
+    let rows = tile_rows(n);
+    let (inverse, right) = workspace[..workspace_elements(n) as usize].split_at_mut(TILE * TILE);
+    let elements = matrix.elements();
+    // What lies beyond the order is a unit matrix, so that all tiles are whole.
+    let last = offset(rows - 1, rows - 1);
+    for i in n - (rows - 1) * TILE..TILE {
+        elements[last + i * TILE + i] = 1.0;
+    }
+    for column in 0..rows {
+        let diagonal = &mut elements[offset(column, column)..][..TILE * TILE];
+        let mut triangle = Triangle { diagonal, inverse, is_definite: true };
+        level.run(Rows(&mut triangle));
+        if !triangle.is_definite {
+            return false;
+        }
+        let stage =
+            Stage { tiles: elements.as_mut_ptr(), inverse: inverse.as_ptr(), right: right.as_mut_ptr(), column };
+        let below = rows - column - 1;
+        team.run(below, &|index| {
+            level.run(Rows(Task { stage: &stage, step: Step::Divide { row: column + 1 + index } }))
+        });
+        let pairs: Vec<_> = (column + 1..rows).flat_map(|row| (column + 1..=row).map(move |col| (row, col))).collect();
+        team.run(pairs.len(), &|index| {
+            let (row, col) = pairs[index];
+            level.run(Rows(Task { stage: &stage, step: Step::Subtract { row, col } }));
+        });
+    }
+    true
+}
+
+/// Replaces x by (L L^T)^-1 x.
+///
+/// # Panics
+///
+/// If `x` has not as many elements as L has rows.
+pub fn solve(factor: &mut Tiles<f64>, x: &mut [f64], level: Level) {
+    assert_eq!(x.len(), factor.order());
+    let mut padded = vec![0.0; tile_rows(x.len()) * TILE];
+    padded[..x.len()].copy_from_slice(x);
+    level.run(Rows(Solve { factor, x: &mut padded }));
+    x.copy_from_slice(&padded[..x.len()]);
+}
+
+/// A tile on the diagonal, to be factorised, and room for the transpose of the factor's inverse, in strips for the kernel.
+struct Triangle<'a> {
+    diagonal: &'a mut [f64],
+    inverse: &'a mut [f64],
+    is_definite: bool,
+}
+
+impl WithRows for &mut Triangle<'_> {
+    #[inline(always)]
+    fn perform<S: Simd, const MR: usize>(self, _simd: S) {
+        self.is_definite = factorise_tile(self.diagonal);
+        if !self.is_definite {
+            return;
+        }
+        // Row i of the inverse X: X_ii = 1 / L_ii, and from L X = I, X_i = -X_ii sum of L_ik X_k over k < i.
+        let mut rows = vec![0.0; TILE * TILE];
+        for i in 0..TILE {
+            let (before, row) = rows.split_at_mut(i * TILE);
+            let row = &mut row[..TILE];
+            let line = &self.diagonal[i * TILE..][..TILE];
+            for (k, other) in before.chunks_exact(TILE).enumerate() {
+                subtract_multiple(&mut row[..k + 1], line[k], &other[..k + 1]);
+            }
+            let reciprocal = 1.0 / line[i];
+            row[..i].iter_mut().for_each(|x| *x *= reciprocal);
+            row[i] = reciprocal;
+        }
+        let p = kernel::width::<f64, S>();
+        for (strip, out) in self.inverse.chunks_exact_mut(TILE * p).enumerate() {
+            for (k, out) in out.chunks_exact_mut(p).enumerate() {
+                for (c, x) in out.iter_mut().enumerate() {
+                    *x = rows[(strip * p + c) * TILE + k];
+                }
+            }
+        }
+    }
+}
+
+/// Row after row: L_ij = (A_ij - L_i L_j^T) / L_jj. False if that takes the root of what is not positive.
+#[inline(always)]
+fn factorise_tile(tile: &mut [f64]) -> bool {
+    for i in 0..TILE {
+        let (before, row) = tile.split_at_mut(i * TILE);
+        let row = &mut row[..TILE];
+        for (j, other) in before.chunks_exact(TILE).enumerate() {
+            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+        }
+        let square = row[i] - dot(&row[..i], &row[..i]);
+        // Not NaN either.
+        if !(square > 0.0 && square.is_finite()) {
+            return false;
+        }
+        row[i] = square.sqrt();
+    }
+    true
+}
+
+/// What tasks share: they read the column of tiles that is done and write those of their own.
+struct Stage {
+    tiles: *mut f64,
+    /// The transpose of the inverse of the factor on the diagonal, in strips for the kernel.
+    inverse: *const f64,
+    /// The transposes of the tiles below it, in strips for the kernel.
+    right: *mut f64,
+    column: usize,
+}
+
+// SAFETY: the tasks of a step write different tiles, and steps follow each other.
+unsafe impl Sync for Stage {}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Multiplies the tile of this row in the column by the inverse.
+    Divide { row: usize },
+    /// Subtracts the product of two tiles of the column from this one.
+    Subtract { row: usize, col: usize },
+}
+
+struct Task<'a> {
+    stage: &'a Stage,
+    step: Step,
+}
+
+impl WithRows for Task<'_> {
+    #[inline(always)]
+    fn perform<S: Simd, const MR: usize>(self, simd: S) {
+        // SAFETY: tiles of the lower half exist, `right` has one for each row, and tasks of one step write different ones.
+        unsafe {
+            match self.step {
+                Step::Divide { row } => self.stage.divide::<S, MR>(simd, row),
+                Step::Subtract { row, col } => self.stage.subtract::<S, MR>(simd, row, col),
+            }
+        }
+    }
+}
+
+impl Stage {
+    #[inline(always)]
+    unsafe fn divide<S: Simd, const MR: usize>(&self, simd: S, row: usize) {
+        let p = kernel::width::<f64, S>();
+        let mut block = [0.0; MAX_ROWS * TILE];
+        // SAFETY: `perform`; MR divides TILE and is at most MAX_ROWS.
+        unsafe {
+            let tile = self.tiles.add(offset(row, self.column));
+            let right = self.right.add(row * TILE * TILE);
+            for r in (0..TILE).step_by(MR) {
+                for strip in 0..TILE / p {
+                    // The inverse is a triangle: row k of its transpose is zero in the strips before k.
+                    let depth = (strip + 1) * p;
+                    let b = self.inverse.add(strip * TILE * p);
+                    let zero = kernel::zero::<f64, S, MR>(simd);
+                    let sums = product::<f64, S, MR>(simd, zero, depth, (tile.add(r * TILE), TILE, 1), b);
+                    write_to::<f64, S, MR>(&sums, MR, block.as_mut_ptr().add(strip * p), TILE);
+                }
+                tile.add(r * TILE).copy_from_nonoverlapping(block.as_ptr(), MR * TILE);
+                for (i, row) in block.chunks_exact(TILE).enumerate().take(MR) {
+                    let (strip, c) = ((r + i) / p, (r + i) % p);
+                    for (k, &x) in row.iter().enumerate() {
+                        *right.add((strip * TILE + k) * p + c) = x;
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn subtract<S: Simd, const MR: usize>(&self, simd: S, row: usize, col: usize) {
+        let p = kernel::width::<f64, S>();
+        // SAFETY: `perform`.
+        unsafe {
+            let left = self.tiles.add(offset(row, self.column)).cast_const();
+            let tile = self.tiles.add(offset(row, col));
+            for c in (0..TILE).step_by(p) {
+                let b = self.right.add((col * TILE + c) * TILE);
+                let top = if row == col { c / MR * MR } else { 0 };
+                for r in (top..TILE).step_by(MR) {
+                    prefetch_rows::<f64, S, MR>(tile.wrapping_add((r + MR) * TILE + c), TILE);
+                    let zero = kernel::zero::<f64, S, MR>(simd);
+                    let sums = product::<f64, S, MR>(simd, zero, TILE, (left.add(r * TILE), TILE, 1), b);
+                    add_to::<f64, S, MR>(simd, &sums, -1.0, tile.add(r * TILE + c), TILE);
+                }
+            }
+        }
+    }
+}
+
+struct Solve<'a, 'b, 'c> {
+    factor: &'a mut Tiles<'b, f64>,
+    x: &'c mut [f64],
+}
+
+impl WithRows for Solve<'_, '_, '_> {
+    #[inline(always)]
+    fn perform<S: Simd, const MR: usize>(self, _simd: S) {
+        let rows = tile_rows(self.factor.order());
+        let elements = &*self.factor.elements();
+        let tile = |row: usize, col: usize| elements[offset(row, col)..][..TILE * TILE].chunks_exact(TILE);
+        for row in 0..rows {
+            let (before, x) = self.x.split_at_mut(row * TILE);
+            let x = &mut x[..TILE];
+            for (col, y) in before.chunks_exact(TILE).enumerate() {
+                x.iter_mut().zip(tile(row, col)).for_each(|(x, line)| *x -= dot(line, y));
+            }
+            for (i, line) in tile(row, row).enumerate() {
+                x[i] = (x[i] - dot(&line[..i], &x[..i])) / line[i];
+            }
+        }
+        for row in (0..rows).rev() {
+            let (before, x) = self.x.split_at_mut(row * TILE);
+            let x = &mut x[..TILE];
+            for (i, line) in tile(row, row).enumerate().rev() {
+                x[i] /= line[i];
+                let factor = x[i];
+                subtract_multiple(&mut x[..i], factor, &line[..i]);
+            }
+            for (col, y) in before.chunks_exact_mut(TILE).enumerate() {
+                x.iter().zip(tile(row, col)).for_each(|(&x, line)| subtract_multiple(y, x, line));
+            }
+        }
+    }
+}
+
+/// The product of two vectors of equal length.
+#[inline(always)]
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    let mut sums = [0.0; LANES];
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in x.iter().zip(y) {
+        for lane in 0..LANES {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+/// x <- x - factor y.
+#[inline(always)]
+fn subtract_multiple(x: &mut [f64], factor: f64, y: &[f64]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x -= factor * y);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::memory::Buffer;
+    use super::super::super::team::Crew;
+    use super::*;
+
+    /// B B^T + I, column by column.
+    fn definite(n: usize) -> Vec<f64> {
+        let mut rng = fastrand::Rng::with_seed(n as u64);
+        let b: Vec<f64> = (0..n * n).map(|_| rng.f64() - 0.5).collect();
+        let element = |i: usize, j: usize| dot(&b[i * n..][..n], &b[j * n..][..n]) + f64::from(u8::from(i == j));
+        (0..n * n).map(|index| element(index % n, index / n)).collect()
+    }
+
+    /// The factor of a matrix, if it has one, and the solution for the right-hand side 1, 2, 3 ...
+    fn factor_and_solve(matrix: &[f64], level: Level, threads: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+        let n = matrix.len().isqrt();
+        let crew = Crew::new(threads);
+        let team = crew.begin();
+        let mut buffer = Buffer::default();
+        let mut tiles = Tiles::zeros(n, &mut buffer).unwrap();
+        tiles.fill(&team, |row, col| matrix[col * n + row]);
+        let mut workspace = vec![0.0; workspace_elements(n) as usize];
+        if !factorise(&mut tiles, &mut workspace, level, &team) {
+            return None;
+        }
+        let lower = |index: usize| if index % n < index / n { 0.0 } else { tiles.get(index % n, index / n) };
+        let factor = (0..n * n).map(lower).collect();
+        let mut x: Vec<f64> = (1..=n).map(|i| i as f64).collect();
+        solve(&mut tiles, &mut x, level);
+        Some((factor, x))
+    }
+
+    #[test]
+    fn factors_multiply_to_the_matrix_and_solve_for_it() {
+        for n in [1, 2, 3, 11, 12, 13, 95, 96, 97, 191, 192, 193, 300, 385] {
+            let matrix = definite(n);
+            for level in Level::all() {
+                let (factor, x) = factor_and_solve(&matrix, level, 2).unwrap();
+                let scale = matrix.iter().fold(0.0, |a: f64, x| a.max(x.abs()));
+                for (i, j) in (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                    let sum: f64 = (0..=j).map(|k| factor[k * n + i] * factor[k * n + j]).sum();
+                    assert!((sum - matrix[j * n + i]).abs() < 1e-13 * n as f64 * scale, "{n}, {level}: {i}, {j}");
+                }
+                for i in 0..n {
+                    let sum: f64 = (0..n).map(|j| matrix[j * n + i] * x[j]).sum();
+                    assert!((sum - (i + 1) as f64).abs() < 1e-9 * n as f64, "{n}, {level}, row {i}: {sum}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let matrix = definite(500);
+        let bits = |threads| {
+            let (factor, x) = factor_and_solve(&matrix, Level::widest(), threads).unwrap();
+            factor.into_iter().chain(x).map(f64::to_bits).collect::<Vec<_>>()
+        };
+        assert!((2..=4).all(|threads| bits(threads) == bits(1)));
+    }
+
+    #[test]
+    fn what_is_not_positive_definite_has_no_factor() {
+        for bad in [0.0, -1.0, f64::NAN] {
+            for place in [0, 5, 195] {
+                let mut matrix = definite(200);
+                matrix[place * 201] = bad;
+                assert!(factor_and_solve(&matrix, Level::widest(), 2).is_none(), "{bad} at {place}");
+            }
+        }
+    }
+}
