@@ -459,11 +459,8 @@ impl<T: Real> Stage<T> {
             }
         }
         // U = V^T W T, M = -T^T U / 2.
-        // SAFETY: rows that the last block reads beyond b lie in the workspace.
-        unsafe {
-            small_product::<S, MR>(simd, b, 1.0, vw.as_ptr(), t, u);
-            small_product::<S, MR>(simd, b, -0.5, transposed.as_ptr(), u, m);
-        }
+        small_product::<S, MR>(simd, b, 1.0, vw, t, u);
+        small_product::<S, MR>(simd, b, -0.5, transposed, u, m);
         for (out, matrix) in factors[size..].chunks_exact_mut(size).zip([t, m]) {
             for (index, x) in out.iter_mut().enumerate() {
                 let (strip, k, c) = (index / (b * p), index / p % b, index % p);
@@ -516,28 +513,21 @@ impl<T: Real> Stage<T> {
     }
 }
 
-/// Writes `factor` times A B, for b x b matrices, A row after row, B and the result in strips.
-///
-/// # Safety
-///
-/// MR rows more than A has can be read behind it.
+/// Writes `factor` times A B, for b x b matrices, A row after row, B and the result in strips. b is at least MR.
 #[inline(always)]
-unsafe fn small_product<S: Simd, const MR: usize>(
-    simd: S,
-    b: usize,
-    factor: f64,
-    a: *const f64,
-    strips: &[f64],
-    out: &mut [f64],
-) {
+fn small_product<S: Simd, const MR: usize>(simd: S, b: usize, factor: f64, a: &[f64], strips: &[f64], out: &mut [f64]) {
     let p = kernel::width::<f64, S>();
+    assert!(b >= MR && a.len() == b * b);
     for (strip, out) in strips.chunks_exact(b * p).zip(out.chunks_exact_mut(b * p)) {
         for row in (0..b).step_by(MR) {
-            // SAFETY: the caller's promise; no more rows than there are left are written.
+            // The last block begins earlier, and gives some rows again.
+            let row = row.min(b - MR);
+            // SAFETY: rows from `row` to `row + MR` exist, in A and in the result; a strip has b rows.
             unsafe {
                 let zero = kernel::zero::<f64, S, MR>(simd);
-                let sums = product::<f64, S, MR>(simd, zero, b, (a.add(row * b), b, 1), strip.as_ptr());
-                write_to::<f64, S, MR>(&sums, MR.min(b - row), out.as_mut_ptr().add(row * p), p);
+                let a = (a.as_ptr().add(row * b), b, 1);
+                let sums = product::<f64, S, MR>(simd, zero, b, a, strip.as_ptr());
+                write_to::<f64, S, MR>(&sums, MR, out.as_mut_ptr().add(row * p), p);
             }
         }
         out.iter_mut().for_each(|x| *x *= factor);

@@ -75,3 +75,65 @@ pub fn eigenvalues<T: Real>(
     }
     Ok(bisection::eigenvalues(&diagonal, &subdiagonal, T::EPSILON * RESOLUTION, level, team))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Buffer;
+    use super::super::team::Crew;
+    use super::*;
+    use crate::checkpoint::{Cast, FloatType, MatrixView};
+
+    /// Second differences: 2 on the diagonal, -1 beside it, with rows and columns in another order so that all stages have
+    /// something to do. The eigenvalues are 2 - 2 cos(k pi / (n + 1)).
+    fn second_differences<T: Real>(n: usize, level: Level, threads: usize) -> Vec<f64> {
+        let crew = Crew::new(threads);
+        let team = crew.begin();
+        let mut buffer = Buffer::default();
+        let mut tiles = Tiles::zeros(n, &mut buffer).unwrap();
+        let place = |i: usize| i * 7 % n;
+        let element = |i: usize, j: usize| match place(i).abs_diff(place(j)) {
+            0 => 2.0,
+            1 => -1.0,
+            _ => 0.0,
+        };
+        tiles.fill(&team, |row, col| T::from_f64(element(row, col)));
+        eigenvalues(&mut tiles, &mut Buffer::default(), &mut Buffer::default(), level, &team).unwrap()
+    }
+
+    fn agree<T: Real>(n: usize, level: Level, threads: usize) {
+        let found = second_differences::<T>(n, level, threads);
+        for (k, x) in found.iter().enumerate() {
+            let expected = 2.0 - 2.0 * (std::f64::consts::PI * (k + 1) as f64 / (n + 1) as f64).cos();
+            assert!((x - expected).abs() < 40.0 * T::EPSILON, "{n}, {level}, {threads} threads: {x} {expected}");
+        }
+    }
+
+    /// Small enough for Miri, which `scripts/miri` runs it with: every stage, reduction and Gram matrix, on several threads.
+    #[test]
+    fn miri_follows_every_stage() {
+        let level = Level::Scalar;
+        for (n, threads) in [(1, 1), (2, 1), (5, 2), (20, 2)] {
+            agree::<f64>(n, level, threads);
+        }
+        agree::<f32>(36, level, 1);
+        let crew = Crew::new(2);
+        let team = crew.begin();
+        let (rows, cols) = (19, 5);
+        let bytes: Vec<u8> = (0..rows * cols).flat_map(|i| ((i * i % 17) as f32).to_le_bytes()).collect();
+        for (rows, cols) in [(rows, cols), (cols, rows)] {
+            let view = MatrixView::new(&bytes, FloatType::F32, Cast::None, rows, cols);
+            let (mut buffer, mut workspace) = (Buffer::default(), Buffer::default());
+            let mut gram = Tiles::<f64>::zeros(5, &mut buffer).unwrap();
+            let order: Vec<usize> = (0..5).rev().collect();
+            super::gram(&view, 1.0, &order, &mut gram, &mut workspace, level, &team).unwrap();
+            let element = |long: usize, short: usize| {
+                let index = if rows > cols { long * cols + short } else { short * cols + long };
+                (index * index % 17) as f64
+            };
+            for (i, j) in (0..5).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                let expected: f64 = (0..19).map(|k| element(k, order[i]) * element(k, order[j])).sum();
+                assert_eq!(gram.get(i, j), expected);
+            }
+        }
+    }
+}
