@@ -4,16 +4,18 @@
 //! symmetric matrix, raw, little-endian, column by column. For each, the eigenvalues are written to `FILE.values` as raw
 //! f64, and a line to stdout: the seconds that the solve took, and the bytes by which it raised the peak of resident memory
 //! (-1 where /proc does not say). Reading and writing files is not part of either. It ends where stdin ends, and at once
-//! under `cargo bench`, which has nothing to ask.
+//! under `cargo bench`, which has nothing to ask. The first solve of each type and number of threads pays for memory
+//! and threads that later ones find.
 #![allow(missing_docs)]
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use htsr::device::cpu::{Level, Real, symmetric_eigenvalues};
+use htsr::device::cpu::{Eigensolver, Level, Real};
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--bench") || io::stdin().is_terminal() {
@@ -31,31 +33,46 @@ fn main() -> ExitCode {
 
 /// Answers the lines of stdin, until it ends or one cannot be answered.
 fn serve() -> Result<(), Box<dyn Error>> {
-    let level = Level::from_environment()?;
+    let mut solvers = Solvers { level: Level::from_environment()?, single: HashMap::new(), double: HashMap::new() };
     for line in io::stdin().lines() {
-        let reply = answer(&line?, level)?;
+        let reply = solvers.answer(&line?)?;
         println!("{reply}");
         io::stdout().flush()?;
     }
     Ok(())
 }
 
-/// Does what a line asks for and says what it took.
-fn answer(line: &str, level: Level) -> Result<String, Box<dyn Error>> {
-    // The file comes last, so that its name may hold spaces.
-    let mut fields = line.splitn(3, ' ');
-    let (Some(float), Some(threads), Some(file)) = (fields.next(), fields.next(), fields.next()) else {
-        return Err(format!("'{line}' is not 'f32|f64 THREADS FILE'").into());
-    };
-    let threads = threads.parse()?;
-    let measured = match float {
-        "f32" => solve(&read(file, f32::from_le_bytes)?, level, threads)?,
-        "f64" => solve(&read(file, f64::from_le_bytes)?, level, threads)?,
-        _ => return Err(format!("'{float}' is neither f32 nor f64").into()),
-    };
-    let bytes: Vec<u8> = measured.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    fs::write(format!("{file}.values"), bytes)?;
-    Ok(format!("{:.9} {}", measured.seconds, measured.growth.unwrap_or(-1)))
+/// A solver for each number of threads, kept from one matrix to the next as its peers keep theirs.
+struct Solvers {
+    level: Level,
+    single: HashMap<usize, Eigensolver<f32>>,
+    double: HashMap<usize, Eigensolver<f64>>,
+}
+
+impl Solvers {
+    /// Does what a line asks for and says what it took.
+    fn answer(&mut self, line: &str) -> Result<String, Box<dyn Error>> {
+        // The file comes last, so that its name may hold spaces.
+        let mut fields = line.splitn(3, ' ');
+        let (Some(float), Some(threads), Some(file)) = (fields.next(), fields.next(), fields.next()) else {
+            return Err(format!("'{line}' is not 'f32|f64 THREADS FILE'").into());
+        };
+        let (level, threads) = (self.level, threads.parse()?);
+        let measured = match float {
+            "f32" => {
+                let solver = self.single.entry(threads).or_insert_with(|| Eigensolver::new(level, threads));
+                solve(solver, &read(file, f32::from_le_bytes)?)?
+            }
+            "f64" => {
+                let solver = self.double.entry(threads).or_insert_with(|| Eigensolver::new(level, threads));
+                solve(solver, &read(file, f64::from_le_bytes)?)?
+            }
+            _ => return Err(format!("'{float}' is neither f32 nor f64").into()),
+        };
+        let bytes: Vec<u8> = measured.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        fs::write(format!("{file}.values"), bytes)?;
+        Ok(format!("{:.9} {}", measured.seconds, measured.growth.unwrap_or(-1)))
+    }
 }
 
 /// The elements of a file, without a second copy of them: what is freed here could hide what the solve allocates.
@@ -78,12 +95,12 @@ struct Measured {
     growth: Option<i64>,
 }
 
-fn solve<T: Real>(matrix: &[T], level: Level, threads: usize) -> Result<Measured, Box<dyn Error>> {
+fn solve<T: Real>(solver: &mut Eigensolver<T>, matrix: &[T]) -> Result<Measured, Box<dyn Error>> {
     // Sets the peak back to what is resident now.
     let reset = fs::write("/proc/self/clear_refs", "5");
     let before = peak_resident();
     let start = Instant::now();
-    let values = symmetric_eigenvalues(matrix, level, threads).map_err(|failure| failure.to_string())?;
+    let values = solver.eigenvalues(matrix).map_err(|failure| failure.to_string())?;
     let seconds = start.elapsed().as_secs_f64();
     let growth = reset.ok().and(peak_resident()).zip(before).map(|(after, before)| after - before);
     Ok(Measured { values, seconds, growth })
