@@ -108,14 +108,14 @@ mod tests {
         }
     }
 
-    /// Small enough for Miri, which `scripts/miri` runs it with: every stage, reduction and Gram matrix, on several threads.
+    /// Small enough for Miri, which `scripts/miri` runs it with: reductions and Gram matrix, on two threads where they share.
     #[test]
     fn miri_follows_every_stage() {
         let level = Level::Scalar;
-        for (n, threads) in [(1, 1), (2, 1), (5, 2), (20, 2)] {
+        for (n, threads) in [(1, 1), (5, 2), (20, 1)] {
             agree::<f64>(n, level, threads);
         }
-        agree::<f32>(36, level, 1);
+        agree::<f32>(5, level, 1);
         let crew = Crew::new(2);
         let team = crew.begin();
         let (rows, cols) = (19, 5);
