@@ -224,8 +224,7 @@ pub fn examine_one(
         Some(examine(checkpoint, request, &library, matrix, outcomes))
     };
     let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
-    let unanswered = || examine(checkpoint, request, &library, matrix, vec![unanswered()]);
-    let (row, outcome) = examined.into_iter().flatten().next().unwrap_or_else(unanswered);
+    let (row, outcome) = examined.into_iter().flatten().next().expect("the last part completes the matrix");
     let problem = problem(checkpoint, matrix, &outcome, &row);
     let analysis = match (outcome, &problem) {
         (Ok(analysis), _) => analysis,

@@ -389,8 +389,8 @@ impl MethodArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Error bars")]
 pub struct SimulationArgs {
-    /// Give every alpha a standard error (alpha_se) by N simulated spectra; 100 are enough. Costs N fits a matrix, and
-    /// once for each shape N times the eigenvalues of a tridiagonal matrix
+    /// Give every alpha a standard error (alpha_se) by N simulated spectra; 100 are enough. For each matrix it costs
+    /// N fits and two more passes over its elements, once for each shape N times the eigenvalues of a tridiagonal matrix
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub se: Option<u32>,
     /// Give every fit a p-value (gof_p) by N simulated spectra (Clauset et al., section 4.1); 100 tell 0.1 from 0.2, 2500

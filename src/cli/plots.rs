@@ -1,4 +1,5 @@
-//! `htsr score --plots`: a picture of every spectrum, drawn by the lane that has computed the last of it, and a heat map of all alphas.
+//! `htsr score --plots`: a picture of every spectrum, drawn by the lane that has computed the last of it, and a heat map of all
+//! alphas.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{Level, fuses};
+use super::simd::{Level, dot, fuses};
 use super::team::Team;
 use crate::checkpoint::MatrixView;
 use crate::device::corrected::Products;
@@ -130,21 +130,7 @@ impl WithSimd for Backward<'_, '_> {
         let mut out = Vec::with_capacity(range.len());
         for row in range {
             view.read_segment(row, 0..line.len(), *scale, &mut line);
-            let mut sums = [0.0; LANES];
-            let ((lines, line_rest), (us, u_rest)) = (line.as_chunks::<LANES>(), u.as_chunks::<LANES>());
-            for (x, u) in lines.iter().zip(us) {
-                for lane in 0..LANES {
-                    sums[lane] += x[lane] * u[lane];
-                }
-            }
-            let mut sum = 0.0;
-            for lane in sums {
-                sum += lane;
-            }
-            for (x, u) in line_rest.iter().zip(u_rest) {
-                sum += x * u;
-            }
-            out.push(sum);
+            out.push(dot(&line, u));
         }
         out
     }

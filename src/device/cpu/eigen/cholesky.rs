@@ -11,15 +11,13 @@
 
 use pulp::Simd;
 
-use super::super::simd::Level;
+use super::super::simd::{Level, dot};
 use super::super::team::Team;
 use super::kernel::{self, Rows, WithRows, add_to, prefetch_rows, product, write_to};
 use super::tiles::{TILE, Tiles, offset, tile_rows};
 
 /// Rows of the kernel at most.
 const MAX_ROWS: usize = 12;
-/// Sums that go on beside each other in a product of two vectors.
-const LANES: usize = 32;
 
 /// Elements of workspace that [`factorise`] takes beside the tiles.
 pub fn workspace_elements(n: usize) -> u64 {
@@ -238,7 +236,9 @@ impl WithRows for Solve<'_, '_, '_> {
             let (before, x) = self.x.split_at_mut(row * TILE);
             let x = &mut x[..TILE];
             for (col, y) in before.chunks_exact(TILE).enumerate() {
-                x.iter_mut().zip(tile(row, col)).for_each(|(x, line)| *x -= dot(line, y));
+                for (x, line) in x.iter_mut().zip(tile(row, col)) {
+                    *x -= dot(line, y);
+                }
             }
             for (i, line) in tile(row, row).enumerate() {
                 x[i] = (x[i] - dot(&line[..i], &x[..i])) / line[i];
@@ -253,30 +253,20 @@ impl WithRows for Solve<'_, '_, '_> {
                 subtract_multiple(&mut x[..i], factor, &line[..i]);
             }
             for (col, y) in before.chunks_exact_mut(TILE).enumerate() {
-                x.iter().zip(tile(row, col)).for_each(|(&x, line)| subtract_multiple(y, x, line));
+                for (&x, line) in x.iter().zip(tile(row, col)) {
+                    subtract_multiple(y, x, line);
+                }
             }
         }
     }
 }
 
-/// The product of two vectors of equal length.
-#[inline(always)]
-fn dot(x: &[f64], y: &[f64]) -> f64 {
-    let mut sums = [0.0; LANES];
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in x.iter().zip(y) {
-        for lane in 0..LANES {
-            sums[lane] += x[lane] * y[lane];
-        }
-    }
-    let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f64>() + rest
-}
-
 /// x <- x - factor y.
 #[inline(always)]
 fn subtract_multiple(x: &mut [f64], factor: f64, y: &[f64]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x -= factor * y);
+    for (x, y) in x.iter_mut().zip(y) {
+        *x -= factor * y;
+    }
 }
 
 #[cfg(test)]
