@@ -75,9 +75,13 @@ pub(super) fn possible_windows(spectrum: &Spectrum) -> Option<(Window, Window)> 
         }
         (low..=high).for_each(|bin| possible[bin] += 1);
     }
-    let fullest = certain.iter().max()?;
+    // Of equally full bins the first is the peak.
+    let may_win = |bin: usize| {
+        let (before, others) = certain.split_at(bin);
+        before.iter().all(|&count| possible[bin] > count) && others.iter().all(|&count| possible[bin] >= count)
+    };
     let (mut union, mut common) = (Window { begin: last, end: 0 }, Window { begin: 0, end: last });
-    for bin in (0..BINS).filter(|&bin| possible[bin] >= *fullest) {
+    for bin in (0..BINS).filter(|&bin| may_win(bin)) {
         let peak = 10.0_f64.powf(log10[0] + width * bin as f64 / BINS as f64);
         let (low, high) = window_edges(peak);
         let (low_error, high_error) = (edge_error, 3.0 * edge_error * high);
@@ -94,7 +98,8 @@ pub(super) fn possible_windows(spectrum: &Spectrum) -> Option<(Window, Window)> 
 
 #[cfg(test)]
 mod tests {
-    use super::histogram_peak;
+    use super::{histogram_peak, possible_windows};
+    use crate::spectrum::Spectrum;
 
     #[test]
     fn the_first_fullest_bin_wins_and_the_last_is_closed() {
@@ -104,5 +109,30 @@ mod tests {
         let peak = histogram_peak(&[1.0, 10.1, 99.0, 99.5, 100.0]).unwrap();
         assert!((peak - 10.0_f64.powf(1.98)).abs() < 1e-10);
         assert_eq!(histogram_peak(&[2.0, 2.0]), None);
+    }
+
+    #[test]
+    fn of_equally_full_bins_only_the_first_can_win() {
+        // Decades 0 to 2 and ten values in the bin of 10, ten in that of 31.6, far from its edges.
+        let crowd = |decade: f64| (0..10).map(move |k| 10.0_f64.powf(decade + 0.008 + 4e-4 * f64::from(k)));
+        let values = |more: &[f64]| {
+            let mut values: Vec<f64> = [1.0, 100.0].into_iter().chain(crowd(1.0)).chain(crowd(1.5)).collect();
+            values.extend(more);
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let windows = |values: Vec<f64>| {
+            let trace = values.iter().sum();
+            possible_windows(&Spectrum::from_gram(values, trace, f64::EPSILON).unwrap()).unwrap()
+        };
+        let (union, common) = windows(values(&[]));
+        assert_eq!(union, common);
+        // From log10(9.5), the published slip, to 15.
+        assert_eq!((union.begin, union.end), (0, 11));
+        // A value on the upper edge of the first: it may belong there or not, and is needed to win.
+        let edge = 10.0_f64.powf(1.02);
+        let (union, common) = windows(values(&[edge, 33.0]));
+        assert_ne!(union, common);
+        assert!(union.end > 20 && common.end < 20);
     }
 }
