@@ -136,7 +136,7 @@ impl MatrixScore {
             lambda_min: spectrum.filter(|spectrum| spectrum.relative_error(0) < 1.0).map(Spectrum::smallest),
             lambda_max: spectrum.map(Spectrum::largest),
             trace: spectrum.map(Spectrum::trace),
-            precision: analysis.map_or(method.precision.to_string(), |analysis| analysis.precision.to_owned()),
+            precision: analysis.map_or(method.precision.to_string(), |analysis| analysis.precision.to_string()),
             status: if fit.is_some() { Status::Ok } else { Status::Failed },
             reason,
             note: fit.zip(spectrum).and_then(|(fit, spectrum)| accuracy_note(fit, spectrum, method)),
@@ -180,7 +180,7 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
 pub fn hint(matrix: &WeightMatrix, outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Ok(analysis) => match analysis.fit.as_ref().err()? {
-            NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.starts_with("f32") => {
+            NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.is_single() => {
                 Some("--precision f64 resolves smaller eigenvalues")
             }
             NoFit::Unresolved => Some("try another --rule: it is nearly singular"),

@@ -50,8 +50,8 @@ impl Throughput {
         for (matrix, analysis) in
             matrices.iter().zip(outcomes).filter_map(|(m, outcome)| Some((m, outcome.as_ref().ok()?)))
         {
-            *precisions.entry(analysis.precision).or_default() += 1;
-            let single = analysis.precision.starts_with("f32");
+            *precisions.entry(analysis.precision.as_str()).or_default() += 1;
+            let single = analysis.precision.is_single();
             let peak = if single { ceilings.gemm_f32_gflops } else { ceilings.gemm_f64_gflops };
             seconds_at_peak += matrix.flops() / (1e9 * peak);
         }

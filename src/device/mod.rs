@@ -4,6 +4,7 @@
 //! turns batches of matrices of one shape into spectra and fits. Lanes never talk to each other. Concurrency comes from
 //! having several; that is all the [pipeline](crate::pipeline) knows of hardware.
 
+mod arithmetic;
 mod ceilings;
 mod choice;
 mod corrected;
@@ -17,6 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use arithmetic::Arithmetic;
 pub use ceilings::Ceilings;
 pub use choice::{Choice, Gpus, Opened, SolverChoice, open};
 
@@ -70,9 +72,8 @@ pub struct Analysis {
     pub spectrum: Spectrum,
     /// The power law, or why there is none.
     pub fit: Result<Fit, NoFit>,
-    /// The arithmetic that produced the spectrum, as a word for the reader: `f64` or `f32` (the Gram matrix), `+qr` (its
-    /// smallest eigenvalue from a QR of W in f64), `+chol` (from a Gram matrix in f64, corrected by W where need be), `f64 svd` (all from such a QR).
-    pub precision: &'static str,
+    /// The arithmetic that produced the spectrum.
+    pub precision: Arithmetic,
 }
 
 /// Why a matrix has no spectrum. The other matrices are not concerned.

@@ -3,7 +3,7 @@
 
 use super::corrected::{Others, Products, smallest_eigenvalue};
 use super::lanczos::Smallest;
-use super::{AUTO_TOLERANCE, Failure, lanczos};
+use super::{AUTO_TOLERANCE, Arithmetic, Failure, lanczos};
 use crate::fit::{NoFit, Rule, fit, is_certain};
 use crate::spectrum::Spectrum;
 
@@ -75,54 +75,54 @@ pub(super) trait Triangle: InverseGram {
 
 /// Computes again, from W itself, what a Gram matrix in f64 gives too coarsely for the rule.
 ///
-/// Returns the better spectrum, and the arithmetic as a word for the reader.
+/// Returns the better spectrum, and the arithmetic.
 pub(super) fn in_f64<F: Factors>(
     rule: Rule,
     spectrum: Spectrum,
     factors: &mut F,
-) -> Result<(Spectrum, &'static str), F::Error> {
+) -> Result<(Spectrum, Arithmetic), F::Error> {
     let needs_smallest = needs_smallest(rule, &spectrum);
     if !needs_smallest && !needs_all(rule, &spectrum) {
-        return Ok((spectrum, "f64"));
+        return Ok((spectrum, Arithmetic::F64));
     }
     if needs_smallest
         && let Some(corrected) = with_corrected_smallest(&spectrum, factors)?
         && !self::needs_smallest(rule, &corrected)
         && !needs_all(rule, &corrected)
     {
-        return Ok((corrected, "f64+chol"));
+        return Ok((corrected, Arithmetic::F64Cholesky));
     }
     let mut triangle = factors.qr()?;
     if needs_smallest && let Some(Smallest { singular_value, .. }) = smallest_singular_value(&mut triangle)? {
         let refined = spectrum.clone().with_smallest(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
         // If even the smallest singular value is zero within rounding, no other matters to the peak rule.
         if refined.relative_error(0) >= 1.0 || !needs_all(rule, &refined) {
-            return Ok((refined, "f64+qr"));
+            return Ok((refined, Arithmetic::F64Qr));
         }
     }
     let singular_values = triangle.singular_values()?;
     let spectrum = Spectrum::from_singular_values(&singular_values, spectrum.trace(), f64::EPSILON);
-    Ok((spectrum.map_err(Failure::from)?, "f64 svd"))
+    Ok((spectrum.map_err(Failure::from)?, Arithmetic::F64Svd))
 }
 
 /// Gives the peak rule the smallest eigenvalue that f32 loses. With that one alone, it gave alpha to 8e-6 on 210 matrices of
 /// a real model, and was wrong by up to 5 on 45 of them without it.
 ///
-/// Returns the better spectrum, and the arithmetic as a word for the reader.
+/// Returns the better spectrum, and the arithmetic.
 pub(super) fn in_f32<F: Factors>(
     rule: Rule,
     spectrum: Spectrum,
     factors: &mut F,
-) -> Result<(Spectrum, &'static str), F::Error> {
+) -> Result<(Spectrum, Arithmetic), F::Error> {
     if !needs_smallest(rule, &spectrum) {
-        return Ok((spectrum, "f32"));
+        return Ok((spectrum, Arithmetic::F32));
     }
     if let Some(mut triangle) = factors.cholesky()?
         && let Some(Smallest { singular_value, .. }) = smallest_singular_value(&mut triangle)?
     {
         let refined = spectrum.clone().with_smallest_of_gram(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
         if !self::needs_smallest(rule, &refined) {
-            return Ok((refined, "f32+chol"));
+            return Ok((refined, Arithmetic::F32Cholesky));
         }
     }
     let mut triangle = factors.qr()?;
@@ -130,7 +130,7 @@ pub(super) fn in_f32<F: Factors>(
         Some(Smallest { singular_value, .. }) => singular_value,
         None => triangle.singular_values()?.into_iter().fold(f64::INFINITY, f64::min),
     };
-    Ok((spectrum.with_smallest(smallest, f64::EPSILON, lanczos::RELATIVE_ERROR), "f32+qr"))
+    Ok((spectrum.with_smallest(smallest, f64::EPSILON, lanczos::RELATIVE_ERROR), Arithmetic::F32Qr))
 }
 
 /// Whether the rule needs the smallest eigenvalue better than this.

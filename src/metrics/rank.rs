@@ -84,7 +84,7 @@ mod tests {
     use super::super::subject::tests::{outcome, subject};
     use super::super::{Subject, Value};
     use super::*;
-    use crate::device::{Analysis, Outcome};
+    use crate::device::{Analysis, Arithmetic, Outcome};
     use crate::fit::Rule;
 
     fn of(values: &[f64], metric: fn(&Subject) -> Measurement) -> Measurement {
@@ -95,7 +95,8 @@ mod tests {
     /// What a solver in f32 finds.
     fn single(values: &[f64], metric: fn(&Subject) -> Measurement) -> Measurement {
         let spectrum = Spectrum::from_gram(values.to_vec(), values.iter().sum(), f32::EPSILON.into()).unwrap();
-        let outcome: Outcome = Ok(Analysis { fit: Err(crate::fit::NoFit::NoTail), spectrum, precision: "f32" });
+        let outcome: Outcome =
+            Ok(Analysis { fit: Err(crate::fit::NoFit::NoTail), spectrum, precision: Arithmetic::F32 });
         metric(&subject(&outcome, Rule::Median, values.len(), values.len()))
     }
 
@@ -131,7 +132,8 @@ mod tests {
         // A singular value of zero has no relative error.
         let spectrum = Spectrum::from_gram(vec![1e-18, 0.5, 1.0], 1.5, f64::EPSILON).unwrap();
         let spectrum = spectrum.with_smallest(0.0, f64::EPSILON, 1e-8);
-        let outcome: Outcome = Ok(Analysis { fit: Err(crate::fit::NoFit::NoTail), spectrum, precision: "f64+qr" });
+        let outcome: Outcome =
+            Ok(Analysis { fit: Err(crate::fit::NoFit::NoTail), spectrum, precision: Arithmetic::F64Qr });
         let subject = subject(&outcome, Rule::Peak, 3, 3);
         assert_eq!((weak_rank_loss(&subject), rank_loss(&subject)), (Ok(Value::Whole(1)), Ok(Value::Whole(1))));
     }

@@ -128,14 +128,14 @@ impl<'a> Subject<'a> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::device::Failure;
+    use crate::device::{Arithmetic, Failure};
     use crate::fit::fit;
 
     /// What a device that makes no error finds of a matrix with these eigenvalues.
     pub fn outcome(values: &[f64], rule: Rule) -> Outcome {
         let spectrum = Spectrum::from_gram(values.to_vec(), values.iter().sum(), f64::EPSILON).unwrap();
         let fit = fit(&spectrum, rule);
-        Ok(Analysis { spectrum, fit, precision: "f64" })
+        Ok(Analysis { spectrum, fit, precision: Arithmetic::F64 })
     }
 
     /// A `short` x `long` matrix.
@@ -160,7 +160,7 @@ pub(super) mod tests {
         values[0] = 1e-9;
         let spectrum = Spectrum::from_gram(values.clone(), values.iter().sum(), f32::EPSILON.into()).unwrap();
         let fit = fit(&spectrum, Rule::Median);
-        let coarse: Outcome = Ok(Analysis { spectrum, fit, precision: "f32" });
+        let coarse: Outcome = Ok(Analysis { spectrum, fit, precision: Arithmetic::F32 });
         let reason = subject(&coarse, Rule::Median, 200, 200).fit_by(Rule::Peak).unwrap_err();
         assert!(reason.contains("--rule peak") || reason.contains("rank-deficient"), "{reason}");
     }

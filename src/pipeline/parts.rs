@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 
 use super::lock;
-use crate::device::{Analysis, Failure, Method, Outcome, Precision};
+use crate::device::{Analysis, Arithmetic, Failure, Method, Outcome, Precision};
 use crate::fit::{Rule, fit};
 use crate::matrices::{Farms, WeightMatrix, Window};
 use crate::spectrum::Spectrum;
@@ -89,26 +89,23 @@ impl Parts {
     }
 }
 
-/// The arithmetic that produced a spectrum, the most thorough last.
-const PRECISIONS: [&str; 6] = ["f32", "f32+chol", "f32+qr", "f64", "f64+qr", "f64 svd"];
-
 /// One power law for the eigenvalues of all windows together, as FARMS has it (arXiv 2506.06280, section 3.2): not the mean of
 /// one for each. The precision is the most thorough that any window took.
 ///
 /// The outcomes are in the order of the windows. A window without a spectrum leaves the matrix without one.
 pub(super) fn pooled(rule: Rule, windows: &[Window], outcomes: Vec<Outcome>) -> Outcome {
     let mut spectra = Vec::with_capacity(outcomes.len());
-    let mut thorough = 0;
+    let mut thorough = Arithmetic::F32;
     for (window, outcome) in windows.iter().zip(outcomes) {
         let Analysis { spectrum, precision, .. } = outcome.map_err(|failure| located(failure, window))?;
-        thorough = thorough.max(PRECISIONS.iter().position(|&word| word == precision).unwrap_or(0));
+        thorough = thorough.max(precision);
         spectra.push(spectrum);
     }
     let spectrum = Spectrum::pooled(&spectra);
     if !spectrum.trace().is_finite() {
         return Err(Failure::OutOfRange);
     }
-    Ok(Analysis { fit: fit(&spectrum, rule), spectrum, precision: PRECISIONS[thorough] })
+    Ok(Analysis { fit: fit(&spectrum, rule), spectrum, precision: thorough })
 }
 
 /// What is wrong with a window, in terms of the matrix.
@@ -128,7 +125,7 @@ fn located(failure: Failure, window: &Window) -> Failure {
 mod tests {
     use super::*;
 
-    fn analysis(values: &[f64], precision: &'static str) -> Outcome {
+    fn analysis(values: &[f64], precision: Arithmetic) -> Outcome {
         let spectrum = Spectrum::from_gram(values.to_vec(), values.iter().sum(), f64::EPSILON).unwrap();
         Ok(Analysis { fit: fit(&spectrum, Rule::Median), spectrum, precision })
     }
@@ -141,15 +138,18 @@ mod tests {
     fn one_power_law_fits_all_windows_together() {
         let (one, two) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 80.0]);
         let together =
-            pooled(Rule::Median, &windows(2), vec![analysis(&one, "f64+qr"), analysis(&two, "f64")]).unwrap();
-        let all = analysis(&[one, two].concat(), "f64+qr").unwrap();
-        assert_eq!((together.fit, together.precision), (all.fit, "f64+qr"));
+            pooled(Rule::Median, &windows(2), vec![analysis(&one, Arithmetic::F64Qr), analysis(&two, Arithmetic::F64)])
+                .unwrap();
+        let all = analysis(&[one, two].concat(), Arithmetic::F64Qr).unwrap();
+        assert_eq!((together.fit, together.precision), (all.fit, Arithmetic::F64Qr));
+        let corrected = vec![analysis(&one, Arithmetic::F64), analysis(&two, Arithmetic::F64Cholesky)];
+        assert_eq!(pooled(Rule::Median, &windows(2), corrected).unwrap().precision, Arithmetic::F64Cholesky);
         assert_eq!(together.spectrum.values(), all.spectrum.values());
     }
 
     #[test]
     fn a_window_without_a_spectrum_says_which_it_is() {
-        let good = || analysis(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], "f64");
+        let good = || analysis(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], Arithmetic::F64);
         let outcome = |failure| pooled(Rule::Median, &windows(2), vec![good(), Err(failure)]).unwrap_err();
         assert_eq!(
             outcome(Failure::AllZero).to_string(),

@@ -2,7 +2,7 @@
 
 use htsr::checkpoint::{Cast, Checkpoint};
 use htsr::device::cpu::Cpu;
-use htsr::device::{Analysis, Device, Method, Precision};
+use htsr::device::{Analysis, Arithmetic, Device, Method, Precision};
 use htsr::fit::{Rule, fit};
 use htsr::matrices::{Catalog, Selection};
 use htsr::spectrum::Spectrum;
@@ -124,7 +124,7 @@ fn alpha_as_precise_as_needed() {
                         }
                         (found, exact) => assert_eq!(found, exact, "{case}"),
                     }
-                    in_f32 += usize::from(found.precision == "f32");
+                    in_f32 += usize::from(found.precision == Arithmetic::F32);
                 }
             }
         }
@@ -156,7 +156,7 @@ fn stacked_triangles_agree_with_one_block() {
         let matrix = matrix_with_singular_values(rows, cols, &singular_values, 8);
         let analysis = analyze(rows, cols, &matrix, Rule::Peak, Precision::F64);
         // That of a square matrix comes from its Gram matrix and products with W, without any triangle.
-        assert_eq!(analysis.precision, if rows == cols { "f64+chol" } else { "f64+qr" });
+        assert_eq!(analysis.precision, if rows == cols { Arithmetic::F64Cholesky } else { Arithmetic::F64Qr });
         assert!((analysis.spectrum.smallest() / 1e-12 - 1.0).abs() < 1e-7, "{:e}", analysis.spectrum.smallest());
     }
 }
@@ -191,7 +191,7 @@ fn the_ks_rule_tries_every_start_however_small() {
     let expected = fit(&exact, Rule::Ks).unwrap();
     let matrix = matrix_with_singular_values(220, 150, &singular_values, 2);
     let analysis = analyze(220, 150, &matrix, Rule::Ks, Precision::F64);
-    assert_eq!(analysis.precision, "f64 svd");
+    assert_eq!(analysis.precision, Arithmetic::F64Svd);
     let got = analysis.fit.unwrap();
     assert_eq!(got.start, expected.start);
     assert!((got.alpha / expected.alpha - 1.0).abs() < 1e-6, "{got:?} {expected:?}");
@@ -217,7 +217,7 @@ fn the_smallest_eigenvalue_is_known_beyond_the_gram_matrix() {
                     let bound = spectrum.relative_error(0) + 2.0 * stored + stored * stored;
                     let case = format!("{rows} x {cols}, {tiny:e}, {second}, {precision}");
                     assert!(error <= bound, "{case}: {error:e}, {bound:e}");
-                    if precision == "f64+chol" {
+                    if precision == Arithmetic::F64Cholesky {
                         assert!(spectrum.relative_error(0) < 1e-6, "{case}");
                         corrected += 1;
                     }

@@ -12,7 +12,9 @@ use super::team::{Seat, Team};
 use super::{Cpu, Solver, gram, library, qr};
 use crate::checkpoint::{Checkpoint, FloatType, MatrixView, Scan};
 use crate::device::refine::{self, Factors, InverseGram, Triangle};
-use crate::device::{AUTO_TOLERANCE, Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
+use crate::device::{
+    AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two,
+};
 use crate::error::Result;
 use crate::fit::{MIN_EIGENVALUES, Rule, fit, is_certain};
 use crate::matrices::WeightMatrix;
@@ -105,7 +107,7 @@ impl<'a> CpuLane<'a> {
         if job.begins_in_f32() {
             match self.single.gram_spectrum(job) {
                 Ok(spectrum) => {
-                    let outcome = job.analysis(spectrum, "f32");
+                    let outcome = job.analysis(spectrum, Arithmetic::F32);
                     if is_enough(&outcome) {
                         return outcome;
                     }
@@ -116,7 +118,7 @@ impl<'a> CpuLane<'a> {
             }
         }
         let spectrum = self.double.gram_spectrum(job)?;
-        let outcome = job.analysis(spectrum.clone(), "f64");
+        let outcome = job.analysis(spectrum.clone(), Arithmetic::F64);
         if is_enough(&outcome) {
             return outcome;
         }
@@ -161,7 +163,7 @@ impl<'v> Job<'_, 'v> {
     }
 
     /// The analysis of W, given the spectrum of W times [`Job::scale`].
-    fn analysis(&self, spectrum: Spectrum, precision: &'static str) -> Outcome {
+    fn analysis(&self, spectrum: Spectrum, precision: Arithmetic) -> Outcome {
         let spectrum = spectrum.scaled(self.exponent);
         if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
             return Err(Failure::OutOfRange);

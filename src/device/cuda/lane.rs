@@ -16,7 +16,9 @@ use super::upload::{Block, Ring};
 use super::{Gpu, device_error};
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
 use crate::device::refine;
-use crate::device::{AUTO_TOLERANCE, Analysis, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two};
+use crate::device::{
+    AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two,
+};
 use crate::error::Result;
 use crate::fit::{Fit, MIN_EIGENVALUES, fit};
 use crate::matrices::{Loaded, Unavailable, WeightMatrix};
@@ -287,7 +289,7 @@ impl CudaLane<'_> {
         job: &Job,
         look: &Look,
         values: Vec<f64>,
-    ) -> Result<(Spectrum, &'static str), Trouble> {
+    ) -> Result<(Spectrum, Arithmetic), Trouble> {
         let n = job.view.short();
         let epsilon = unit_roundoff(real) * self.engine.path(n).loss(n);
         let spectrum = Spectrum::from_gram(values, look.trace, epsilon).map_err(Failure::from)?;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::checkpoint::FloatType;
+use crate::device::Arithmetic;
 use crate::fit::{Rule, fit};
 use crate::metrics::{Measured, Plan, Subject, measure};
 use crate::plot::{png, svg, terminal};
@@ -38,7 +39,7 @@ fn analysis(values: Vec<f64>) -> Analysis {
     let trace = values.iter().sum();
     let spectrum = Spectrum::from_gram(values, trace, f64::EPSILON).unwrap();
     let fit = fit(&spectrum, Rule::Ks);
-    Analysis { spectrum, fit, precision: "f64" }
+    Analysis { spectrum, fit, precision: Arithmetic::F64 }
 }
 
 fn power_law(n: usize, scale: f64) -> Vec<f64> {

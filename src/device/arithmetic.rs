@@ -1,0 +1,48 @@
+//! What a spectrum was computed in.
+
+use std::fmt;
+
+/// The arithmetic that produced a spectrum, the most thorough last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arithmetic {
+    /// The Gram matrix and its eigenvalues in f32.
+    F32,
+    /// The same, and the smallest eigenvalue from a Cholesky factorisation, corrected by W in f64 where need be.
+    F32Cholesky,
+    /// The same, and the smallest eigenvalue from a QR factorisation of W in f64.
+    F32Qr,
+    /// The Gram matrix and its eigenvalues in f64.
+    F64,
+    /// The same, and the smallest eigenvalue from a Cholesky factorisation, corrected by W.
+    F64Cholesky,
+    /// The same, and the smallest eigenvalue from a QR factorisation of W.
+    F64Qr,
+    /// All from a QR factorisation of W, in f64.
+    F64Svd,
+}
+
+impl Arithmetic {
+    /// A word for the reader.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Arithmetic::F32 => "f32",
+            Arithmetic::F32Cholesky => "f32+chol",
+            Arithmetic::F32Qr => "f32+qr",
+            Arithmetic::F64 => "f64",
+            Arithmetic::F64Cholesky => "f64+chol",
+            Arithmetic::F64Qr => "f64+qr",
+            Arithmetic::F64Svd => "f64 svd",
+        }
+    }
+
+    /// Whether most eigenvalues are from f32.
+    pub fn is_single(self) -> bool {
+        self < Arithmetic::F64
+    }
+}
+
+impl fmt::Display for Arithmetic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
