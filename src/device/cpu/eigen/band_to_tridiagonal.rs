@@ -100,6 +100,7 @@ impl<T: Real> WithSimd for Sweeps<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match self.chase.b / T::lanes::<S>() {
+            1 => self.chase.group::<S, 1>(simd, self.group),
             2 => self.chase.group::<S, 2>(simd, self.group),
             4 => self.chase.group::<S, 4>(simd, self.group),
             8 => self.chase.group::<S, 8>(simd, self.group),

@@ -13,11 +13,8 @@ use pulp::Simd;
 
 use super::super::simd::{Level, dot};
 use super::super::team::Team;
-use super::kernel::{self, Rows, WithRows, add_to, prefetch_rows, product, write_to};
+use super::kernel::{self, MAX_ROWS, Rows, WithRows, add_to, prefetch_rows, product, write_to};
 use super::tiles::{TILE, Tiles, offset, tile_rows};
-
-/// Rows of the kernel at most.
-const MAX_ROWS: usize = 12;
 
 /// Elements of workspace that [`factorise`] takes beside the tiles.
 pub fn workspace_elements(n: usize) -> u64 {
@@ -84,7 +81,7 @@ struct Triangle<'a> {
 
 impl WithRows for &mut Triangle<'_> {
     #[inline(always)]
-    fn perform<S: Simd, const MR: usize>(self, _simd: S) {
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, _simd: S) {
         self.is_definite = factorise_tile(self.diagonal);
         if !self.is_definite {
             return;
@@ -102,7 +99,7 @@ impl WithRows for &mut Triangle<'_> {
             row[..i].iter_mut().for_each(|x| *x *= reciprocal);
             row[i] = reciprocal;
         }
-        let p = kernel::width::<f64, S>();
+        let p = kernel::width::<f64, S, NV>();
         for (strip, out) in self.inverse.chunks_exact_mut(TILE * p).enumerate() {
             for (k, out) in out.chunks_exact_mut(p).enumerate() {
                 for (c, x) in out.iter_mut().enumerate() {
@@ -160,12 +157,12 @@ struct Task<'a> {
 
 impl WithRows for Task<'_> {
     #[inline(always)]
-    fn perform<S: Simd, const MR: usize>(self, simd: S) {
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
         // SAFETY: tiles of the lower half exist, `right` has one for each row, and tasks of one step write different ones.
         unsafe {
             match self.step {
-                Step::Divide { row } => self.stage.divide::<S, MR>(simd, row),
-                Step::Subtract { row, col } => self.stage.subtract::<S, MR>(simd, row, col),
+                Step::Divide { row } => self.stage.divide::<S, MR, NV>(simd, row),
+                Step::Subtract { row, col } => self.stage.subtract::<S, MR, NV>(simd, row, col),
             }
         }
     }
@@ -173,8 +170,8 @@ impl WithRows for Task<'_> {
 
 impl Stage {
     #[inline(always)]
-    unsafe fn divide<S: Simd, const MR: usize>(&self, simd: S, row: usize) {
-        let p = kernel::width::<f64, S>();
+    unsafe fn divide<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, row: usize) {
+        let p = kernel::width::<f64, S, NV>();
         let mut block = [0.0; MAX_ROWS * TILE];
         // SAFETY: `perform`; MR divides TILE and is at most MAX_ROWS.
         unsafe {
@@ -185,9 +182,9 @@ impl Stage {
                     // The inverse is a triangle: row k of its transpose is zero in the strips before k.
                     let depth = (strip + 1) * p;
                     let b = self.inverse.add(strip * TILE * p);
-                    let zero = kernel::zero::<f64, S, MR>(simd);
-                    let sums = product::<f64, S, MR>(simd, zero, depth, (tile.add(r * TILE), TILE, 1), b);
-                    write_to::<f64, S, MR>(&sums, MR, block.as_mut_ptr().add(strip * p), TILE);
+                    let zero = kernel::zero::<f64, S, MR, NV>(simd);
+                    let sums = product::<f64, S, MR, NV>(simd, zero, depth, (tile.add(r * TILE), TILE, 1), b);
+                    write_to::<f64, S, MR, NV>(&sums, MR, block.as_mut_ptr().add(strip * p), TILE);
                 }
                 tile.add(r * TILE).copy_from_nonoverlapping(block.as_ptr(), MR * TILE);
                 for (i, row) in block.chunks_exact(TILE).enumerate().take(MR) {
@@ -201,8 +198,8 @@ impl Stage {
     }
 
     #[inline(always)]
-    unsafe fn subtract<S: Simd, const MR: usize>(&self, simd: S, row: usize, col: usize) {
-        let p = kernel::width::<f64, S>();
+    unsafe fn subtract<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, row: usize, col: usize) {
+        let p = kernel::width::<f64, S, NV>();
         // SAFETY: `perform`.
         unsafe {
             let left = self.tiles.add(offset(row, self.column)).cast_const();
@@ -211,10 +208,10 @@ impl Stage {
                 let b = self.right.add((col * TILE + c) * TILE);
                 let top = if row == col { c / MR * MR } else { 0 };
                 for r in (top..TILE).step_by(MR) {
-                    prefetch_rows::<f64, S, MR>(tile.wrapping_add((r + MR) * TILE + c), TILE);
-                    let zero = kernel::zero::<f64, S, MR>(simd);
-                    let sums = product::<f64, S, MR>(simd, zero, TILE, (left.add(r * TILE), TILE, 1), b);
-                    add_to::<f64, S, MR>(simd, &sums, -1.0, tile.add(r * TILE + c), TILE);
+                    prefetch_rows::<f64, S, MR, NV>(tile.wrapping_add((r + MR) * TILE + c), TILE);
+                    let zero = kernel::zero::<f64, S, MR, NV>(simd);
+                    let sums = product::<f64, S, MR, NV>(simd, zero, TILE, (left.add(r * TILE), TILE, 1), b);
+                    add_to::<f64, S, MR, NV>(simd, &sums, -1.0, tile.add(r * TILE + c), TILE);
                 }
             }
         }
@@ -228,7 +225,7 @@ struct Solve<'a, 'b, 'c> {
 
 impl WithRows for Solve<'_, '_, '_> {
     #[inline(always)]
-    fn perform<S: Simd, const MR: usize>(self, _simd: S) {
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, _simd: S) {
         let rows = tile_rows(self.factor.order());
         let elements = &*self.factor.elements();
         let tile = |row: usize, col: usize| elements[offset(row, col)..][..TILE * TILE].chunks_exact(TILE);

@@ -13,7 +13,7 @@ use super::super::memory::Buffer;
 use super::super::simd::{Level, Real};
 use super::super::team::Team;
 use super::band::Band;
-use super::kernel::{self, Rows, WithRows, add_to, product, product_with, write_to};
+use super::kernel::{self, MAX_ROWS, Rows, WithRows, add_to, product, product_with, write_to};
 use super::panel::{self, MAX_STRIP, Panel, transposed_product, triangular_factor};
 use super::tiles::{TILE, Tiles, offset, tile_rows, used};
 use crate::device::Failure;
@@ -21,7 +21,7 @@ use crate::device::Failure;
 /// Rows whose products are added up in the precision of the matrix, before they go on in f64.
 const SHORT: usize = 24;
 /// Elements behind each panel, for rows that the kernel takes along.
-const SLACK: usize = 16 * MAX_STRIP;
+const SLACK: usize = MAX_ROWS * MAX_STRIP;
 
 /// Independent sums of W = A V, so that so many threads can work on it and the result does not depend on how many do.
 fn groups(n: usize) -> usize {
@@ -161,18 +161,25 @@ struct Task<'a, T> {
 
 impl<T: Real> WithRows for Task<'_, T> {
     #[inline(always)]
-    fn perform<S: Simd, const MR: usize>(self, simd: S) {
+    fn is_narrow<S: Simd>(&self) -> bool {
+        self.stage.b < kernel::width::<T, S, 2>()
+    }
+
+    #[inline(always)]
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
         let (stage, index) = (self.stage, self.index);
         // SAFETY: all buffers have the sizes that `workspace_elements` and `tiles` give, and tasks of one phase write to
         // different rows, tiles or sums.
         unsafe {
             match self.phase {
-                Phase::Panel { first, pending } => stage.panel::<S, MR>(simd, first, pending, index),
-                Phase::Factorise { first } => stage.factorise::<S, MR>(simd, first),
-                Phase::Tiles { first, pending, groups } => stage.tiles::<S, MR>(simd, first, pending, groups, index),
-                Phase::Sum { groups } => stage.sum::<S, MR>(simd, groups, index),
-                Phase::Factors { first } => stage.factors::<S, MR>(simd, first),
-                Phase::Update { first } => stage.update::<S, MR>(simd, first, index),
+                Phase::Panel { first, pending } => stage.panel::<S, MR, NV>(simd, first, pending, index),
+                Phase::Factorise { first } => stage.factorise::<S, MR, NV>(simd, first),
+                Phase::Tiles { first, pending, groups } => {
+                    stage.tiles::<S, MR, NV>(simd, first, pending, groups, index)
+                }
+                Phase::Sum { groups } => stage.sum::<S, MR, NV>(simd, groups, index),
+                Phase::Factors { first } => stage.factors::<S, MR, NV>(simd, first),
+                Phase::Update { first } => stage.update::<S, MR, NV>(simd, first, index),
             }
         }
     }
@@ -205,8 +212,14 @@ impl<T: Real> Stage<T> {
     }
 
     #[inline(always)]
-    unsafe fn panel<S: Simd, const MR: usize>(&self, simd: S, first: usize, pending: bool, tile_row: usize) {
-        let p = kernel::width::<T, S>();
+    unsafe fn panel<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        pending: bool,
+        tile_row: usize,
+    ) {
+        let p = kernel::width::<T, S, NV>();
         let (b, below) = (self.b, first + self.b);
         let tile_col = first / TILE;
         let cols = (first % TILE, first % TILE + b);
@@ -215,14 +228,14 @@ impl<T: Real> Stage<T> {
             if pending {
                 let top = first.saturating_sub(tile_row * TILE) / MR * MR;
                 let rows = (top, self.end(tile_row, MR));
-                self.apply::<S, MR>(simd, &Block { tile_row, tile_col, rows, cols, symmetric: false });
+                self.apply::<S, MR, NV>(simd, &Block { tile_row, tile_col, rows, cols, symmetric: false });
             }
             let tile = self.tiles.add(offset(tile_row, tile_col));
             let next = self.panel_of(self.next);
             for r in 0..TILE {
                 let row = tile_row * TILE + r;
                 for strip in 0..b / p {
-                    let target = next.at::<S>(strip, row);
+                    let target = next.at::<S, NV>(strip, row);
                     if row < below {
                         target.write_bytes(0, p);
                     } else {
@@ -234,9 +247,9 @@ impl<T: Real> Stage<T> {
     }
 
     #[inline(always)]
-    unsafe fn factorise<S: Simd, const MR: usize>(&self, simd: S, first: usize) {
+    unsafe fn factorise<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, first: usize) {
         let (n, b) = (self.n, self.b);
-        let p = kernel::width::<T, S>();
+        let p = kernel::width::<T, S, NV>();
         // SAFETY: `perform`; band entries lie within 2 b of the diagonal.
         unsafe {
             let tile = self.tiles.add(offset(first / TILE, first / TILE));
@@ -254,12 +267,12 @@ impl<T: Real> Stage<T> {
                 *self.band.add((first + k) * self.band_stride + b + i - k) = value;
             };
             let panel = Panel { strips: b / p, ..self.panel_of(self.next) };
-            panel::factorise::<T, S, MR>(simd, panel, first + b, n, taus, small, &mut into_band);
+            panel::factorise::<T, S, MR, NV>(simd, panel, first + b, n, taus, small, &mut into_band);
         }
     }
 
     #[inline(always)]
-    unsafe fn tiles<S: Simd, const MR: usize>(
+    unsafe fn tiles<S: Simd, const MR: usize, const NV: usize>(
         &self,
         simd: S,
         first: usize,
@@ -267,7 +280,7 @@ impl<T: Real> Stage<T> {
         groups: usize,
         group: usize,
     ) {
-        let p = kernel::width::<T, S>();
+        let p = kernel::width::<T, S, NV>();
         let top = first / TILE;
         let active = tile_rows(self.n) - top;
         let tiles = active * (active + 1) / 2;
@@ -276,20 +289,20 @@ impl<T: Real> Stage<T> {
         unsafe {
             let w = self.w.add(group * self.w_stride);
             for strip in 0..self.b / p {
-                let rows = self.panel_of(w).at::<S>(strip, top * TILE);
+                let rows = self.panel_of(w).at::<S, NV>(strip, top * TILE);
                 rows.write_bytes(0, (self.rows - top * TILE) * p);
             }
             let tiles = (top..tile_rows(self.n)).flat_map(|row| (top..=row).map(move |col| (row, col)));
             let mut tiles = tiles.skip(start).take(end - start).peekable();
             while let Some((tile_row, tile_col)) = tiles.next() {
                 let next = tiles.peek().map(|&(row, col)| self.tiles.add(offset(row, col)).cast_const());
-                self.tile::<S, MR>(simd, first, pending, (tile_row, tile_col), next, w);
+                self.tile::<S, MR, NV>(simd, first, pending, (tile_row, tile_col), next, w);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn tile<S: Simd, const MR: usize>(
+    unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
         &self,
         simd: S,
         first: usize,
@@ -298,7 +311,7 @@ impl<T: Real> Stage<T> {
         next: Option<*const T>,
         w: *mut T,
     ) {
-        let p = kernel::width::<T, S>();
+        let p = kernel::width::<T, S, NV>();
         let rows = (first.saturating_sub(tile_row * TILE) / MR * MR, self.end(tile_row, MR));
         let cols = (first.saturating_sub(tile_col * TILE), self.end(tile_col, p));
         let half = TILE / 2;
@@ -320,17 +333,17 @@ impl<T: Real> Stage<T> {
             // SAFETY: `perform`.
             unsafe {
                 if pending {
-                    self.apply::<S, MR>(simd, &block);
+                    self.apply::<S, MR, NV>(simd, &block);
                 }
-                self.multiply::<S, MR>(simd, &block, next, w);
+                self.multiply::<S, MR, NV>(simd, &block, next, w);
             }
         }
     }
 
     /// Subtracts V Z^T + Z V^T.
     #[inline(always)]
-    unsafe fn apply<S: Simd, const MR: usize>(&self, simd: S, block: &Block) {
-        let p = kernel::width::<T, S>();
+    unsafe fn apply<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, block: &Block) {
+        let p = kernel::width::<T, S, NV>();
         let b = self.b;
         // SAFETY: `perform`.
         unsafe {
@@ -338,15 +351,15 @@ impl<T: Real> Stage<T> {
             for col in (block.cols.0..block.cols.1).step_by(p) {
                 let q = self.q.add((block.tile_col * TILE + col) * 2 * b);
                 for row in (block.rows.0..block.rows.1).step_by(MR) {
-                    let mut sums = kernel::zero::<T, S, MR>(simd);
+                    let mut sums = kernel::zero::<T, S, MR, NV>(simd);
                     for (half, elements) in [self.v, self.z].into_iter().enumerate() {
                         for strip in 0..b / p {
-                            let a = self.panel_of(elements).at::<S>(strip, block.tile_row * TILE + row);
+                            let a = self.panel_of(elements).at::<S, NV>(strip, block.tile_row * TILE + row);
                             let q = q.add((half * b + strip * p) * p);
-                            sums = product::<T, S, MR>(simd, sums, p, (a, p, 1), q);
+                            sums = product::<T, S, MR, NV>(simd, sums, p, (a, p, 1), q);
                         }
                     }
-                    add_to::<T, S, MR>(simd, &sums, -1.0, tile.add(row * TILE + col), TILE);
+                    add_to::<T, S, MR, NV>(simd, &sums, -1.0, tile.add(row * TILE + col), TILE);
                 }
             }
         }
@@ -354,25 +367,31 @@ impl<T: Real> Stage<T> {
 
     /// Adds to W what a block contributes to A V.
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const MR: usize>(&self, simd: S, block: &Block, next: Option<*const T>, w: *mut T) {
-        let p = kernel::width::<T, S>();
+    unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        block: &Block,
+        next: Option<*const T>,
+        w: *mut T,
+    ) {
+        let p = kernel::width::<T, S, NV>();
         let (top, left) = (block.tile_row * TILE, block.tile_col * TILE);
         // SAFETY: `perform`.
         unsafe {
             let tile = self.tiles.add(offset(block.tile_row, block.tile_col));
             for strip in 0..self.b / p {
-                let v = self.panel_of(self.next).at::<S>(strip, 0);
-                let w = self.panel_of(w).at::<S>(strip, 0);
+                let v = self.panel_of(self.next).at::<S, NV>(strip, 0);
+                let w = self.panel_of(w).at::<S, NV>(strip, 0);
                 for row in (block.rows.0..block.rows.1).step_by(MR) {
                     let a = tile.add(row * TILE + block.cols.0);
                     let depth = block.cols.1 - block.cols.0;
                     let v = v.add((left + block.cols.0) * p);
-                    let zero = kernel::zero::<T, S, MR>(simd);
+                    let zero = kernel::zero::<T, S, MR, NV>(simd);
                     // As many lines as the depth, per row of the kernel: that covers the next tile.
                     let lines = TILE * MR * size_of::<T>();
                     let ahead = next.unwrap_or(a).wrapping_byte_add(row / MR * lines);
-                    let sums = product_with::<T, S, MR>(simd, zero, depth, (a, TILE, 1), v, Some(ahead));
-                    add_to::<T, S, MR>(simd, &sums, 1.0, w.add((top + row) * p), p);
+                    let sums = product_with::<T, S, MR, NV>(simd, zero, depth, (a, TILE, 1), v, Some(ahead));
+                    add_to::<T, S, MR, NV>(simd, &sums, 1.0, w.add((top + row) * p), p);
                 }
                 if block.symmetric {
                     continue;
@@ -381,23 +400,24 @@ impl<T: Real> Stage<T> {
                     let a = tile.add(block.rows.0 * TILE + col);
                     let depth = block.rows.1 - block.rows.0;
                     let v = v.add((top + block.rows.0) * p);
-                    let sums = product::<T, S, MR>(simd, kernel::zero::<T, S, MR>(simd), depth, (a, 1, TILE), v);
-                    add_to::<T, S, MR>(simd, &sums, 1.0, w.add((left + col) * p), p);
+                    let sums =
+                        product::<T, S, MR, NV>(simd, kernel::zero::<T, S, MR, NV>(simd), depth, (a, 1, TILE), v);
+                    add_to::<T, S, MR, NV>(simd, &sums, 1.0, w.add((left + col) * p), p);
                 }
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn sum<S: Simd, const MR: usize>(&self, simd: S, groups: usize, tile_row: usize) {
-        let p = kernel::width::<T, S>();
+    unsafe fn sum<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, groups: usize, tile_row: usize) {
+        let p = kernel::width::<T, S, NV>();
         let (b, lanes) = (self.b, T::lanes::<S>());
         let top = tile_row * TILE;
         // SAFETY: `perform`.
         unsafe {
             let products = self.products.add(2 * tile_row * b * b);
             for strip in 0..b / p {
-                let total = self.panel_of(self.w).at::<S>(strip, top);
+                let total = self.panel_of(self.w).at::<S, NV>(strip, top);
                 for i in (0..TILE * p).step_by(lanes) {
                     let mut sum = T::load::<S>(total.add(i));
                     for group in 1..groups {
@@ -414,9 +434,9 @@ impl<T: Real> Stage<T> {
                         out.add(row * b).write_bytes(0, p);
                     }
                     for start in (top..top + TILE).step_by(SHORT) {
-                        let v = self.panel_of(self.next).at::<S>(i, start);
-                        let x = self.panel_of(other).at::<S>(j, start);
-                        transposed_product::<T, S, MR>(simd, SHORT, v, x, small.as_mut_ptr(), p);
+                        let v = self.panel_of(self.next).at::<S, NV>(i, start);
+                        let x = self.panel_of(other).at::<S, NV>(j, start);
+                        transposed_product::<T, S, MR, NV>(simd, SHORT, v, x, small.as_mut_ptr(), p);
                         for row in 0..p {
                             for col in 0..p {
                                 *out.add(row * b + col) += small[row * p + col].into();
@@ -429,8 +449,8 @@ impl<T: Real> Stage<T> {
     }
 
     #[inline(always)]
-    unsafe fn factors<S: Simd, const MR: usize>(&self, simd: S, first: usize) {
-        let p = kernel::width::<T, S>();
+    unsafe fn factors<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, first: usize) {
+        let p = kernel::width::<T, S, NV>();
         let b = self.b;
         let size = b * b;
         // SAFETY: `perform`; this is the only task.
@@ -450,7 +470,7 @@ impl<T: Real> Stage<T> {
         let (t, rest) = rest.split_at_mut(size);
         let (u, m) = rest.split_at_mut(size);
         triangular_factor(b, vv, &factors[..b], transposed);
-        let double = kernel::width::<f64, S>();
+        let double = kernel::width::<f64, S, NV>();
         for (strip, out) in t.chunks_exact_mut(b * double).enumerate() {
             for (k, row) in out.chunks_exact_mut(double).enumerate() {
                 for (c, t) in row.iter_mut().enumerate() {
@@ -459,8 +479,8 @@ impl<T: Real> Stage<T> {
             }
         }
         // U = V^T W T, M = -T^T U / 2.
-        small_product::<S, MR>(simd, b, 1.0, vw, t, u);
-        small_product::<S, MR>(simd, b, -0.5, transposed, u, m);
+        small_product::<S, MR, NV>(simd, b, 1.0, vw, t, u);
+        small_product::<S, MR, NV>(simd, b, -0.5, transposed, u, m);
         for (out, matrix) in factors[size..].chunks_exact_mut(size).zip([t, m]) {
             for (index, x) in out.iter_mut().enumerate() {
                 let (strip, k, c) = (index / (b * p), index / p % b, index % p);
@@ -471,25 +491,25 @@ impl<T: Real> Stage<T> {
     }
 
     #[inline(always)]
-    unsafe fn update<S: Simd, const MR: usize>(&self, simd: S, first: usize, tile_row: usize) {
-        let p = kernel::width::<T, S>();
+    unsafe fn update<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, first: usize, tile_row: usize) {
+        let p = kernel::width::<T, S, NV>();
         let b = self.b;
         let top = tile_row * TILE;
         // SAFETY: `perform`.
         unsafe {
             let (t, m) = (self.factors.add(b * b), self.factors.add(2 * b * b));
             for strip in 0..b / p {
-                let z = self.panel_of(self.z).at::<S>(strip, 0);
+                let z = self.panel_of(self.z).at::<S, NV>(strip, 0);
                 for row in (top..top + TILE).step_by(MR) {
-                    let mut sums = kernel::zero::<T, S, MR>(simd);
+                    let mut sums = kernel::zero::<T, S, MR, NV>(simd);
                     for (elements, factor) in [(self.w, t), (self.next, m)] {
                         for inner in 0..b / p {
-                            let a = self.panel_of(elements).at::<S>(inner, row);
+                            let a = self.panel_of(elements).at::<S, NV>(inner, row);
                             let factor = factor.add((strip * b + inner * p) * p);
-                            sums = product::<T, S, MR>(simd, sums, p, (a, p, 1), factor);
+                            sums = product::<T, S, MR, NV>(simd, sums, p, (a, p, 1), factor);
                         }
                     }
-                    write_to::<T, S, MR>(&sums, MR, z.add(row * p), p);
+                    write_to::<T, S, MR, NV>(&sums, MR, z.add(row * p), p);
                 }
                 if first > top {
                     z.add(top * p).write_bytes(0, (first - top) * p);
@@ -499,7 +519,7 @@ impl<T: Real> Stage<T> {
                 let q = self.q.add(col * 2 * b);
                 for (half, elements) in [self.z, self.next].into_iter().enumerate() {
                     for strip in 0..b / p {
-                        let source = self.panel_of(elements).at::<S>(strip, col);
+                        let source = self.panel_of(elements).at::<S, NV>(strip, col);
                         let target = q.add((half * b + strip * p) * p);
                         for k in 0..p {
                             for c in 0..p {
@@ -515,8 +535,15 @@ impl<T: Real> Stage<T> {
 
 /// Writes `factor` times A B, for b x b matrices, A row after row, B and the result in strips. b is at least MR.
 #[inline(always)]
-fn small_product<S: Simd, const MR: usize>(simd: S, b: usize, factor: f64, a: &[f64], strips: &[f64], out: &mut [f64]) {
-    let p = kernel::width::<f64, S>();
+fn small_product<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    b: usize,
+    factor: f64,
+    a: &[f64],
+    strips: &[f64],
+    out: &mut [f64],
+) {
+    let p = kernel::width::<f64, S, NV>();
     assert!(b >= MR && a.len() == b * b);
     for (strip, out) in strips.chunks_exact(b * p).zip(out.chunks_exact_mut(b * p)) {
         for row in (0..b).step_by(MR) {
@@ -524,10 +551,10 @@ fn small_product<S: Simd, const MR: usize>(simd: S, b: usize, factor: f64, a: &[
             let row = row.min(b - MR);
             // SAFETY: rows from `row` to `row + MR` exist, in A and in the result; a strip has b rows.
             unsafe {
-                let zero = kernel::zero::<f64, S, MR>(simd);
+                let zero = kernel::zero::<f64, S, MR, NV>(simd);
                 let a = (a.as_ptr().add(row * b), b, 1);
-                let sums = product::<f64, S, MR>(simd, zero, b, a, strip.as_ptr());
-                write_to::<f64, S, MR>(&sums, MR, out.as_mut_ptr().add(row * p), p);
+                let sums = product::<f64, S, MR, NV>(simd, zero, b, a, strip.as_ptr());
+                write_to::<f64, S, MR, NV>(&sums, MR, out.as_mut_ptr().add(row * p), p);
             }
         }
         out.iter_mut().for_each(|x| *x *= factor);

@@ -102,15 +102,15 @@ struct Task<'a, 'v, T> {
 
 impl<T: Real> WithRows for Task<'_, '_, T> {
     #[inline(always)]
-    fn perform<S: Simd, const MR: usize>(self, simd: S) {
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
         // SAFETY: the buffers have the sizes that `lower` gives them; tasks write different rows, columns or tiles.
         unsafe {
             match self.phase {
                 Phase::Pack { start } if self.product.view.is_tall() => {
-                    self.product.pack_rows::<S, MR>(start, self.index * STRIP);
+                    self.product.pack_rows::<S, MR, NV>(start, self.index * STRIP);
                 }
-                Phase::Pack { start } => self.product.pack_columns::<S, MR>(start, self.index * TILE),
-                Phase::Multiply { row, col } => self.product.multiply::<S, MR>(simd, row, col),
+                Phase::Pack { start } => self.product.pack_columns::<S, MR, NV>(start, self.index * TILE),
+                Phase::Multiply { row, col } => self.product.multiply::<S, MR, NV>(simd, row, col),
             }
         }
     }
@@ -119,8 +119,8 @@ impl<T: Real> WithRows for Task<'_, '_, T> {
 impl<T: Real> Product<'_, '_, T> {
     /// Packs rows of a tall W: the [`STRIP`] from `first` on of those that begin at `start`; zeros behind the last.
     #[inline(always)]
-    unsafe fn pack_rows<S: Simd, const MR: usize>(&self, start: usize, first: usize) {
-        let p = kernel::width::<T, S>();
+    unsafe fn pack_rows<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
+        let p = kernel::width::<T, S, NV>();
         let n = self.view.short();
         let zero = T::from_f64(0.0);
         let mut line = vec![zero; n];
@@ -150,8 +150,8 @@ impl<T: Real> Product<'_, '_, T> {
 
     /// Packs columns of A, which are rows of a wide W: a tile's, from `first` on; zeros behind the last row of A.
     #[inline(always)]
-    unsafe fn pack_columns<S: Simd, const MR: usize>(&self, start: usize, first: usize) {
-        let p = kernel::width::<T, S>();
+    unsafe fn pack_columns<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
+        let p = kernel::width::<T, S, NV>();
         let rows = self.depth.min(self.view.long() - start);
         let mut line = vec![T::from_f64(0.0); self.depth];
         for c in first..self.view.short().min(first + TILE) {
@@ -169,8 +169,8 @@ impl<T: Real> Product<'_, '_, T> {
     }
 
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const MR: usize>(&self, simd: S, tile_row: usize, tile_col: usize) {
-        let p = kernel::width::<T, S>();
+    unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, tile_row: usize, tile_col: usize) {
+        let p = kernel::width::<T, S, NV>();
         let n = self.view.short();
         let end = |tile: usize, unit: usize| used(n, tile).next_multiple_of(unit);
         // SAFETY: `perform`.
@@ -182,10 +182,10 @@ impl<T: Real> Product<'_, '_, T> {
                 let top = if tile_row == tile_col { col / MR * MR } else { 0 };
                 for row in (top..end(tile_row, MR)).step_by(MR) {
                     let left = self.left.add((tile_row * TILE + row) * self.depth);
-                    prefetch_rows::<T, S, MR>(tile.wrapping_add((row + MR) * TILE + col), TILE);
-                    let zero = kernel::zero::<T, S, MR>(simd);
-                    let sums = product::<T, S, MR>(simd, zero, self.depth, (left, 1, MR), right);
-                    add_to::<T, S, MR>(simd, &sums, 1.0, tile.add(row * TILE + col), TILE);
+                    prefetch_rows::<T, S, MR, NV>(tile.wrapping_add((row + MR) * TILE + col), TILE);
+                    let zero = kernel::zero::<T, S, MR, NV>(simd);
+                    let sums = product::<T, S, MR, NV>(simd, zero, self.depth, (left, 1, MR), right);
+                    add_to::<T, S, MR, NV>(simd, &sums, 1.0, tile.add(row * TILE + col), TILE);
                 }
             }
         }

@@ -5,13 +5,22 @@ use pulp::{Simd, WithSimd};
 
 use super::super::simd::Real;
 
-/// MR rows of two vectors each: sums in registers.
-pub type Sums<T, S, const MR: usize> = [[<T as Real>::Vector<S>; 2]; MR];
+/// MR rows of NV vectors each: sums in registers.
+pub type Sums<T, S, const MR: usize, const NV: usize> = [[<T as Real>::Vector<S>; NV]; MR];
 
-/// Work with the kernel, whose height MR follows from the number of registers.
+/// Rows of [`Sums`] at most.
+pub const MAX_ROWS: usize = 16;
+
+/// Work with the kernel: NV vectors wide, and as high, MR, as the registers allow.
 pub trait WithRows {
+    /// Whether strips of two vectors are too wide for it.
+    #[inline(always)]
+    fn is_narrow<S: Simd>(&self) -> bool {
+        false
+    }
+
     /// Does it.
-    fn perform<S: Simd, const MR: usize>(self, simd: S);
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S);
 }
 
 /// [`WithRows`] as a [`WithSimd`].
@@ -22,40 +31,48 @@ impl<W: WithRows> WithSimd for Rows<W> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::REGISTER_COUNT >= 32 { self.0.perform::<S, 12>(simd) } else { self.0.perform::<S, 6>(simd) }
+        // What is narrow is so for vectors of 16 elements, and where there are those, there are 32 registers.
+        if self.0.is_narrow::<S>() {
+            self.0.perform::<S, 16, 1>(simd);
+        } else if S::REGISTER_COUNT >= 32 {
+            self.0.perform::<S, 12, 2>(simd);
+        } else {
+            self.0.perform::<S, 6, 2>(simd);
+        }
     }
 }
 
-/// Elements of a row of [`Sums`].
+/// Elements of a row of [`Sums`], and of a strip.
 #[inline(always)]
-pub fn width<T: Real, S: Simd>() -> usize {
-    2 * T::lanes::<S>()
+pub fn width<T: Real, S: Simd, const NV: usize>() -> usize {
+    NV * T::lanes::<S>()
 }
 
 /// Sums of nothing.
 #[inline(always)]
-pub fn zero<T: Real, S: Simd, const MR: usize>(simd: S) -> Sums<T, S, MR> {
-    [[T::splat(simd, T::from_f64(0.0)); 2]; MR]
+pub fn zero<T: Real, S: Simd, const MR: usize, const NV: usize>(simd: S) -> Sums<T, S, MR, NV> {
+    [[T::splat(simd, T::from_f64(0.0)); NV]; MR]
 }
 
 /// Adds to row i of `sums` a[i, k] b[k, ..] for all k below `depth`.
 ///
 /// a[i, k] lies at `a + i * row + k * step`; the rows of b follow each other. Twelve rows (six, where there are 16
-/// registers) of two vectors hide the latency of the multiply-adds and leave the load units half idle.
+/// registers) of two vectors hide the latency of the multiply-adds and leave the load units half idle. Sixteen rows of one
+/// vector hide it, too, and make the square products of strips without waste, but take a load for each multiply-add.
 ///
 /// # Safety
 ///
 /// `depth` rows of [`width`] elements can be read at `b`, and a[i, k] for all i below MR and k below `depth`.
 #[inline(always)]
-pub unsafe fn product<T: Real, S: Simd, const MR: usize>(
+pub unsafe fn product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    sums: Sums<T, S, MR>,
+    sums: Sums<T, S, MR, NV>,
     depth: usize,
     a: (*const T, usize, usize),
     b: *const T,
-) -> Sums<T, S, MR> {
+) -> Sums<T, S, MR, NV> {
     // SAFETY: the caller's promise.
-    unsafe { product_with::<T, S, MR>(simd, sums, depth, a, b, None) }
+    unsafe { product_with::<T, S, MR, NV>(simd, sums, depth, a, b, None) }
 }
 
 /// The same, and meanwhile `depth` cache lines from `ahead` on are fetched into the second-level cache.
@@ -64,14 +81,14 @@ pub unsafe fn product<T: Real, S: Simd, const MR: usize>(
 ///
 /// As for [`product`]; nothing is required of `ahead`.
 #[inline(always)]
-pub unsafe fn product_with<T: Real, S: Simd, const MR: usize>(
+pub unsafe fn product_with<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    mut sums: Sums<T, S, MR>,
+    mut sums: Sums<T, S, MR, NV>,
     depth: usize,
     (a, row, step): (*const T, usize, usize),
     b: *const T,
     ahead: Option<*const T>,
-) -> Sums<T, S, MR> {
+) -> Sums<T, S, MR, NV> {
     let lanes = T::lanes::<S>();
     for k in 0..depth {
         if let Some(ahead) = ahead {
@@ -79,13 +96,16 @@ pub unsafe fn product_with<T: Real, S: Simd, const MR: usize>(
         }
         // SAFETY: the caller's promise.
         unsafe {
-            let b0 = T::load::<S>(b.add(k * 2 * lanes));
-            let b1 = T::load::<S>(b.add(k * 2 * lanes + lanes));
+            let mut bs = [T::splat(simd, T::from_f64(0.0)); NV];
+            for (j, b_vector) in bs.iter_mut().enumerate() {
+                *b_vector = T::load::<S>(b.add((k * NV + j) * lanes));
+            }
             let a = a.add(k * step);
             for (i, sums) in sums.iter_mut().enumerate() {
                 let factor = T::splat(simd, *a.add(i * row));
-                sums[0] = T::mul_add(simd, factor, b0, sums[0]);
-                sums[1] = T::mul_add(simd, factor, b1, sums[1]);
+                for (sum, &b) in sums.iter_mut().zip(&bs) {
+                    *sum = T::mul_add(simd, factor, b, *sum);
+                }
             }
         }
     }
@@ -94,10 +114,10 @@ pub unsafe fn product_with<T: Real, S: Simd, const MR: usize>(
 
 /// Asks for MR rows of c, which are `stride` apart, [`width`] elements of each.
 #[inline(always)]
-pub fn prefetch_rows<T: Real, S: Simd, const MR: usize>(c: *const T, stride: usize) {
+pub fn prefetch_rows<T: Real, S: Simd, const MR: usize, const NV: usize>(c: *const T, stride: usize) {
     for row in 0..MR {
         let c = c.wrapping_add(row * stride).cast::<u8>();
-        for line in (0..width::<T, S>() * size_of::<T>()).step_by(CACHE_LINE) {
+        for line in (0..width::<T, S, NV>() * size_of::<T>()).step_by(CACHE_LINE) {
             prefetch(c.wrapping_add(line));
         }
     }
@@ -125,9 +145,9 @@ fn prefetch<T>(address: *const T) {
 ///
 /// [`width`] elements of each row can be read and written.
 #[inline(always)]
-pub unsafe fn add_to<T: Real, S: Simd, const MR: usize>(
+pub unsafe fn add_to<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    sums: &Sums<T, S, MR>,
+    sums: &Sums<T, S, MR, NV>,
     sign: f64,
     c: *mut T,
     stride: usize,
@@ -151,8 +171,8 @@ pub unsafe fn add_to<T: Real, S: Simd, const MR: usize>(
 ///
 /// [`width`] elements of each row can be written.
 #[inline(always)]
-pub unsafe fn write_to<T: Real, S: Simd, const MR: usize>(
-    sums: &Sums<T, S, MR>,
+pub unsafe fn write_to<T: Real, S: Simd, const MR: usize, const NV: usize>(
+    sums: &Sums<T, S, MR, NV>,
     count: usize,
     c: *mut T,
     stride: usize,

@@ -36,11 +36,12 @@ const RESOLUTION: f64 = 1.0 / 128.0;
 ///
 /// The second stage takes 6 n^2 b operations, and all of the first but its passes over the tiles takes as many. A pass takes the
 /// longer for each operation the narrower the band is, and more so where the tiles are not in a cache. So the best band is
-/// narrow, and wider for large matrices. It is no narrower than a strip of the [`kernel`], two of the widest vectors.
+/// narrow, and wider for large matrices. A narrower band also rounds the tiles more often: in f32, 16 instead of 32 raises the
+/// root mean square error for n = 1024 from 0.33 to 0.41 epsilon times the norm. It is no narrower than the widest vector.
 fn bandwidth<T>(n: usize) -> usize {
     let double = size_of::<T>() == size_of::<f64>();
     match (double, n) {
-        (true, ..2200) => 16,
+        (true, ..2200) | (false, ..5000) => 16,
         (true, ..4000) | (false, ..12_000) => 32,
         _ => 64,
     }
@@ -67,7 +68,17 @@ pub fn eigenvalues<T: Real>(
     team: &Team,
 ) -> Result<Vec<f64>, Failure> {
     let n = matrix.order();
-    let mut band = band::Band::zeros(n, bandwidth::<T>(n), band)?;
+    through_band(matrix, band::Band::zeros(n, bandwidth::<T>(n), band)?, panels, level, team)
+}
+
+/// [`eigenvalues`], by way of this band, which must be zero.
+fn through_band<T: Real>(
+    matrix: &mut Tiles<T>,
+    mut band: band::Band<T>,
+    panels: &mut Buffer<T>,
+    level: Level,
+    team: &Team,
+) -> Result<Vec<f64>, Failure> {
     dense_to_band::reduce(matrix, &mut band, panels, level, team)?;
     let (diagonal, subdiagonal) = band_to_tridiagonal::reduce(&mut band, level, team);
     if diagonal.iter().chain(&subdiagonal).any(|entry| !entry.is_finite()) {
@@ -85,7 +96,7 @@ mod tests {
 
     /// Second differences: 2 on the diagonal, -1 beside it, with rows and columns in another order so that all stages have
     /// something to do. The eigenvalues are 2 - 2 cos(k pi / (n + 1)).
-    fn second_differences<T: Real>(n: usize, level: Level, threads: usize) -> Vec<f64> {
+    fn second_differences<T: Real>(n: usize, bandwidth: usize, level: Level, threads: usize) -> Vec<f64> {
         let crew = Crew::new(threads);
         let team = crew.begin();
         let mut buffer = Buffer::default();
@@ -97,14 +108,29 @@ mod tests {
             _ => 0.0,
         };
         tiles.fill(&team, |row, col| T::from_f64(element(row, col)));
-        eigenvalues(&mut tiles, &mut Buffer::default(), &mut Buffer::default(), level, &team).unwrap()
+        let mut buffer = Buffer::default();
+        let band = band::Band::zeros(n, bandwidth, &mut buffer).unwrap();
+        through_band(&mut tiles, band, &mut Buffer::default(), level, &team).unwrap()
     }
 
-    fn agree<T: Real>(n: usize, level: Level, threads: usize) {
-        let found = second_differences::<T>(n, level, threads);
+    fn agree<T: Real>(n: usize, bandwidth: usize, level: Level, threads: usize) {
+        let found = second_differences::<T>(n, bandwidth, level, threads);
         for (k, x) in found.iter().enumerate() {
             let expected = 2.0 - 2.0 * (std::f64::consts::PI * (k + 1) as f64 / (n + 1) as f64).cos();
-            assert!((x - expected).abs() < 40.0 * T::EPSILON, "{n}, {level}, {threads} threads: {x} {expected}");
+            assert!(
+                (x - expected).abs() < 40.0 * T::EPSILON,
+                "{n}, {bandwidth}, {level}, {threads} threads: {x} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn eigenvalues_agree_for_every_bandwidth() {
+        for (level, bandwidth) in Level::all().into_iter().flat_map(|level| [16, 32, 64].map(|b| (level, b))) {
+            for n in [50, 229] {
+                agree::<f32>(n, bandwidth, level, 2);
+                agree::<f64>(n, bandwidth, level, 2);
+            }
         }
     }
 
@@ -113,9 +139,9 @@ mod tests {
     fn miri_follows_every_stage() {
         let level = Level::Scalar;
         for (n, threads) in [(1, 1), (5, 2), (20, 1)] {
-            agree::<f64>(n, level, threads);
+            agree::<f64>(n, bandwidth::<f64>(n), level, threads);
         }
-        agree::<f32>(5, level, 1);
+        agree::<f32>(5, bandwidth::<f32>(5), level, 1);
         let crew = Crew::new(2);
         let team = crew.begin();
         let (rows, cols) = (19, 5);

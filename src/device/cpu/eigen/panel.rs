@@ -28,9 +28,9 @@ impl<T: Real> Panel<T> {
     ///
     /// The row and the strip exist.
     #[inline(always)]
-    pub unsafe fn at<S: Simd>(self, strip: usize, row: usize) -> *mut T {
+    pub unsafe fn at<S: Simd, const NV: usize>(self, strip: usize, row: usize) -> *mut T {
         // SAFETY: the caller's promise.
-        unsafe { self.elements.add((strip * self.rows + row) * kernel::width::<T, S>()) }
+        unsafe { self.elements.add((strip * self.rows + row) * kernel::width::<T, S, NV>()) }
     }
 }
 
@@ -55,7 +55,7 @@ impl<T, F: FnMut(usize, usize, T)> TakeR<T> for F {
 ///
 /// The panel can be read and written, MR rows more than there are included; nobody else uses it. `first` <= n <= rows.
 #[inline(always)]
-pub unsafe fn factorise<T: Real, S: Simd, const MR: usize>(
+pub unsafe fn factorise<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     panel: Panel<T>,
     first: usize,
@@ -64,15 +64,15 @@ pub unsafe fn factorise<T: Real, S: Simd, const MR: usize>(
     small: &mut [T],
     take_r: &mut impl TakeR<T>,
 ) {
-    let p = kernel::width::<T, S>();
+    let p = kernel::width::<T, S, NV>();
     let zero = T::from_f64(0.0);
     for strip in 0..panel.strips {
         let top = first + strip * p;
         let taus = &mut taus[strip * p..][..p];
         // SAFETY: rows and strips exist.
         unsafe {
-            let x = panel.at::<S>(strip, 0);
-            reflectors::<T, S>(simd, x, top, n, taus, &mut |c, beta| {
+            let x = panel.at::<S, NV>(strip, 0);
+            reflectors::<T, S, NV>(simd, x, top, n, taus, &mut |c, beta| {
                 take_r.take(strip * p + c, strip * p + c, beta);
             });
             // What lies above the pivots belongs to R.
@@ -84,7 +84,7 @@ pub unsafe fn factorise<T: Real, S: Simd, const MR: usize>(
                 }
             }
             if strip + 1 < panel.strips && top < n {
-                apply_to_next::<T, S, MR>(simd, panel, strip, top, n, taus, small);
+                apply_to_next::<T, S, MR, NV>(simd, panel, strip, top, n, taus, small);
             }
         }
     }
@@ -97,7 +97,7 @@ pub unsafe fn factorise<T: Real, S: Simd, const MR: usize>(
 ///
 /// As for [`factorise`], for the strip at `x`.
 #[inline(always)]
-unsafe fn reflectors<T: Real, S: Simd>(
+unsafe fn reflectors<T: Real, S: Simd, const NV: usize>(
     simd: S,
     x: *mut T,
     top: usize,
@@ -105,13 +105,12 @@ unsafe fn reflectors<T: Real, S: Simd>(
     taus: &mut [T],
     take_beta: &mut impl FnMut(usize, T),
 ) {
-    let lanes = T::lanes::<S>();
-    let p = 2 * lanes;
+    let p = kernel::width::<T, S, NV>();
     let zero = T::from_f64(0.0);
     let mut dots = [zero; MAX_STRIP];
     // SAFETY: rows below n exist, vectors lie within rows.
     unsafe {
-        pass::<T, S, false>(simd, x, top..n, None, 0, &mut dots);
+        pass::<T, S, NV, false>(simd, x, top..n, None, 0, &mut dots);
         for c in 0..p {
             let pivot = top + c;
             if pivot >= n {
@@ -139,7 +138,7 @@ unsafe fn reflectors<T: Real, S: Simd>(
             *row.add(c) = head;
             if c + 1 < p {
                 let minus = factors.map(|factor| zero - factor);
-                pass::<T, S, true>(simd, x, pivot + 1..n, Some((c, &minus)), c + 1, &mut dots);
+                pass::<T, S, NV, true>(simd, x, pivot + 1..n, Some((c, &minus)), c + 1, &mut dots);
             }
         }
     }
@@ -152,7 +151,7 @@ unsafe fn reflectors<T: Real, S: Simd>(
 ///
 /// The rows exist and nobody else uses them.
 #[inline(always)]
-unsafe fn pass<T: Real, S: Simd, const APPLY: bool>(
+unsafe fn pass<T: Real, S: Simd, const NV: usize, const APPLY: bool>(
     simd: S,
     x: *mut T,
     rows: std::ops::Range<usize>,
@@ -160,55 +159,79 @@ unsafe fn pass<T: Real, S: Simd, const APPLY: bool>(
     next: usize,
     dots: &mut [T; MAX_STRIP],
 ) {
-    let lanes = T::lanes::<S>();
-    let p = 2 * lanes;
+    let (p, lanes) = (kernel::width::<T, S, NV>(), T::lanes::<S>());
     let zero = T::splat(simd, T::from_f64(0.0));
-    // SAFETY: as promised; `dots` and the factors have room for two vectors.
+    if rows.is_empty() {
+        return;
+    }
+    // SAFETY: as promised; `dots` and the factors have room for NV vectors.
     unsafe {
-        let (column, factors) = match reflector {
-            Some((column, factors)) => {
-                (column, [T::load::<S>(factors.as_ptr()), T::load::<S>(factors.as_ptr().add(lanes))])
+        let mut column = 0;
+        let mut factors = [zero; NV];
+        if let Some((col, elements)) = reflector {
+            column = col;
+            for (j, factor) in factors.iter_mut().enumerate() {
+                *factor = T::load::<S>(elements.as_ptr().add(j * lanes));
             }
-            None => (0, [zero; 2]),
-        };
-        let update = |row: *mut T| {
-            let mut a = [T::load::<S>(row), T::load::<S>(row.add(lanes))];
-            if APPLY {
-                let v = T::splat(simd, *row.add(column));
-                a = [T::mul_add(simd, v, factors[0], a[0]), T::mul_add(simd, v, factors[1], a[1])];
-                T::store::<S>(row, a[0]);
-                T::store::<S>(row.add(lanes), a[1]);
-            }
-            a
-        };
-        let mut sums = [[zero; 2]; 4];
-        if rows.is_empty() {
-            return;
         }
-        update(x.add(rows.start * p));
+        let mut sums = [[zero; NV]; 4];
+        update::<T, S, NV, APPLY>(simd, x.add(rows.start * p), column, &factors);
         let mut r = rows.start + 1;
         while r + 4 <= rows.end {
             for (i, sums) in sums.iter_mut().enumerate() {
                 let row = x.add((r + i) * p);
-                let a = update(row);
+                let a = update::<T, S, NV, APPLY>(simd, row, column, &factors);
                 let v = T::splat(simd, *row.add(next));
-                *sums = [T::mul_add(simd, v, a[0], sums[0]), T::mul_add(simd, v, a[1], sums[1])];
+                for (sum, &a) in sums.iter_mut().zip(&a) {
+                    *sum = T::mul_add(simd, v, a, *sum);
+                }
             }
             r += 4;
         }
         while r < rows.end {
             let row = x.add(r * p);
-            let a = update(row);
+            let a = update::<T, S, NV, APPLY>(simd, row, column, &factors);
             let v = T::splat(simd, *row.add(next));
-            sums[0] = [T::mul_add(simd, v, a[0], sums[0][0]), T::mul_add(simd, v, a[1], sums[0][1])];
+            for (sum, &a) in sums[0].iter_mut().zip(&a) {
+                *sum = T::mul_add(simd, v, a, *sum);
+            }
             r += 1;
         }
-        for half in 0..2 {
-            let sum =
-                T::plus(simd, T::plus(simd, sums[0][half], sums[1][half]), T::plus(simd, sums[2][half], sums[3][half]));
-            T::store::<S>(dots.as_mut_ptr().add(half * lanes), sum);
+        for j in 0..NV {
+            let sum = T::plus(simd, T::plus(simd, sums[0][j], sums[1][j]), T::plus(simd, sums[2][j], sums[3][j]));
+            T::store::<S>(dots.as_mut_ptr().add(j * lanes), sum);
         }
     }
+}
+
+/// A row, to which the reflector of a column has been applied if `APPLY`.
+///
+/// # Safety
+///
+/// NV vectors at `row` can be read and written.
+#[inline(always)]
+unsafe fn update<T: Real, S: Simd, const NV: usize, const APPLY: bool>(
+    simd: S,
+    row: *mut T,
+    column: usize,
+    factors: &[T::Vector<S>; NV],
+) -> [T::Vector<S>; NV] {
+    let lanes = T::lanes::<S>();
+    let mut a = [T::splat(simd, T::from_f64(0.0)); NV];
+    // SAFETY: the caller's promise; the column lies within the row.
+    unsafe {
+        for (j, a) in a.iter_mut().enumerate() {
+            *a = T::load::<S>(row.add(j * lanes));
+        }
+        if APPLY {
+            let v = T::splat(simd, *row.add(column));
+            for (j, a) in a.iter_mut().enumerate() {
+                *a = T::mul_add(simd, v, factors[j], *a);
+                T::store::<S>(row.add(j * lanes), *a);
+            }
+        }
+    }
+    a
 }
 
 /// H = I - tau v v^T, v = (head, x), takes (alpha, x) to (beta, 0).
@@ -244,7 +267,7 @@ impl<T: Real> Reflector<T> {
 ///
 /// As for [`factorise`].
 #[inline(always)]
-unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize>(
+unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     panel: Panel<T>,
     strip: usize,
@@ -253,17 +276,17 @@ unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize>(
     taus: &[T],
     small: &mut [T],
 ) {
-    let p = kernel::width::<T, S>();
+    let p = kernel::width::<T, S, NV>();
     let (gram, rest) = small.split_at_mut(MAX_STRIP * MAX_STRIP);
     let (t, products) = rest.split_at_mut(MAX_STRIP * MAX_STRIP);
     // SAFETY: rows from top to n exist; the rows that the last block reads and writes beyond n are zero and stay so.
     unsafe {
-        let v = panel.at::<S>(strip, top);
-        transposed_product::<T, S, MR>(simd, n - top, v, v, gram.as_mut_ptr(), p);
+        let v = panel.at::<S, NV>(strip, top);
+        transposed_product::<T, S, MR, NV>(simd, n - top, v, v, gram.as_mut_ptr(), p);
         triangular_factor(p, gram, taus, t);
         for next in strip + 1..panel.strips {
-            let x = panel.at::<S>(next, top);
-            transposed_product::<T, S, MR>(simd, n - top, v, x, products.as_mut_ptr(), p);
+            let x = panel.at::<S, NV>(next, top);
+            transposed_product::<T, S, MR, NV>(simd, n - top, v, x, products.as_mut_ptr(), p);
             // T^T times the products, from the last row up, in place.
             for i in (0..p).rev() {
                 let (before, row) = products.split_at_mut(i * p);
@@ -274,14 +297,14 @@ unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize>(
                 }
             }
             for row in (0..n - top).step_by(MR) {
-                let sums = product::<T, S, MR>(
+                let sums = product::<T, S, MR, NV>(
                     simd,
-                    kernel::zero::<T, S, MR>(simd),
+                    kernel::zero::<T, S, MR, NV>(simd),
                     p,
                     (v.add(row * p), p, 1),
                     products.as_ptr(),
                 );
-                add_to::<T, S, MR>(simd, &sums, -1.0, x.add(row * p), p);
+                add_to::<T, S, MR, NV>(simd, &sums, -1.0, x.add(row * p), p);
             }
         }
     }
@@ -293,7 +316,7 @@ unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize>(
 ///
 /// Both strips can be read, and MR elements behind them; p rows of `out` can be written.
 #[inline(always)]
-pub unsafe fn transposed_product<T: Real, S: Simd, const MR: usize>(
+pub unsafe fn transposed_product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     depth: usize,
     v: *const T,
@@ -301,12 +324,12 @@ pub unsafe fn transposed_product<T: Real, S: Simd, const MR: usize>(
     out: *mut T,
     stride: usize,
 ) {
-    let p = kernel::width::<T, S>();
+    let p = kernel::width::<T, S, NV>();
     for i in (0..p).step_by(MR) {
         // SAFETY: the caller's promise.
         unsafe {
-            let sums = product::<T, S, MR>(simd, kernel::zero::<T, S, MR>(simd), depth, (v.add(i), 1, p), x);
-            write_to::<T, S, MR>(&sums, MR.min(p - i), out.add(i * stride), stride);
+            let sums = product::<T, S, MR, NV>(simd, kernel::zero::<T, S, MR, NV>(simd), depth, (v.add(i), 1, p), x);
+            write_to::<T, S, MR, NV>(&sums, MR.min(p - i), out.add(i * stride), stride);
         }
     }
 }
