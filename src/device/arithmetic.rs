@@ -7,15 +7,15 @@ use std::fmt;
 pub enum Arithmetic {
     /// The Gram matrix and its eigenvalues in f32.
     F32,
-    /// The same, and the smallest eigenvalue from a Cholesky factorisation, corrected by W in f64 where need be.
+    /// The Gram matrix and its eigenvalues in f32, the smallest from a Cholesky factorisation of that in f64.
     F32Cholesky,
-    /// The same, and the smallest eigenvalue from a QR factorisation of W in f64.
+    /// The Gram matrix and its eigenvalues in f32, the smallest from a QR factorisation of W in f64.
     F32Qr,
     /// The Gram matrix and its eigenvalues in f64.
     F64,
-    /// The same, and the smallest eigenvalue from a Cholesky factorisation, corrected by W.
+    /// The Gram matrix and its eigenvalues in f64, the smallest from a Cholesky factorisation, corrected by W.
     F64Cholesky,
-    /// The same, and the smallest eigenvalue from a QR factorisation of W.
+    /// The Gram matrix and its eigenvalues in f64, the smallest from a QR factorisation of W.
     F64Qr,
     /// All from a QR factorisation of W, in f64.
     F64Svd,
