@@ -106,27 +106,6 @@ pub fn fuses<S: Simd>() -> bool {
     TypeId::of::<S>() != TypeId::of::<Scalar256b>()
 }
 
-/// x^T y for vectors of equal length, in sums side by side, which vectors hold where this is inlined.
-#[inline(always)]
-pub fn dot(x: &[f64], y: &[f64]) -> f64 {
-    const LANES: usize = 16;
-    let mut sums = [0.0; LANES];
-    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in xs.iter().zip(ys) {
-        for lane in 0..LANES {
-            sums[lane] += x[lane] * y[lane];
-        }
-    }
-    let mut sum = 0.0;
-    for lane in sums {
-        sum += lane;
-    }
-    for (x, y) in x_rest.iter().zip(y_rest) {
-        sum += x * y;
-    }
-    sum
-}
-
 /// f32 or f64, with the vector operations that the solver needs.
 pub trait Real: Element + RealField + Into<f64> + Sync {
     /// A vector of these.
@@ -180,6 +159,27 @@ pub trait Real: Element + RealField + Into<f64> + Sync {
         // SAFETY: the caller's promise.
         unsafe { target.cast::<Self::Vector<S>>().write_unaligned(vector) }
     }
+}
+
+/// x^T y for vectors of equal length, in sums side by side, which vectors hold where this is inlined.
+#[inline(always)]
+pub fn dot<T: Real>(x: &[T], y: &[T]) -> T {
+    const LANES: usize = 16;
+    let mut sums = [T::from_f64(0.0); LANES];
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in xs.iter().zip(ys) {
+        for lane in 0..LANES {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    let mut sum = T::from_f64(0.0);
+    for lane in sums {
+        sum += lane;
+    }
+    for (x, y) in x_rest.iter().zip(y_rest) {
+        sum += *x * *y;
+    }
+    sum
 }
 
 macro_rules! real {

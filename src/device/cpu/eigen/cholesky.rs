@@ -11,7 +11,7 @@
 
 use pulp::Simd;
 
-use super::super::simd::{Level, dot};
+use super::super::simd::{Level, Real, dot};
 use super::super::team::Team;
 use super::kernel::{self, MAX_ROWS, Rows, WithRows, add_to, prefetch_rows, product, write_to};
 use super::tiles::{TILE, Tiles, offset, tile_rows};
@@ -27,7 +27,7 @@ pub fn workspace_elements(n: usize) -> u64 {
 /// # Panics
 ///
 /// If `workspace` has fewer than [`workspace_elements`].
-pub fn factorise(matrix: &mut Tiles<f64>, workspace: &mut [f64], level: Level, team: &Team) -> bool {
+pub fn factorise<T: Real>(matrix: &mut Tiles<T>, workspace: &mut [T], level: Level, team: &Team) -> bool {
     let n = matrix.order();
     let rows = tile_rows(n);
     let (inverse, right) = workspace[..workspace_elements(n) as usize].split_at_mut(TILE * TILE);
@@ -35,7 +35,7 @@ pub fn factorise(matrix: &mut Tiles<f64>, workspace: &mut [f64], level: Level, t
     // What lies beyond the order is a unit matrix, so that all tiles are whole.
     let last = offset(rows - 1, rows - 1);
     for i in n - (rows - 1) * TILE..TILE {
-        elements[last + i * TILE + i] = 1.0;
+        elements[last + i * TILE + i] = T::from_f64(1.0);
     }
     for column in 0..rows {
         let diagonal = &mut elements[offset(column, column)..][..TILE * TILE];
@@ -64,42 +64,44 @@ pub fn factorise(matrix: &mut Tiles<f64>, workspace: &mut [f64], level: Level, t
 /// # Panics
 ///
 /// If `x` has not as many elements as L has rows.
-pub fn solve(factor: &mut Tiles<f64>, x: &mut [f64], level: Level) {
+pub fn solve<T: Real>(factor: &mut Tiles<T>, x: &mut [T], level: Level) {
     assert_eq!(x.len(), factor.order());
-    let mut padded = vec![0.0; tile_rows(x.len()) * TILE];
+    let mut padded = vec![T::from_f64(0.0); tile_rows(x.len()) * TILE];
     padded[..x.len()].copy_from_slice(x);
     level.run(Rows(Solve { factor, x: &mut padded }));
     x.copy_from_slice(&padded[..x.len()]);
 }
 
 /// A tile on the diagonal, to be factorised, and room for the transpose of the factor's inverse, in strips for the kernel.
-struct Triangle<'a> {
-    diagonal: &'a mut [f64],
-    inverse: &'a mut [f64],
+struct Triangle<'a, T> {
+    diagonal: &'a mut [T],
+    inverse: &'a mut [T],
     is_definite: bool,
 }
 
-impl WithRows for &mut Triangle<'_> {
+impl<T: Real> WithRows for &mut Triangle<'_, T> {
     #[inline(always)]
-    fn perform<S: Simd, const MR: usize, const NV: usize>(self, _simd: S) {
-        self.is_definite = factorise_tile(self.diagonal);
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
+        let mut rows = vec![T::from_f64(0.0); TILE * TILE];
+        self.is_definite = factorise_tile(simd, self.diagonal, &mut rows);
         if !self.is_definite {
             return;
         }
         // Row i of the inverse X: X_ii = 1 / L_ii, and from L X = I, X_i = -X_ii sum of L_ik X_k over k < i.
-        let mut rows = vec![0.0; TILE * TILE];
+        rows.fill(T::from_f64(0.0));
         for i in 0..TILE {
             let (before, row) = rows.split_at_mut(i * TILE);
             let row = &mut row[..TILE];
             let line = &self.diagonal[i * TILE..][..TILE];
             for (k, other) in before.chunks_exact(TILE).enumerate() {
-                subtract_multiple(&mut row[..k + 1], line[k], &other[..k + 1]);
+                let whole = (k + 1).next_multiple_of(T::lanes::<S>());
+                subtract_multiple(simd, &mut row[..whole], line[k], &other[..whole]);
             }
-            let reciprocal = 1.0 / line[i];
+            let reciprocal = T::from_f64(1.0) / line[i];
             row[..i].iter_mut().for_each(|x| *x *= reciprocal);
             row[i] = reciprocal;
         }
-        let p = kernel::width::<f64, S, NV>();
+        let p = kernel::width::<T, S, NV>();
         for (strip, out) in self.inverse.chunks_exact_mut(TILE * p).enumerate() {
             for (k, out) in out.chunks_exact_mut(p).enumerate() {
                 for (c, x) in out.iter_mut().enumerate() {
@@ -110,37 +112,48 @@ impl WithRows for &mut Triangle<'_> {
     }
 }
 
-/// Row after row: L_ij = (A_ij - L_i L_j^T) / L_jj. False if that takes the root of what is not positive.
+/// One row of L^T after the other is divided by the root of its first element, and its products are subtracted from the rows
+/// below. False if that takes the root of what is not positive. `upper` is for the rows of L^T; what is left of its diagonal, in
+/// vectors that are not whole, is worked on as well, and means nothing.
 #[inline(always)]
-fn factorise_tile(tile: &mut [f64]) -> bool {
-    for i in 0..TILE {
-        let (before, row) = tile.split_at_mut(i * TILE);
-        let row = &mut row[..TILE];
-        for (j, other) in before.chunks_exact(TILE).enumerate() {
-            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
-        }
-        let square = row[i] - dot(&row[..i], &row[..i]);
+fn factorise_tile<T: Real, S: Simd>(simd: S, tile: &mut [T], upper: &mut [T]) -> bool {
+    for (i, j) in (0..TILE).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+        upper[j * TILE + i] = tile[i * TILE + j];
+    }
+    let lanes = T::lanes::<S>();
+    for k in 0..TILE {
+        let (done, below) = upper.split_at_mut((k + 1) * TILE);
+        let row = &mut done[k * TILE..];
+        let square: f64 = row[k].into();
         // Not NaN either.
         if !(square > 0.0 && square.is_finite()) {
             return false;
         }
-        row[i] = square.sqrt();
+        let reciprocal = T::from_f64(1.0 / square.sqrt());
+        row[k..].iter_mut().for_each(|x| *x *= reciprocal);
+        for (i, other) in (k + 1..TILE).zip(below.chunks_exact_mut(TILE)) {
+            let first = i / lanes * lanes;
+            subtract_multiple(simd, &mut other[first..], row[i], &row[first..]);
+        }
+    }
+    for (i, j) in (0..TILE).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+        tile[i * TILE + j] = upper[j * TILE + i];
     }
     true
 }
 
 /// What tasks share: they read the column of tiles that is done and write those of their own.
-struct Stage {
-    tiles: *mut f64,
+struct Stage<T> {
+    tiles: *mut T,
     /// The transpose of the inverse of the factor on the diagonal, in strips for the kernel.
-    inverse: *const f64,
+    inverse: *const T,
     /// The transposes of the tiles below it, in strips for the kernel.
-    right: *mut f64,
+    right: *mut T,
     column: usize,
 }
 
 // SAFETY: the tasks of a step write different tiles, and steps follow each other.
-unsafe impl Sync for Stage {}
+unsafe impl<T: Sync> Sync for Stage<T> {}
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -150,12 +163,12 @@ enum Step {
     Subtract { row: usize, col: usize },
 }
 
-struct Task<'a> {
-    stage: &'a Stage,
+struct Task<'a, T> {
+    stage: &'a Stage<T>,
     step: Step,
 }
 
-impl WithRows for Task<'_> {
+impl<T: Real> WithRows for Task<'_, T> {
     #[inline(always)]
     fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
         // SAFETY: tiles of the lower half exist, `right` has one for each row, and tasks of one step write different ones.
@@ -168,11 +181,11 @@ impl WithRows for Task<'_> {
     }
 }
 
-impl Stage {
+impl<T: Real> Stage<T> {
     #[inline(always)]
     unsafe fn divide<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, row: usize) {
-        let p = kernel::width::<f64, S, NV>();
-        let mut block = [0.0; MAX_ROWS * TILE];
+        let p = kernel::width::<T, S, NV>();
+        let mut block = [T::from_f64(0.0); MAX_ROWS * TILE];
         // SAFETY: `perform`; MR divides TILE and is at most MAX_ROWS.
         unsafe {
             let tile = self.tiles.add(offset(row, self.column));
@@ -182,9 +195,9 @@ impl Stage {
                     // The inverse is a triangle: row k of its transpose is zero in the strips before k.
                     let depth = (strip + 1) * p;
                     let b = self.inverse.add(strip * TILE * p);
-                    let zero = kernel::zero::<f64, S, MR, NV>(simd);
-                    let sums = product::<f64, S, MR, NV>(simd, zero, depth, (tile.add(r * TILE), TILE, 1), b);
-                    write_to::<f64, S, MR, NV>(&sums, MR, block.as_mut_ptr().add(strip * p), TILE);
+                    let zero = kernel::zero::<T, S, MR, NV>(simd);
+                    let sums = product::<T, S, MR, NV>(simd, zero, depth, (tile.add(r * TILE), TILE, 1), b);
+                    write_to::<T, S, MR, NV>(&sums, MR, block.as_mut_ptr().add(strip * p), TILE);
                 }
                 tile.add(r * TILE).copy_from_nonoverlapping(block.as_ptr(), MR * TILE);
                 for (i, row) in block.chunks_exact(TILE).enumerate().take(MR) {
@@ -199,7 +212,7 @@ impl Stage {
 
     #[inline(always)]
     unsafe fn subtract<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, row: usize, col: usize) {
-        let p = kernel::width::<f64, S, NV>();
+        let p = kernel::width::<T, S, NV>();
         // SAFETY: `perform`.
         unsafe {
             let left = self.tiles.add(offset(row, self.column)).cast_const();
@@ -208,24 +221,24 @@ impl Stage {
                 let b = self.right.add((col * TILE + c) * TILE);
                 let top = if row == col { c / MR * MR } else { 0 };
                 for r in (top..TILE).step_by(MR) {
-                    prefetch_rows::<f64, S, MR, NV>(tile.wrapping_add((r + MR) * TILE + c), TILE);
-                    let zero = kernel::zero::<f64, S, MR, NV>(simd);
-                    let sums = product::<f64, S, MR, NV>(simd, zero, TILE, (left.add(r * TILE), TILE, 1), b);
-                    add_to::<f64, S, MR, NV>(simd, &sums, -1.0, tile.add(r * TILE + c), TILE);
+                    prefetch_rows::<T, S, MR, NV>(tile.wrapping_add((r + MR) * TILE + c), TILE);
+                    let zero = kernel::zero::<T, S, MR, NV>(simd);
+                    let sums = product::<T, S, MR, NV>(simd, zero, TILE, (left.add(r * TILE), TILE, 1), b);
+                    add_to::<T, S, MR, NV>(simd, &sums, -1.0, tile.add(r * TILE + c), TILE);
                 }
             }
         }
     }
 }
 
-struct Solve<'a, 'b, 'c> {
-    factor: &'a mut Tiles<'b, f64>,
-    x: &'c mut [f64],
+struct Solve<'a, 'b, 'c, T> {
+    factor: &'a mut Tiles<'b, T>,
+    x: &'c mut [T],
 }
 
-impl WithRows for Solve<'_, '_, '_> {
+impl<T: Real> WithRows for Solve<'_, '_, '_, T> {
     #[inline(always)]
-    fn perform<S: Simd, const MR: usize, const NV: usize>(self, _simd: S) {
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
         let rows = tile_rows(self.factor.order());
         let elements = &*self.factor.elements();
         let tile = |row: usize, col: usize| elements[offset(row, col)..][..TILE * TILE].chunks_exact(TILE);
@@ -247,22 +260,32 @@ impl WithRows for Solve<'_, '_, '_> {
             for (i, line) in tile(row, row).enumerate().rev() {
                 x[i] /= line[i];
                 let factor = x[i];
-                subtract_multiple(&mut x[..i], factor, &line[..i]);
+                subtract_multiple(simd, &mut x[..i], factor, &line[..i]);
             }
             for (col, y) in before.chunks_exact_mut(TILE).enumerate() {
                 for (&x, line) in x.iter().zip(tile(row, col)) {
-                    subtract_multiple(y, x, line);
+                    subtract_multiple(simd, y, x, line);
                 }
             }
         }
     }
 }
 
-/// x <- x - factor y.
+/// x <- x - factor y, for vectors of equal length.
 #[inline(always)]
-fn subtract_multiple(x: &mut [f64], factor: f64, y: &[f64]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x -= factor * y;
+fn subtract_multiple<T: Real, S: Simd>(simd: S, x: &mut [T], factor: T, y: &[T]) {
+    let lanes = T::lanes::<S>();
+    let (mut xs, mut ys) = (x.chunks_exact_mut(lanes), y.chunks_exact(lanes));
+    let negative = T::splat(simd, -factor);
+    for (x, y) in xs.by_ref().zip(ys.by_ref()) {
+        // SAFETY: both have as many elements as a vector.
+        unsafe {
+            let sum = T::mul_add(simd, negative, T::load::<S>(y.as_ptr()), T::load::<S>(x.as_ptr()));
+            T::store::<S>(x.as_mut_ptr(), sum);
+        }
+    }
+    for (x, y) in xs.into_remainder().iter_mut().zip(ys.remainder()) {
+        *x -= factor * *y;
     }
 }
 
