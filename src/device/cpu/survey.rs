@@ -12,6 +12,8 @@ use crate::checkpoint::MatrixView;
 const PARTS: usize = 8;
 /// Elements that are decoded at once.
 const SEGMENT: usize = 4096;
+/// Elements that are looked at side by side.
+const LANES: usize = 8;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,35 +61,37 @@ impl WithSimd for Part<'_, '_> {
         let rows = if view.is_tall() { view.long() } else { view.short() };
         let (start, end) = (self.part * rows / PARTS, (self.part + 1) * rows / PARTS);
         let mut squares = vec![0.0; view.short()];
-        let mut segment = vec![0.0_f64; view.cols().min(SEGMENT)];
-        // The largest of each lane; sums of 0 x find what is not finite: they are zero, or NaN.
-        let (mut largest, mut traces) = ([0.0_f64; 8], [0.0_f64; 8]);
+        // Zeros behind a last part that is shorter, up to a whole chunk.
+        let mut segment = vec![0.0_f64; view.cols().min(SEGMENT).next_multiple_of(LANES)];
+        // Without their sign, the bits of numbers are ordered as their values are, infinity behind all, and NaN behind that.
+        let mut largest = [0_u64; LANES];
         for row in start..end {
             for first in (0..view.cols()).step_by(SEGMENT) {
-                let segment = &mut segment[..SEGMENT.min(view.cols() - first)];
-                view.read_segment(row, first..first + segment.len(), 1.0, segment);
-                let mut sums = [0.0; 8];
-                let (chunks, rest) = segment.as_chunks::<8>();
-                let mut last = [0.0; 8];
-                last[..rest.len()].copy_from_slice(rest);
-                for chunk in chunks.iter().chain([&last]) {
-                    for lane in 0..8 {
-                        let x = chunk[lane];
-                        largest[lane] = if x.abs() > largest[lane] { x.abs() } else { largest[lane] };
-                        traces[lane] += x * 0.0;
-                        sums[lane] += x * x;
+                let length = SEGMENT.min(view.cols() - first);
+                view.read_segment(row, first..first + length, 1.0, &mut segment[..length]);
+                segment[length..].fill(0.0);
+                let (chunks, _) = segment.as_chunks::<LANES>();
+                for chunk in chunks {
+                    for lane in 0..LANES {
+                        largest[lane] = largest[lane].max(chunk[lane].abs().to_bits());
                     }
                 }
                 if view.is_tall() {
-                    for (square, x) in squares[first..].iter_mut().zip(&*segment) {
+                    for (square, x) in squares[first..].iter_mut().zip(&segment) {
                         *square += x * x;
                     }
                 } else {
+                    let mut sums = [0.0; LANES];
+                    for chunk in chunks {
+                        for lane in 0..LANES {
+                            sums[lane] += chunk[lane] * chunk[lane];
+                        }
+                    }
                     squares[row] += sums.iter().sum::<f64>();
                 }
             }
         }
-        let largest = largest.iter().fold(0.0_f64, |a, &b| a.max(b)) + traces.iter().sum::<f64>();
+        let largest = f64::from_bits(largest.into_iter().fold(0, u64::max));
         (largest, squares)
     }
 }
