@@ -61,8 +61,6 @@ struct Rivals<'a> {
     shift: Vec<f64>,
     /// Sums of `shift` over j >= i.
     shift_sum: Vec<f64>,
-    /// Largest of `shift` over j >= i.
-    shift_max: Vec<f64>,
     /// The first index from which on all eigenvalues are known well.
     known: usize,
 }
@@ -71,43 +69,41 @@ impl<'a> Rivals<'a> {
     fn new(spectrum: &'a Spectrum) -> Self {
         let n = spectrum.len();
         let shift: Vec<f64> = (0..n).map(|i| -(-spectrum.relative_error(i).min(1.0)).ln_1p()).collect();
-        let (mut shift_sum, mut shift_max) = (shift.clone(), shift.clone());
+        let mut shift_sum = shift.clone();
         for i in (0..n - 1).rev() {
             shift_sum[i] += shift_sum[i + 1];
-            shift_max[i] = shift_max[i].max(shift_max[i + 1]);
         }
         let known = (1..n).rfind(|&i| shift[i] > SMALL).map_or(0, |i| i + 1);
-        Rivals { logs: LogSpectrum::new(spectrum), shift, shift_sum, shift_max, known }
+        Rivals { logs: LogSpectrum::new(spectrum), shift, shift_sum, known }
     }
 
     fn all_agree(&self, window: Window, found: &Fit, tolerance: f64) -> bool {
-        let reach = found.ks_distance + self.distance_error(found.start, found.alpha);
-        (window.begin..window.end)
-            .filter(|&i| i != found.start)
-            .all(|i| if i < self.known { self.is_beaten(i, reach) } else { self.agrees(i, found, reach, tolerance) })
-    }
-
-    /// Bound on the error of alpha of the tail from `i`.
-    fn alpha_error(&self, i: usize, alpha: f64) -> f64 {
-        let mean = self.shift_sum[i] / (self.logs.len() - i) as f64;
-        let scaled = (alpha - 1.0) * (mean + self.shift[i]) * MARGIN;
-        if scaled < 1.0 { (alpha - 1.0) * scaled / (1.0 - scaled) } else { f64::INFINITY }
-    }
-
-    /// Bound on the error of D of the tail from `i`: of F = 1 - r^(1 - alpha), ln r is off by two shifts at most, and
-    /// ln r r^(1 - alpha) is at most 1 / (e (alpha - 1)).
-    fn distance_error(&self, i: usize, alpha: f64) -> f64 {
-        let slope = alpha - 1.0;
-        MARGIN
-            * (slope * (self.shift[i] + self.shift_max[i]) + self.alpha_error(i, alpha) / (std::f64::consts::E * slope))
-    }
-
-    /// True if the tail from `i` cannot win, or has the same alpha.
-    fn agrees(&self, i: usize, found: &Fit, reach: f64, tolerance: f64) -> bool {
-        let Some(alpha) = self.logs.alpha(i) else { return false };
-        let limit = reach + self.distance_error(i, alpha);
-        let difference = (alpha - found.alpha).abs() + self.alpha_error(i, alpha);
-        difference <= tolerance || self.logs.ks_distance(i, alpha, limit) > limit
+        let best = Tail::new(self, found.start);
+        let extremes = best.extremes();
+        let reach = extremes.iter().map(|extreme| extreme.most).fold(0.0, f64::max);
+        let mut witness = found.start;
+        (window.begin..window.end).filter(|&i| i != found.start).all(|i| {
+            if i < self.known {
+                return self.is_beaten(i, reach);
+            }
+            let tail = Tail::new(self, i);
+            if tail.is_alpha_within(tolerance, found.alpha) {
+                return true;
+            }
+            // What shows that a start is worse often does so for its neighbours, too.
+            let candidates = std::iter::once(witness.max(i)).chain(i..self.logs.len());
+            let mut farthest = 0.0_f64;
+            for j in candidates {
+                let least = tail.differences(j).0;
+                if least > reach {
+                    witness = j;
+                    return true;
+                }
+                farthest = farthest.max(least);
+            }
+            let is_worse = |extreme: &Extreme| farthest > extreme.most || tail.differs_more_than(&best, extreme.index);
+            extremes.iter().all(is_worse)
+        })
     }
 
     /// True if the tail from `i` cannot win, though x_i is known only to lie between the smallest eigenvalue and the first
@@ -138,6 +134,139 @@ impl<'a> Rivals<'a> {
         };
         ln[self.known..].iter().enumerate().map(distance).any(|distance| distance > reach)
     }
+}
+
+/// The tail from a start, in all spectra within the bounds.
+///
+/// alpha - 1 is 1 / H, where H is the mean of ln(x_j / x_i), and the fitted CDF at x_j is 1 - exp(-t) with t = ln(x_j / x_i) / H.
+/// The bounds let ln x_j move by e_j and H by the mean of all e_j less e_i, so that t becomes
+///
+/// ```text
+/// (ln(x_j / x_i) + e_j - e_i) / (H + mean(e) - e_i)
+/// ```
+///
+/// which is monotone in each of e_j, e_i and mean(e).
+struct Tail<'r, 's> {
+    rivals: &'r Rivals<'s>,
+    start: usize,
+    /// H.
+    excess: f64,
+    /// Bound on |mean(e)|.
+    mean_shift: f64,
+}
+
+impl<'r, 's> Tail<'r, 's> {
+    fn new(rivals: &'r Rivals<'s>, start: usize) -> Self {
+        let n = (rivals.logs.len() - start) as f64;
+        let excess = rivals.logs.suffix()[start] / n - rivals.logs.ln()[start];
+        Tail { rivals, start, excess, mean_shift: rivals.shift_sum[start] / n }
+    }
+
+    /// Whether alpha is within `tolerance` of this one, wherever in the bounds the spectrum is.
+    fn is_alpha_within(&self, tolerance: f64, alpha: f64) -> bool {
+        let error = self.mean_shift + self.rivals.shift[self.start];
+        let slope = alpha - 1.0;
+        let (least, most) = (1.0 / (self.excess + error), 1.0 / (self.excess - error));
+        self.excess > error && slope - least <= tolerance && most - slope <= tolerance
+    }
+
+    /// The least and the most that fitted and empirical CDF may differ by at the eigenvalue `j`.
+    fn differences(&self, j: usize) -> (f64, f64) {
+        if j == self.start {
+            return (0.0, 0.0);
+        }
+        let (ln, shift) = (self.rivals.logs.ln(), &self.rivals.shift);
+        let (distance, own) = (ln[j] - ln[self.start], shift[self.start]);
+        let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+        for e in [-own, own] {
+            let (smallest, largest) = (self.excess - self.mean_shift - e, self.excess + self.mean_shift - e);
+            if smallest <= 0.0 {
+                return (0.0, 1.0);
+            }
+            least = least.min((distance - shift[j] - e).max(0.0) / largest);
+            most = most.max((distance + shift[j] - e).max(0.0) / smallest);
+        }
+        let (fitted_least, fitted_most) = (1.0 - (-least).exp(), 1.0 - (-most).exp());
+        let empirical = (j - self.start) as f64 / (ln.len() - self.start) as f64;
+        let (below, above) = (empirical - fitted_most, fitted_least - empirical);
+        (below.max(above).max(0.0), (fitted_most - empirical).max(empirical - fitted_least))
+    }
+
+    /// The eigenvalues at which the difference may be D.
+    fn extremes(&self) -> Vec<Extreme> {
+        let differences: Vec<_> = (self.start..self.rivals.logs.len()).map(|j| self.differences(j)).collect();
+        let least = differences.iter().map(|difference| difference.0).fold(0.0, f64::max);
+        let extreme = |(offset, &(_, most)): (usize, &(f64, f64))| {
+            (most >= least).then_some(Extreme { index: self.start + offset, most })
+        };
+        differences.iter().enumerate().filter_map(extreme).collect()
+    }
+
+    /// Whether at the eigenvalue `j` fitted and empirical CDF differ by more than those of another tail, wherever in the bounds
+    /// the spectrum is. The two are moved by the same errors, most of which cancel.
+    fn differs_more_than(&self, other: &Tail, j: usize) -> bool {
+        if j <= self.start || j <= other.start {
+            return false;
+        }
+        let (mine, others) = (self.at(j), other.at(j));
+        let (sign, shift) = (others.difference.signum(), &self.rivals.shift);
+        // Where the other difference may change its sign, it is small beside D.
+        if others.difference.abs() <= others.error {
+            return false;
+        }
+        let first = self.start.max(other.start);
+        let (many, few) = if self.start > other.start { (&others, &mine) } else { (&mine, &others) };
+        let only_in_one = self.rivals.shift_sum[self.start.min(other.start)] - self.rivals.shift_sum[first];
+        let error = (mine.of_own - others.of_own).abs() * shift[j]
+            + (mine.of_start).abs() * shift[self.start]
+            + (others.of_start).abs() * shift[other.start]
+            + (many.of_each - few.of_each).abs() * self.rivals.shift_sum[first]
+            + many.of_each.abs() * only_in_one
+            + mine.remainder
+            + others.remainder;
+        sign * (mine.difference - others.difference) > error
+    }
+
+    /// The difference at `j`, and what each error moves it by.
+    fn at(&self, j: usize) -> Sensitivity {
+        let (ln, shift) = (self.rivals.logs.ln(), &self.rivals.shift);
+        let n = (ln.len() - self.start) as f64;
+        let t = (ln[j] - ln[self.start]) / self.excess;
+        let slope = (-t).exp() / self.excess;
+        let move_of_t = (shift[j] + (1.0 - t).abs() * shift[self.start] + t * self.mean_shift) / self.excess;
+        let move_of_excess = (self.mean_shift + shift[self.start]) / self.excess;
+        let remainder = MARGIN * (-t).exp() * move_of_t * (move_of_t / 2.0 + move_of_excess);
+        Sensitivity {
+            difference: 1.0 - (-t).exp() - (j - self.start) as f64 / n,
+            error: (-t).exp() * move_of_t + remainder,
+            of_own: slope,
+            of_start: slope * (1.0 - t),
+            of_each: slope * t / n,
+            remainder: if move_of_t + move_of_excess > SMALL { f64::INFINITY } else { remainder },
+        }
+    }
+}
+
+/// An eigenvalue at which fitted and empirical CDF may differ most, and by how much at most.
+struct Extreme {
+    index: usize,
+    most: f64,
+}
+
+/// The difference of fitted and empirical CDF at x_j, and its derivatives by the errors of logarithms:
+/// dt = (e_j - (1 - t) e_i - t mean(e)) / H.
+struct Sensitivity {
+    difference: f64,
+    /// Bound on its error.
+    error: f64,
+    /// By e_j.
+    of_own: f64,
+    /// By e_i, with opposite sign, as that of the start.
+    of_start: f64,
+    /// By each error of the tail, with opposite sign, as one of the mean.
+    of_each: f64,
+    /// Bound on what is of second order and beyond.
+    remainder: f64,
 }
 
 #[cfg(test)]

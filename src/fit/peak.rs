@@ -60,16 +60,17 @@ pub(super) fn possible_windows(spectrum: &Spectrum) -> Option<(Window, Window)> 
         return None;
     }
     let (mut certain, mut possible) = ([0_usize; BINS], [0_usize; BINS]);
-    let reach = 2.0 * edge_error / width * BINS as f64 + 1e-9;
-    let bin = |x: f64, reach: f64| {
-        let position = (x.log10() - log10[0]) / width * BINS as f64 + reach;
-        (position.max(0.0) as usize).min(BINS - 1)
+    // The edges move with the two ends, each the more the nearer it is.
+    let bin = |x: f64, sign: f64| {
+        let place = (x.log10() - log10[0]) / width;
+        let reach = 1.01 * (error(0) * (1.0 - place) + error(last) * place) / width + 1e-11;
+        (((place + sign * reach) * BINS as f64).max(0.0) as usize).min(BINS - 1)
     };
     let absolute = |i: usize| spectrum.relative_error(i) * x[i];
     for i in 0..x.len() {
         // No value is smaller than the smallest, and that one is the edge of the first bin by definition.
         let (low, high) =
-            if i == 0 { (0, 0) } else { (bin((x[i] - absolute(i)).max(x[0]), -reach), bin(x[i] + absolute(i), reach)) };
+            if i == 0 { (0, 0) } else { (bin((x[i] - absolute(i)).max(x[0]), -1.0), bin(x[i] + absolute(i), 1.0)) };
         if low == high {
             certain[low] += 1;
         }
