@@ -7,7 +7,8 @@ use std::fmt;
 pub enum Arithmetic {
     /// The Gram matrix and its eigenvalues in f32.
     F32,
-    /// The Gram matrix and its eigenvalues in f32, the smallest from a Cholesky factorisation of that in f64.
+    /// The Gram matrix and its eigenvalues in f32, the smallest from a Cholesky factorisation: on a CPU of that one, corrected by
+    /// W in f64, on a GPU of one in f64.
     F32Cholesky,
     /// The Gram matrix and its eigenvalues in f32, the smallest from a QR factorisation of W in f64.
     F32Qr,

@@ -13,6 +13,7 @@
 //! ```
 
 use super::refine::InverseGram;
+use crate::spectrum::Spectrum;
 
 /// Products with W as often as this at most.
 const MAX_STEPS: usize = 12;
@@ -42,6 +43,13 @@ pub(super) struct Others {
 pub(super) struct Known {
     pub value: f64,
     pub relative_error: f64,
+}
+
+impl Known {
+    /// The spectrum with this as its smallest eigenvalue.
+    pub fn put_into(self, spectrum: Spectrum) -> Spectrum {
+        spectrum.with_smallest_eigenvalue(self.value, self.relative_error)
+    }
 }
 
 /// The smallest eigenvalue of W^T W, given nearly its eigenvector and something that solves nearly for W^T W. `None` if the

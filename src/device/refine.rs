@@ -149,7 +149,7 @@ fn with_corrected_smallest<F: Factors>(spectrum: &Spectrum, factors: &mut F) -> 
     let Some(mut gram) = factors.cholesky()? else { return Ok(None) };
     let Some(Smallest { vector, .. }) = smallest_singular_value(&mut gram)? else { return Ok(None) };
     let known = smallest_eigenvalue(vector, Others { next, largest: spectrum.largest() }, &mut gram, &products)?;
-    Ok(known.map(|known| spectrum.clone().with_smallest_eigenvalue(known.value, known.relative_error)))
+    Ok(known.map(|known| known.put_into(spectrum.clone())))
 }
 
 fn smallest_singular_value<T: InverseGram>(triangle: &mut T) -> Result<Option<Smallest>, T::Error> {

@@ -132,6 +132,78 @@ fn alpha_as_precise_as_needed() {
     assert!(in_f32 > 20, "f32 was enough for {in_f32}");
 }
 
+/// An element by its row and column.
+type Pattern<'a> = &'a dyn Fn(usize, usize) -> f64;
+
+/// The same on patterns, whose roundings are alike, with more and less noise.
+#[test]
+fn patterns_do_not_make_f32_overconfident() {
+    let (mut rng, mut in_f32) = (fastrand::Rng::with_seed(1), [0, 0]);
+    for (n, long) in [(320, 320), (300, 700)] {
+        let noise: Vec<f64> = (0..n * long).map(|_| (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).collect();
+        let patterns: [(&str, Pattern); 7] = [
+            ("ones", &|_, _| 1.0),
+            ("Hadamard", &|i, j| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 }),
+            ("sines", &|i, j| ((i * j) as f64 * 0.1).sin()),
+            ("identity", &|i, j| f64::from(u8::from(i == j))),
+            ("blocks", &|i, j| ((i / 32 + j / 32) % 5) as f64),
+            ("int4", &|i, j| ((i * 7919 + j * 104_729) % 9973 % 16) as f64 - 7.5),
+            ("Hilbert", &|i, j| 1.0 / (1.0 + i as f64 + j as f64)),
+        ];
+        for (name, pattern) in patterns {
+            for level in [0.0, 1e-4, 1e-2, 0.1, 1.0, 3.0] {
+                let values: Vec<f64> = (0..n * long).map(|k| pattern(k / n, k % n) + level * noise[k]).collect();
+                let tensor = || Tensor::f32(&[long, n], &values);
+                for rule in [Rule::Peak, Rule::Ks] {
+                    let exact = analyze_tensor(tensor(), rule, Precision::F64);
+                    let found = analyze_tensor(tensor(), rule, Precision::Auto);
+                    let case = format!("{name}, noise {level}, {long} x {n}, {rule}, {}", found.precision);
+                    match (&found.fit, &exact.fit) {
+                        (Ok(found), Ok(exact)) => {
+                            assert!((found.alpha - exact.alpha).abs() <= 1e-3, "{case}: {found:?} {exact:?}");
+                        }
+                        (found, exact) => assert_eq!(found, exact, "{case}"),
+                    }
+                    in_f32[0] += usize::from(found.precision == Arithmetic::F32);
+                    in_f32[1] += usize::from(found.precision == Arithmetic::F32Cholesky);
+                }
+            }
+        }
+    }
+    assert!(in_f32[0] > 5 && in_f32[1] > 10, "f32 was enough for {in_f32:?}");
+}
+
+/// The smallest eigenvalue beside f32, which loses it and some of its neighbours.
+#[test]
+fn the_smallest_eigenvalue_is_known_beyond_f32() {
+    let mut found = 0;
+    for (n, long) in [(80, 80), (300, 301), (400, 1000)] {
+        for tiny in [0.3_f64, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6] {
+            // The second smallest just above it, well above it, or some more of them close together.
+            for neighbours in [vec![1.01], vec![30.0], vec![1.2, 1.3, 1.5, 1.7, 2.0, 2.5], vec![1.0 + 1e-6]] {
+                let mut singular_values: Vec<f64> =
+                    (0..n).map(|k| (1.0 - (k as f64 + 0.5) / n as f64).powf(-0.25)).collect();
+                singular_values[0] = tiny;
+                for (s, factor) in singular_values[1..].iter_mut().zip(&neighbours) {
+                    *s = (tiny * factor).min(0.9);
+                }
+                for (rows, cols) in [(long, n), (n, long)] {
+                    let matrix = matrix_with_singular_values(rows, cols, &singular_values, 8);
+                    let Analysis { spectrum, precision, .. } = analyze(rows, cols, &matrix, Rule::Peak, Precision::F32);
+                    let stored = 16.0 * f64::EPSILON * singular_values[n - 1] / tiny;
+                    let error = (spectrum.smallest() / (tiny * tiny) - 1.0).abs();
+                    let bound = spectrum.relative_error(0) + 2.0 * stored + stored * stored;
+                    let case = format!("{rows} x {cols}, {tiny:e}, {neighbours:?}, {precision}");
+                    assert!(error <= bound, "{case}: {error:e}, {bound:e}");
+                    assert!(spectrum.relative_error(0) < 1e-6, "{case}: {bound:e}");
+                    found += usize::from(precision == Arithmetic::F32Cholesky);
+                }
+            }
+        }
+    }
+    assert!(found > 80, "{found} of 144");
+}
+
 #[test]
 fn scaling_by_powers_of_two_changes_nothing_but_the_scale() {
     let matrix = matrix_with_singular_values(48, 32, &spectra(32)[3].1, 5);

@@ -4,6 +4,7 @@ use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_uppe
 use faer::{ColMut, MatMut, Par};
 
 use super::eigen::{self, Tiles, cholesky};
+use super::low_end::{self, SingleCholesky};
 use super::memory::{self, Buffer};
 use super::products::WeightProducts;
 use super::simd::{Level, Real};
@@ -11,6 +12,7 @@ use super::survey::{Survey, survey};
 use super::team::{Seat, Team};
 use super::{Cpu, Solver, gram, library, qr};
 use crate::checkpoint::{Checkpoint, FloatType, MatrixView, Scan};
+use crate::device::corrected::Known;
 use crate::device::refine::{self, Factors, InverseGram, Triangle};
 use crate::device::{
     AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two,
@@ -20,9 +22,16 @@ use crate::fit::{MIN_EIGENVALUES, Rule, fit, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 
-/// How much longer than wide a matrix is, for which f32 is tried under the ks rule: it loses the smallest eigenvalues of
-/// others, and they may begin the tail. Only of those others the peak rule may need the smallest better than f64 gives it.
+/// How much longer than wide a matrix is, of which f32 keeps all eigenvalues, and f64 keeps the smallest well enough for the
+/// peak rule.
 pub(super) const OBLONG: f64 = 1.25;
+/// The least order of a square matrix for which f32 is tried where its smallest eigenvalue must then be found apart: below, that
+/// takes as long as f64 does.
+const WORTH_TRYING: usize = 512;
+/// The most spread eigenvalues, by the ratio of their mean square to the square of their mean, for which f32 is tried under rules
+/// that look at the bulk: the errors are proportional to the largest. On random and real weights it was enough for nearly all
+/// below 6, and for none above 8.
+const SPREAD: f64 = 6.0;
 
 /// Buffers that grow with the matrices and are kept from one to the next.
 #[derive(Debug, Default)]
@@ -86,6 +95,9 @@ impl<'a> CpuLane<'a> {
         match self.cpu.method.precision {
             Precision::F32 => {
                 let spectrum = self.single.gram_spectrum(&job)?;
+                if let Some(known) = self.single.smallest_eigenvalue(&job, &spectrum)? {
+                    return job.analysis(known.put_into(spectrum), Arithmetic::F32Cholesky);
+                }
                 let (spectrum, precision) = refine::in_f32(rule, spectrum, &mut job.factors(&mut self.double))?;
                 job.analysis(spectrum, precision)
             }
@@ -104,26 +116,50 @@ impl<'a> CpuLane<'a> {
         let is_enough = |outcome: &Outcome| {
             outcome.as_ref().is_ok_and(|analysis| is_certain(&analysis.spectrum, rule, &analysis.fit, AUTO_TOLERANCE))
         };
-        if job.begins_in_f32() {
-            match self.single.gram_spectrum(job) {
-                Ok(spectrum) => {
-                    let outcome = job.analysis(spectrum, Arithmetic::F32);
-                    if is_enough(&outcome) {
-                        return outcome;
-                    }
+        let mut smallest = None;
+        if let Some(spectrum) = self.promising_in_f32(job)? {
+            let outcome = job.analysis(spectrum.clone(), Arithmetic::F32);
+            if is_enough(&outcome) {
+                return outcome;
+            }
+            if spectrum.first_known() > 0 || refine::needs_smallest(rule, &spectrum) {
+                smallest = self.single.smallest_eigenvalue(job, &spectrum)?;
+            }
+            if let Some(known) = smallest {
+                let outcome = job.analysis(known.put_into(spectrum), Arithmetic::F32Cholesky);
+                if is_enough(&outcome) {
+                    return outcome;
                 }
-                // f32 may fail where f64 does not.
-                Err(Failure::Solver(_) | Failure::OutOfRange) => {}
-                Err(failure) => return Err(failure),
             }
         }
         let spectrum = self.double.gram_spectrum(job)?;
-        let outcome = job.analysis(spectrum.clone(), Arithmetic::F64);
+        let (spectrum, precision) = match smallest {
+            Some(known) => (known.put_into(spectrum), Arithmetic::F64Cholesky),
+            None => (spectrum, Arithmetic::F64),
+        };
+        let outcome = job.analysis(spectrum.clone(), precision);
         if is_enough(&outcome) {
             return outcome;
         }
-        let (spectrum, precision) = refine::in_f64(rule, spectrum, &mut job.factors(&mut self.double))?;
-        job.analysis(spectrum, precision)
+        let (spectrum, refined) = refine::in_f64(rule, spectrum, &mut job.factors(&mut self.double))?;
+        job.analysis(spectrum, precision.max(refined))
+    }
+
+    /// The spectrum in f32, if that has a fair chance of being enough.
+    fn promising_in_f32(&mut self, job: &Job) -> Result<Option<Spectrum>, Failure> {
+        if !job.begins_in_f32() {
+            return Ok(None);
+        }
+        let trace = self.single.form_gram(job)?;
+        if self.cpu.method.rule != Rule::Median && self.single.spread(job, trace)? > SPREAD {
+            return Ok(None);
+        }
+        match self.single.solve(job, trace) {
+            Ok(spectrum) => Ok(Some(spectrum)),
+            // f32 may fail where f64 does not.
+            Err(Failure::Solver(_) | Failure::OutOfRange) => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 }
 
@@ -142,24 +178,27 @@ impl<'v> Job<'_, 'v> {
         power_of_two(-self.exponent)
     }
 
-    /// Whether f32 has a fair chance of being enough.
+    /// Whether the Gram matrix in f32 is worth a look.
     fn begins_in_f32(&self) -> bool {
         let view = self.view;
+        // The library's solver keeps nothing from which to find it.
+        let is_large = view.short() >= WORTH_TRYING && self.cpu.solver == Solver::TwoStage;
         view.dtype() != FloatType::F64
             && match self.cpu.method.rule {
                 Rule::Median => true,
-                Rule::Ks => view.long() as f64 >= OBLONG * view.short() as f64,
-                // The bins hang on the smallest eigenvalue, and neighbouring starts with nearly the same D give alphas that
-                // differ by more than the tolerance: 9 of 12 oblong and all square matrices of MiniLM were redone (peak), and
-                // 27 of all 36 (peak-robust).
-                Rule::Peak | Rule::PeakRobust => false,
+                Rule::Ks | Rule::Peak => is_large || view.long() as f64 >= OBLONG * view.short() as f64,
+                // Its density has nearly equal peaks far apart: 27 of 36 matrices of MiniLM were redone.
+                Rule::PeakRobust => false,
             }
     }
 
-    fn factors<'w>(&'w self, workspace: &'w mut Workspace<f64>) -> CpuFactors<'w, 'v> {
+    fn products(&self) -> WeightProducts<'_, 'v> {
         let Job { view, order, team, .. } = self;
-        let products = WeightProducts { view, scale: self.scale(), order, level: self.cpu.level, team };
-        CpuFactors { products, workspace }
+        WeightProducts { view, scale: self.scale(), order, level: self.cpu.level, team }
+    }
+
+    fn factors<'w>(&'w self, workspace: &'w mut Workspace<f64>) -> CpuFactors<'w, 'v> {
+        CpuFactors { products: self.products(), workspace }
     }
 
     /// The analysis of W, given the spectrum of W times [`Job::scale`].
@@ -255,31 +294,79 @@ impl Triangle for CpuTriangle<'_> {
     }
 }
 
+impl Workspace<f32> {
+    /// The smallest eigenvalue of the matrix of this spectrum, if its Gram matrix was kept, and tells it as well as the peak
+    /// rule needs it.
+    fn smallest_eigenvalue(&mut self, job: &Job, spectrum: &Spectrum) -> Result<Option<Known>, Failure> {
+        if !std::mem::take(&mut self.is_kept) {
+            return Ok(None);
+        }
+        let (n, level, team) = (job.view.short(), job.cpu.level, job.team);
+        let mut factor = Tiles::of(n, self.kept.get(eigen::tile_elements(n))?);
+        factor.shift(low_end::shift(spectrum) as f32);
+        if !cholesky::factorise(&mut factor, self.block.get(cholesky::workspace_elements(n))?, level, team) {
+            return Ok(None);
+        }
+        let mut factor = SingleCholesky { factor, level, team };
+        let known = low_end::smallest_eigenvalue(spectrum, &mut factor, &job.products());
+        Ok(known.filter(|known| known.relative_error <= Rule::PEAK_TOLERANCE))
+    }
+}
+
 impl<T: Real> Workspace<T> {
     /// The spectrum of W, scaled, from its Gram matrix.
     fn gram_spectrum(&mut self, job: &Job) -> Result<Spectrum, Failure> {
+        let trace = self.form_gram(job)?;
+        self.solve(job, trace)
+    }
+
+    /// Forms the Gram matrix of W, scaled, and returns its trace.
+    fn form_gram(&mut self, job: &Job) -> Result<f64, Failure> {
         let (n, level, team) = (job.view.short(), job.cpu.level, job.team);
         self.is_kept = false;
-        let (values, trace) = match job.cpu.solver {
+        match job.cpu.solver {
             Solver::TwoStage => {
                 let mut gram = Tiles::zeros(n, &mut self.square)?;
                 eigen::gram(job.view, job.scale(), job.order, &mut gram, &mut self.block, level, team)?;
-                let trace = gram.diagonal().map(Into::<f64>::into).sum();
-                if memory::keeps_gram::<T>(job.view.long(), n, job.cpu.method.rule) {
-                    gram.copy_to(self.kept.get(eigen::tile_elements(n))?, team);
-                    self.is_kept = true;
-                }
-                (eigen::eigenvalues(&mut gram, &mut self.band, &mut self.block, level, team)?, trace)
+                Ok(gram.diagonal().map(Into::<f64>::into).sum())
             }
             Solver::Faer => {
-                let stride = memory::stride(n);
-                let square = self.square.get(stride as u64 * n as u64)?;
-                let mut gram = MatMut::from_column_major_slice_with_stride_mut(square, n, n, stride);
+                let mut gram = square(n, &mut self.square)?;
                 gram::lower(job.view, job.scale(), gram.as_mut(), &mut self.block)?;
-                let trace = (0..n).map(|i| -> f64 { gram[(i, i)].into() }).sum();
-                (library::eigenvalues(gram)?, trace)
+                Ok((0..n).map(|i| -> f64 { gram[(i, i)].into() }).sum())
             }
+        }
+    }
+
+    /// How far the eigenvalues of the Gram matrix in tiles are spread: their mean square over the square of their mean.
+    fn spread(&mut self, job: &Job, trace: f64) -> Result<f64, Failure> {
+        let n = job.view.short();
+        let gram = Tiles::of(n, self.square.get(eigen::tile_elements(n))?);
+        Ok(n as f64 * gram.squared_norm(job.cpu.level, job.team) / (trace * trace))
+    }
+
+    /// The spectrum of the Gram matrix, whose trace is given, and which is lost, unless it must be kept.
+    fn solve(&mut self, job: &Job, trace: f64) -> Result<Spectrum, Failure> {
+        let (n, level, team) = (job.view.short(), job.cpu.level, job.team);
+        let values = match job.cpu.solver {
+            Solver::TwoStage => {
+                let elements = eigen::tile_elements(n);
+                let mut gram = Tiles::of(n, self.square.get(elements)?);
+                if memory::keeps_gram::<T>(job.view.long(), n, &job.cpu.method) {
+                    gram.copy_to(self.kept.get(elements)?, team);
+                    self.is_kept = true;
+                }
+                eigen::eigenvalues(&mut gram, &mut self.band, &mut self.block, level, team)?
+            }
+            Solver::Faer => library::eigenvalues(square(n, &mut self.square)?)?,
         };
         Ok(Spectrum::from_gram(values, trace, T::EPSILON)?)
     }
+}
+
+/// A square matrix for the library's solver, with what the buffer holds.
+fn square<T: Real>(n: usize, buffer: &mut Buffer<T>) -> Result<MatMut<'_, T>, Failure> {
+    let stride = memory::stride(n);
+    let elements = buffer.get(stride as u64 * n as u64)?;
+    Ok(MatMut::from_column_major_slice_with_stride_mut(elements, n, n, stride))
 }

@@ -3,6 +3,7 @@
 use super::eigen;
 use super::lane::OBLONG;
 use super::library::singular_values_bytes;
+use super::low_end;
 use crate::device::{Failure, Method, Precision};
 use crate::fit::Rule;
 use crate::matrices::WeightMatrix;
@@ -64,8 +65,17 @@ pub(super) fn stride(n: usize) -> usize {
 }
 
 /// Whether the Gram matrix of a matrix of this shape is kept beside the one that the eigensolver destroys.
-pub(super) fn keeps_gram<T>(long: usize, short: usize, rule: Rule) -> bool {
-    size_of::<T>() == size_of::<f64>() && rule == Rule::Peak && (long as f64) < OBLONG * short as f64
+pub(super) fn keeps_gram<T>(long: usize, short: usize, method: &Method) -> bool {
+    let is_square = (long as f64) < OBLONG * short as f64;
+    if size_of::<T>() == size_of::<f64>() {
+        return method.rule == Rule::Peak && is_square;
+    }
+    let is_needed = match method.rule {
+        Rule::Peak => true,
+        Rule::Ks => method.precision == Precision::Auto && is_square,
+        Rule::PeakRobust | Rule::Median => false,
+    };
+    is_needed && short >= low_end::MIN_ORDER
 }
 
 /// What matrix products allocate for packing, as seen, and small change.
@@ -90,7 +100,16 @@ pub fn lane_bytes(matrix: &WeightMatrix, method: &Method) -> u64 {
 
 fn solver_bytes(long: usize, short: usize, method: &Method) -> u64 {
     let size = size_of::<f64>() as u64;
-    let single = || eigen::buffer_bytes::<f32>(long, short).iter().sum::<u64>();
+    let single = || {
+        let [square, mut block, band] = eigen::buffer_bytes::<f32>(long, short);
+        let mut kept = 0;
+        if keeps_gram::<f32>(long, short, method) {
+            let size = size_of::<f32>() as u64;
+            kept = eigen::tile_elements(short) * size + low_end::bytes(long, short);
+            block = block.max(eigen::cholesky::workspace_elements(short) * size);
+        }
+        square + block + band + kept
+    };
     let double = |refines: bool| {
         let [mut square, mut block, band] = eigen::buffer_bytes::<f64>(long, short);
         let mut scratch = 0;
@@ -101,7 +120,7 @@ fn solver_bytes(long: usize, short: usize, method: &Method) -> u64 {
             // 256: the largest block of reflectors that faer keeps beside a matrix.
             scratch = singular_values_bytes(short).max(256 * short as u64 * size);
         }
-        let kept = match keeps_gram::<f64>(long, short, method.rule) {
+        let kept = match keeps_gram::<f64>(long, short, method) {
             true => eigen::tile_elements(short) * size,
             false => 0,
         };

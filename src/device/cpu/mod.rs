@@ -4,11 +4,13 @@
 //! lane holds a few times its largest Gram matrix, whatever the size of the checkpoint, and what it computes does not depend
 //! on who helps, so that the results do not depend on the number of threads.
 
+mod block_products;
 mod ceilings;
 mod eigen;
 mod gram;
 mod lane;
 mod library;
+mod low_end;
 mod memory;
 mod products;
 mod qr;

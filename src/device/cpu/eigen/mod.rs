@@ -14,13 +14,15 @@
 mod band;
 mod band_to_tridiagonal;
 mod bisection;
+pub mod block_solve;
 pub mod cholesky;
 mod dense_to_band;
 mod gram;
-mod kernel;
+pub mod kernel;
 mod panel;
 mod tiles;
 
+pub use block_solve::COLUMNS;
 pub use gram::lower as gram;
 pub use tiles::{Tiles, elements as tile_elements};
 

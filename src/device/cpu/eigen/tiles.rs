@@ -7,7 +7,10 @@
 
 use std::sync::Mutex;
 
+use pulp::{Simd, WithSimd};
+
 use super::super::memory::Buffer;
+use super::super::simd::{Level, Real, dot};
 use super::super::team::Team;
 use crate::device::Failure;
 
@@ -63,6 +66,17 @@ fn fill_tile<T: Copy>(
     }
 }
 
+struct SquaredNorm<'a, T>(&'a [T]);
+
+impl<T: Real> WithSimd for SquaredNorm<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f64 {
+        dot(self.0, self.0).into()
+    }
+}
+
 /// The lower half of a symmetric matrix.
 #[derive(Debug)]
 pub struct Tiles<'a, T> {
@@ -105,6 +119,22 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         });
     }
 
+    /// The sum of the squares of all elements, about as well as T adds up those of a tile. Those stored twice must be equal.
+    pub fn squared_norm(&self, level: Level, team: &Team) -> f64
+    where
+        T: Real,
+    {
+        let places: Vec<_> = (0..tile_rows(self.n)).flat_map(|row| (0..=row).map(move |col| (row, col))).collect();
+        let sums: Vec<_> = places.iter().map(|_| Mutex::new(0.0)).collect();
+        team.run(places.len(), &|index| {
+            let tile = &self.elements[index * TILE * TILE..][..TILE * TILE];
+            *sums[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = level.run(SquaredNorm(tile));
+        });
+        let weight = |(row, col): (usize, usize)| if row == col { 1.0 } else { 2.0 };
+        let sum = |sum: Mutex<f64>| sum.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        places.into_iter().zip(sums).map(|(place, part)| weight(place) * sum(part)).sum()
+    }
+
     /// Rows and columns.
     pub fn order(&self) -> usize {
         self.n
@@ -141,6 +171,16 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
             for (row, col) in (0..TILE).flat_map(|row| (0..row).map(move |col| (row, col))) {
                 tile[col * TILE + row] = tile[row * TILE + col];
             }
+        }
+    }
+
+    /// Adds a number to each element of the diagonal.
+    pub fn shift(&mut self, by: T)
+    where
+        T: std::ops::AddAssign,
+    {
+        for i in 0..self.n {
+            self.elements[offset(i / TILE, i / TILE) + i % TILE * (TILE + 1)] += by;
         }
     }
 

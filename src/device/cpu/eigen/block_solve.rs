@@ -1,0 +1,240 @@
+//! Solving with a Cholesky factor for several right-hand sides at once: the factor is read from memory once for all of them.
+//!
+//! One row of tiles after the other, first down and then up (Golub and Van Loan, Matrix Computations, section 3.1). What the
+//! solution of a row takes off the others is products of tiles with it, which cores share.
+#![allow(unsafe_code)]
+
+use pulp::Simd;
+
+use super::super::simd::{Level, Real};
+use super::super::team::Team;
+use super::kernel::{self, Rows, WithRows, add_to, product};
+use super::tiles::{TILE, Tiles, offset, tile_rows, used};
+
+/// Right-hand sides: a vector of the widest or a multiple of the others.
+pub const COLUMNS: usize = 16;
+
+/// Replaces X by (L L^T)^-1 X. X has n rows of [`COLUMNS`], which follow each other.
+///
+/// # Panics
+///
+/// If `x` has another number of elements.
+pub fn solve<T: Real>(factor: &mut Tiles<T>, x: &mut [T], level: Level, team: &Team) {
+    let n = factor.order();
+    assert_eq!(x.len(), n * COLUMNS);
+    let rows = tile_rows(n);
+    let mut strips = vec![T::from_f64(0.0); rows * TILE * COLUMNS];
+    let stage = Stage { n, factor: factor.elements().as_ptr(), strips: strips.as_mut_ptr(), solution: x.as_mut_ptr() };
+    let run = |step| level.run(Rows(Task { stage: &stage, step }));
+    team.run(rows, &|row| run(Step::Read { row }));
+    for row in 0..rows {
+        run(Step::Down { row });
+        team.run(rows - row - 1, &|index| run(Step::Subtract { from: row, row: row + 1 + index }));
+    }
+    for row in (0..rows).rev() {
+        run(Step::Up { row });
+        team.run(row, &|above| run(Step::Subtract { from: row, row: above }));
+    }
+    team.run(rows, &|row| run(Step::Write { row }));
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Copies the right-hand sides of a row of tiles to strips.
+    Read { row: usize },
+    /// Divides by the tile of L on the diagonal.
+    Down { row: usize },
+    /// Divides by the transpose of the tile of L on the diagonal.
+    Up { row: usize },
+    /// Subtracts from a row what the solution of another, above it or below, contributes.
+    Subtract { from: usize, row: usize },
+    /// Copies the solution back.
+    Write { row: usize },
+}
+
+struct Stage<T> {
+    n: usize,
+    /// The tiles of L, whole: beyond the order they are those of a unit matrix.
+    factor: *const T,
+    /// For each row of tiles the rows of X, as many columns as the kernel is wide, and so on.
+    strips: *mut T,
+    solution: *mut T,
+}
+
+// SAFETY: the tasks of a step write different rows of tiles, and steps follow each other.
+unsafe impl<T: Sync> Sync for Stage<T> {}
+
+struct Task<'a, T> {
+    stage: &'a Stage<T>,
+    step: Step,
+}
+
+impl<T: Real> WithRows for Task<'_, T> {
+    #[inline(always)]
+    fn is_narrow<S: Simd>(&self) -> bool {
+        kernel::width::<T, S, 2>() > COLUMNS
+    }
+
+    #[inline(always)]
+    fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
+        let Task { stage, step } = self;
+        let p = kernel::width::<T, S, NV>();
+        for strip in 0..COLUMNS / p {
+            // SAFETY: the strips of all rows of tiles exist, and only those of the step's row are written, which no other task
+            // touches; so do the tiles of the lower half. MR divides TILE.
+            unsafe {
+                let at = |row: usize| stage.strips.add((row * COLUMNS + strip * p) * TILE);
+                let tile = |row: usize, col: usize| stage.factor.add(offset(row, col));
+                match step {
+                    Step::Read { row } | Step::Write { row } => {
+                        for k in 0..used(stage.n, row) {
+                            let x = stage.solution.add((row * TILE + k) * COLUMNS + strip * p);
+                            let line = at(row).add(k * p);
+                            let (source, target) =
+                                if matches!(step, Step::Read { .. }) { (x, line) } else { (line, x) };
+                            target.copy_from_nonoverlapping(source, p);
+                        }
+                    }
+                    Step::Down { row } => down::<T, S, MR, NV>(simd, tile(row, row), at(row)),
+                    Step::Up { row } => up::<T, S, MR, NV>(simd, tile(row, row), at(row)),
+                    Step::Subtract { from, row } => {
+                        let (a, line, step) =
+                            if row > from { (tile(row, from), TILE, 1) } else { (tile(from, row), 1, TILE) };
+                        for r in (0..TILE).step_by(MR) {
+                            let a = (a.add(r * line), line, step);
+                            subtract::<T, S, MR, NV>(simd, TILE, a, at(from), at(row).add(r * p));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Subtracts the [`product`] of a and b from MR rows of c.
+#[inline(always)]
+unsafe fn subtract<T: Real, S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    depth: usize,
+    a: (*const T, usize, usize),
+    b: *const T,
+    c: *mut T,
+) {
+    // SAFETY: the caller's, who has these rows.
+    unsafe {
+        let sums = product::<T, S, MR, NV>(simd, kernel::zero::<T, S, MR, NV>(simd), depth, a, b);
+        add_to::<T, S, MR, NV>(simd, &sums, -1.0, c, kernel::width::<T, S, NV>());
+    }
+}
+
+/// A strip of X becomes L^-1 X, for one tile L.
+#[inline(always)]
+unsafe fn down<T: Real, S: Simd, const MR: usize, const NV: usize>(simd: S, l: *const T, x: *mut T) {
+    let p = kernel::width::<T, S, NV>();
+    for r in (0..TILE).step_by(MR) {
+        // SAFETY: the tile and the strip have TILE rows, which MR divides.
+        unsafe {
+            subtract::<T, S, MR, NV>(simd, r, (l.add(r * TILE), TILE, 1), x, x.add(r * p));
+            for i in r..r + MR {
+                for k in r..i {
+                    subtract_row(x.add(i * p), *l.add(i * TILE + k), x.add(k * p), p);
+                }
+                divide_row(x.add(i * p), *l.add(i * (TILE + 1)), p);
+            }
+        }
+    }
+}
+
+/// A strip of X becomes L^-T X, for one tile L.
+#[inline(always)]
+unsafe fn up<T: Real, S: Simd, const MR: usize, const NV: usize>(simd: S, l: *const T, x: *mut T) {
+    let p = kernel::width::<T, S, NV>();
+    for r in (0..TILE).step_by(MR).rev() {
+        let end = r + MR;
+        // SAFETY: as in `down`.
+        unsafe {
+            if end < TILE {
+                let below = (l.add(end * TILE + r), 1, TILE);
+                subtract::<T, S, MR, NV>(simd, TILE - end, below, x.add(end * p), x.add(r * p));
+            }
+            for i in (r..end).rev() {
+                for k in i + 1..end {
+                    subtract_row(x.add(i * p), *l.add(k * TILE + i), x.add(k * p), p);
+                }
+                divide_row(x.add(i * p), *l.add(i * (TILE + 1)), p);
+            }
+        }
+    }
+}
+
+/// x <- x - factor y, for p elements.
+#[inline(always)]
+unsafe fn subtract_row<T: Real>(x: *mut T, factor: T, y: *const T, p: usize) {
+    for c in 0..p {
+        // SAFETY: the caller has as many.
+        unsafe { *x.add(c) -= factor * *y.add(c) };
+    }
+}
+
+/// x <- x / divisor, for p elements.
+#[inline(always)]
+unsafe fn divide_row<T: Real>(x: *mut T, divisor: T, p: usize) {
+    let factor = T::from_f64(1.0) / divisor;
+    for c in 0..p {
+        // SAFETY: the caller has as many.
+        unsafe { *x.add(c) *= factor };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::memory::Buffer;
+    use super::super::super::team::Crew;
+    use super::super::cholesky;
+    use super::*;
+
+    /// The solutions of a system with a positive definite matrix, for right-hand sides in which row i of column c is i + c.
+    fn solved<T: Real>(n: usize, level: Level, threads: usize) -> Vec<f64> {
+        let crew = Crew::new(threads);
+        let team = crew.begin();
+        let mut buffer = Buffer::default();
+        let mut tiles = Tiles::zeros(n, &mut buffer).unwrap();
+        tiles.fill(&team, |i, j| T::from_f64(element(i, j)));
+        let mut workspace = vec![T::from_f64(0.0); cholesky::workspace_elements(n) as usize];
+        assert!(cholesky::factorise(&mut tiles, &mut workspace, level, &team));
+        let mut x: Vec<T> = (0..n * COLUMNS).map(|k| T::from_f64((k / COLUMNS + k % COLUMNS) as f64)).collect();
+        solve(&mut tiles, &mut x, level, &team);
+        x.into_iter().map(Into::into).collect()
+    }
+
+    /// Of a matrix that is dominated by its diagonal.
+    fn element(i: usize, j: usize) -> f64 {
+        if i == j { 2.0 } else { ((i * j) as f64).sin() / (1.0 + i.abs_diff(j) as f64).powi(2) }
+    }
+
+    fn agrees<T: Real>(n: usize, level: Level) {
+        let x = solved::<T>(n, level, 2);
+        for (i, c) in (0..n).flat_map(|i| [0, 7, COLUMNS - 1].map(|c| (i, c))) {
+            let sum: f64 = (0..n).map(|j| element(i, j) * x[j * COLUMNS + c]).sum();
+            let error = (sum - (i + c) as f64).abs();
+            assert!(error < 100.0 * T::EPSILON * (n + c) as f64, "n = {n}, {level}, row {i}, column {c}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn every_right_hand_side_is_solved_for_on_every_level() {
+        for n in [1, 2, 15, 16, 17, 191, 192, 193, 400] {
+            for level in Level::all() {
+                agrees::<f32>(n, level);
+                agrees::<f64>(n, level);
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let bits =
+            |threads| solved::<f32>(600, Level::widest(), threads).into_iter().map(f64::to_bits).collect::<Vec<_>>();
+        assert!((2..=4).all(|threads| bits(threads) == bits(1)));
+    }
+}
