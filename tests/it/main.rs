@@ -14,6 +14,7 @@ mod export;
 mod farms;
 #[cfg(feature = "cuda")]
 mod gpu;
+mod gram;
 mod inspect;
 mod interrupt;
 mod kernels;

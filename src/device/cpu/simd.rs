@@ -2,7 +2,7 @@
 //!
 //! A computation is written once, as a [`WithSimd`], over [`Real`] and [`Simd`], and compiled for every instruction set.
 //! [`Level::run`] picks one. On x86-64 that is AVX-512, AVX2 with FMA, or neither; elsewhere what `pulp` finds, NEON above
-//! all.
+//! all. Products of bf16 are apart from that: one [function](super::eigen::gram), for processors that have them.
 #![allow(unsafe_code)]
 
 use std::any::TypeId;
@@ -28,6 +28,9 @@ pub enum Level {
     /// AVX-512 (F, BW, CD, DQ, VL): 512 bits.
     #[cfg(target_arch = "x86_64")]
     Avx512(V4),
+    /// The same, and products of bf16 numbers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(V4),
     /// NEON: 128 bits.
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
@@ -42,6 +45,8 @@ impl Level {
             V3::try_new().map(Level::Avx2),
             #[cfg(target_arch = "x86_64")]
             V4::try_new().map(Level::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            V4::try_new().filter(|_| is_x86_feature_detected!("avx512bf16")).map(Level::Avx512Bf16),
             #[cfg(target_arch = "aarch64")]
             pulp::aarch64::Neon::try_new().map(Level::Neon),
         ];
@@ -71,6 +76,14 @@ impl Level {
         })
     }
 
+    /// Whether it has an instruction for products of bf16 numbers.
+    pub fn multiplies_bf16(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self, Level::Avx512Bf16(_));
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
     /// Runs `work`, compiled for this instruction set.
     #[inline]
     pub fn run<W: WithSimd>(self, work: W) -> W::Output {
@@ -79,7 +92,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(simd) => Simd::vectorize(simd, work),
+            Level::Avx512(simd) | Level::Avx512Bf16(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "aarch64")]
             Level::Neon(simd) => Simd::vectorize(simd, work),
         }
@@ -94,6 +107,8 @@ impl fmt::Display for Level {
             Level::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(_) => "avx512_bf16",
             #[cfg(target_arch = "aarch64")]
             Level::Neon(_) => "neon",
         })

@@ -9,19 +9,20 @@ use pulp::Simd;
 use super::super::memory::Buffer;
 use super::super::simd::{Level, Real};
 use super::super::team::Team;
+use super::gram_bf16;
 use super::kernel::{self, Rows, WithRows, add_to, prefetch_rows, product};
 use super::tiles::{TILE, Tiles, offset, tile_rows, used};
-use crate::checkpoint::MatrixView;
+use crate::checkpoint::{Element, MatrixView};
 use crate::device::Failure;
 
 /// Bytes of a packed column: what a core multiplies at once stays in its second-level cache.
 const COLUMN_BYTES: usize = 1024;
-/// Rows that one task packs.
+/// Packed rows that one task makes.
 const STRIP: usize = 16;
 
-/// Rows of A that are added at once.
-pub fn depth<T>(long: usize) -> usize {
-    (COLUMN_BYTES / size_of::<T>()).min(long.next_multiple_of(STRIP))
+/// Packed rows that are multiplied at once, of so many.
+fn depth<T>(rows: usize) -> usize {
+    (COLUMN_BYTES / size_of::<T>()).min(rows.next_multiple_of(STRIP))
 }
 
 /// Elements of workspace that [`lower`] takes beside the tiles.
@@ -44,7 +45,8 @@ pub fn lower<T: Real>(
     team: &Team,
 ) -> Result<(), Failure> {
     let n = view.short();
-    let depth = depth::<T>(view.long());
+    let unit = if gram_bf16::applies::<T>(view, level) { gram_bf16::ROWS } else { 1 };
+    let depth = depth::<T>(view.long().div_ceil(unit));
     let rows = tile_rows(n);
     let packed = workspace.get(workspace_elements::<T>(view.long(), n))?;
     packed.fill(T::from_f64(0.0));
@@ -53,6 +55,7 @@ pub fn lower<T: Real>(
         view,
         scale,
         order,
+        unit,
         depth,
         left: left.as_mut_ptr(),
         right: right.as_mut_ptr(),
@@ -60,7 +63,7 @@ pub fn lower<T: Real>(
     };
     let tasks = if view.is_tall() { depth.div_ceil(STRIP) } else { rows };
     let pairs: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..=row).map(move |col| (row, col))).collect();
-    for start in (0..view.long()).step_by(depth) {
+    for start in (0..view.long()).step_by(depth * unit) {
         team.run(tasks, &|index| level.run(Rows(Task { product: &product, phase: Phase::Pack { start }, index })));
         team.run(pairs.len(), &|index| {
             let (row, col) = pairs[index];
@@ -75,8 +78,11 @@ struct Product<'a, 'v, T> {
     view: &'a MatrixView<'v>,
     scale: f64,
     order: &'a [usize],
+    /// Rows of A in a packed row.
+    unit: usize,
+    /// Packed rows.
     depth: usize,
-    /// For as many columns of A as the kernel is high, `depth` rows, and so on.
+    /// For as many columns of A as the kernel is high, `depth` packed rows, and so on.
     left: *mut T,
     /// The same for as many columns as it is wide.
     right: *mut T,
@@ -104,46 +110,83 @@ impl<T: Real> WithRows for Task<'_, '_, T> {
     #[inline(always)]
     fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
         // SAFETY: the buffers have the sizes that `lower` gives them; tasks write different rows, columns or tiles.
+        let Task { product, phase, index } = self;
         unsafe {
-            match self.phase {
-                Phase::Pack { start } if self.product.view.is_tall() => {
-                    self.product.pack_rows::<S, MR, NV>(start, self.index * STRIP);
-                }
-                Phase::Pack { start } => self.product.pack_columns::<S, MR, NV>(start, self.index * TILE),
-                Phase::Multiply { row, col } => self.product.multiply::<S, MR, NV>(simd, row, col),
+            match phase {
+                Phase::Pack { start } => match (product.view.is_tall(), product.unit) {
+                    (true, 1) => product.pack_rows::<S, MR, NV>(start, index * STRIP),
+                    (true, _) => product.pack_row_pairs::<S, MR, NV>(start, index * STRIP),
+                    (false, 1) => product.pack_columns::<S, MR, NV>(start, index * TILE),
+                    (false, _) => product.pack_column_pairs::<S, MR, NV>(start, index * TILE),
+                },
+                Phase::Multiply { row, col } => product.multiply::<S, MR, NV>(simd, row, col),
             }
         }
     }
 }
 
 impl<T: Real> Product<'_, '_, T> {
-    /// Packs rows of a tall W: the [`STRIP`] from `first` on of those that begin at `start`; zeros behind the last.
+    /// Makes packed rows of a tall W: the [`STRIP`] from `first` on of those that begin at `start`; zeros behind the last.
     #[inline(always)]
     unsafe fn pack_rows<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
-        let p = kernel::width::<T, S, NV>();
         let n = self.view.short();
         let zero = T::from_f64(0.0);
         let mut line = vec![zero; n];
         let mut sorted = vec![zero; n.next_multiple_of(TILE)];
         for k in first..self.depth.min(first + STRIP) {
-            if start + k < self.view.long() {
-                self.view.read_segment(start + k, 0..n, self.scale, &mut line);
-                for (target, &source) in sorted.iter_mut().zip(self.order) {
-                    *target = line[source];
-                }
-            } else {
-                sorted.fill(zero);
+            self.read_row(start + k, &mut line);
+            for (target, &source) in sorted.iter_mut().zip(self.order) {
+                *target = line[source];
             }
-            // SAFETY: `perform`; `sorted` holds whole tiles, which both widths divide.
-            unsafe {
-                for (block, columns) in sorted.chunks_exact(MR).enumerate() {
-                    let target = self.left.add((block * self.depth + k) * MR);
-                    target.copy_from_nonoverlapping(columns.as_ptr(), MR);
-                }
-                for (block, columns) in sorted.chunks_exact(p).enumerate() {
-                    let target = self.right.add((block * self.depth + k) * p);
-                    target.copy_from_nonoverlapping(columns.as_ptr(), p);
-                }
+            // SAFETY: `perform`; `sorted` holds whole tiles.
+            unsafe { self.put_row::<T, S, MR, NV>(k, &sorted) };
+        }
+    }
+
+    /// The same of pairs of bf16.
+    #[inline(always)]
+    unsafe fn pack_row_pairs<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
+        let n = self.view.short();
+        let (mut upper, mut lower) = (vec![0.0_f32; n], vec![0.0_f32; n]);
+        let (mut pairs, mut sorted) = (vec![0; n], vec![0; n.next_multiple_of(TILE)]);
+        for k in first..self.depth.min(first + STRIP) {
+            let row = start + k * gram_bf16::ROWS;
+            self.read_row(row, &mut upper);
+            self.read_row(row + 1, &mut lower);
+            for ((pair, &upper), &lower) in pairs.iter_mut().zip(&upper).zip(&lower) {
+                *pair = gram_bf16::pair(upper, lower);
+            }
+            for (target, &source) in sorted.iter_mut().zip(self.order) {
+                *target = pairs[source];
+            }
+            // SAFETY: `perform`; `sorted` holds whole tiles, and pairs are as wide as T, which is f32.
+            unsafe { self.put_row::<u32, S, MR, NV>(k, &sorted) };
+        }
+    }
+
+    /// A row of a tall W; zeros behind the last.
+    #[inline(always)]
+    fn read_row<E: Element>(&self, row: usize, line: &mut [E]) {
+        if row < self.view.long() {
+            self.view.read_segment(row, 0..line.len(), self.scale, line);
+        } else {
+            line.fill(E::from_f64(0.0));
+        }
+    }
+
+    /// Writes a packed row, for whole tiles of columns, to both roles. E is as wide as T.
+    #[inline(always)]
+    unsafe fn put_row<E: Copy, S: Simd, const MR: usize, const NV: usize>(&self, k: usize, row: &[E]) {
+        let p = kernel::width::<T, S, NV>();
+        // SAFETY: the caller's promise; both widths divide tiles.
+        unsafe {
+            for (block, columns) in row.chunks_exact(MR).enumerate() {
+                let target = self.left.cast::<E>().add((block * self.depth + k) * MR);
+                target.copy_from_nonoverlapping(columns.as_ptr(), MR);
+            }
+            for (block, columns) in row.chunks_exact(p).enumerate() {
+                let target = self.right.cast::<E>().add((block * self.depth + k) * p);
+                target.copy_from_nonoverlapping(columns.as_ptr(), p);
             }
         }
     }
@@ -151,19 +194,41 @@ impl<T: Real> Product<'_, '_, T> {
     /// Packs columns of A, which are rows of a wide W: a tile's, from `first` on; zeros behind the last row of A.
     #[inline(always)]
     unsafe fn pack_columns<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
-        let p = kernel::width::<T, S, NV>();
         let rows = self.depth.min(self.view.long() - start);
         let mut line = vec![T::from_f64(0.0); self.depth];
         for c in first..self.view.short().min(first + TILE) {
             self.view.read_segment(self.order[c], start..start + rows, self.scale, &mut line[..rows]);
             // SAFETY: `perform`.
-            unsafe {
-                let left = self.left.add(c / MR * self.depth * MR + c % MR);
-                let right = self.right.add(c / p * self.depth * p + c % p);
-                for (k, &x) in line.iter().enumerate() {
-                    *left.add(k * MR) = x;
-                    *right.add(k * p) = x;
-                }
+            unsafe { self.put_column::<T, S, MR, NV>(c, &line) };
+        }
+    }
+
+    /// The same of pairs of bf16.
+    #[inline(always)]
+    unsafe fn pack_column_pairs<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
+        let rows = (self.depth * gram_bf16::ROWS).min(self.view.long() - start);
+        let (mut line, mut pairs) = (vec![0.0_f32; self.depth * gram_bf16::ROWS], vec![0; self.depth]);
+        for c in first..self.view.short().min(first + TILE) {
+            self.view.read_segment(self.order[c], start..start + rows, self.scale, &mut line[..rows]);
+            for (pair, rows) in pairs.iter_mut().zip(line.as_chunks::<{ gram_bf16::ROWS }>().0) {
+                *pair = gram_bf16::pair(rows[0], rows[1]);
+            }
+            // SAFETY: `perform`; pairs are as wide as T, which is f32.
+            unsafe { self.put_column::<u32, S, MR, NV>(c, &pairs) };
+        }
+    }
+
+    /// Writes a column of `depth` packed rows to both roles. E is as wide as T.
+    #[inline(always)]
+    unsafe fn put_column<E: Copy, S: Simd, const MR: usize, const NV: usize>(&self, c: usize, column: &[E]) {
+        let p = kernel::width::<T, S, NV>();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let left = self.left.cast::<E>().add(c / MR * self.depth * MR + c % MR);
+            let right = self.right.cast::<E>().add(c / p * self.depth * p + c % p);
+            for (k, &x) in column.iter().enumerate() {
+                *left.add(k * MR) = x;
+                *right.add(k * p) = x;
             }
         }
     }
@@ -183,8 +248,12 @@ impl<T: Real> Product<'_, '_, T> {
                 for row in (top..end(tile_row, MR)).step_by(MR) {
                     let left = self.left.add((tile_row * TILE + row) * self.depth);
                     prefetch_rows::<T, S, MR, NV>(tile.wrapping_add((row + MR) * TILE + col), TILE);
-                    let zero = kernel::zero::<T, S, MR, NV>(simd);
-                    let sums = product::<T, S, MR, NV>(simd, zero, self.depth, (left, 1, MR), right);
+                    let sums = if self.unit == 1 {
+                        let zero = kernel::zero::<T, S, MR, NV>(simd);
+                        product::<T, S, MR, NV>(simd, zero, self.depth, (left, 1, MR), right)
+                    } else {
+                        gram_bf16::product::<T, S, MR, NV>(simd, self.depth, left, right)
+                    };
                     add_to::<T, S, MR, NV>(simd, &sums, 1.0, tile.add(row * TILE + col), TILE);
                 }
             }

@@ -18,6 +18,7 @@ pub mod block_solve;
 pub mod cholesky;
 mod dense_to_band;
 mod gram;
+mod gram_bf16;
 pub mod kernel;
 mod panel;
 mod tiles;
