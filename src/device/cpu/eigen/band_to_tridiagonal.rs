@@ -20,9 +20,9 @@ use super::panel::Reflector;
 
 /// Sweeps that go together at most.
 const MAX_GROUP: usize = 16;
-/// Orders from which on cores share this stage. The band goes from cache to cache with every group of sweeps, which takes longer
-/// than it saves where a sweep is short: 7.2 ms on two cores and 5.5 ms on one for n = 1024.
-const SHARED: usize = 1200;
+/// Orders from which on cores share this stage: below, the band, which goes from cache to cache with every group of sweeps, is
+/// worth no second core. (Beside another busy process half of the solves of these orders take a tenth longer for it.)
+const SHARED: usize = 300;
 /// The largest bandwidth.
 pub const MAX_BANDWIDTH: usize = 64;
 /// Columns that are multiplied at once.
