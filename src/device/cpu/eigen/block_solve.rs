@@ -237,4 +237,25 @@ mod tests {
             |threads| solved::<f32>(600, Level::widest(), threads).into_iter().map(f64::to_bits).collect::<Vec<_>>();
         assert!((2..=4).all(|threads| bits(threads) == bits(1)));
     }
+    /// Small enough for Miri, which `scripts/miri` runs it with.
+    #[test]
+    fn miri_follows_a_block_of_right_hand_sides() {
+        let crew = Crew::new(2);
+        let team = crew.begin();
+        let mut buffer = Buffer::default();
+        let mut tiles = Tiles::zeros(3, &mut buffer).unwrap();
+        // L = (2 0 0, 1 2 0, 0 1 2), and a unit matrix beyond it.
+        for i in 0..TILE {
+            tiles.elements()[i * (TILE + 1)] = if i < 3 { 2.0 } else { 1.0 };
+        }
+        for i in 1..3 {
+            tiles.elements()[i * TILE + i - 1] = 1.0;
+        }
+        // L L^T times (1, 2, 3), in every column.
+        let mut x: Vec<f64> = [8.0, 18.0, 19.0].into_iter().flat_map(|b| [b; COLUMNS]).collect();
+        solve(&mut tiles, &mut x, Level::Scalar, &team);
+        for (i, row) in x.chunks_exact(COLUMNS).enumerate() {
+            assert!(row.iter().all(|x| (x - (i + 1) as f64).abs() < 1e-14), "{row:?}");
+        }
+    }
 }
