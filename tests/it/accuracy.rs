@@ -16,11 +16,14 @@ fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Prec
 }
 
 fn analyze_tensor(tensor: Tensor, rule: Rule, precision: Precision) -> Analysis {
+    analyze_on(&Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1)), tensor)
+}
+
+fn analyze_on(device: &Cpu, tensor: Tensor) -> Analysis {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), tensor)]);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let catalog = Catalog::new(&checkpoint, &Selection::default());
-    let device = Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1));
     let mut lane = device.lane(&checkpoint, &catalog.matrices).unwrap().unwrap();
     lane.analyze(&[&catalog.matrices[0]]).unwrap().pop().unwrap().unwrap()
 }
@@ -130,6 +133,22 @@ fn alpha_as_precise_as_needed() {
         }
     }
     assert!(in_f32 > 20, "f32 was enough for {in_f32}");
+}
+
+#[test]
+fn the_library_solver_is_as_precise_as_needed() {
+    let singular_values = &spectra(96)[4].1;
+    for long in [96, 200] {
+        let matrix = matrix_with_singular_values(long, 96, singular_values, 7);
+        for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
+            let alpha = |precision| {
+                let device = Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1)).with_faer();
+                analyze_on(&device, Tensor::f32(&[long, 96], &matrix)).fit.unwrap().alpha
+            };
+            let (auto, exact) = (alpha(Precision::Auto), alpha(Precision::F64));
+            assert!((auto - exact).abs() <= 1e-3, "{long} x 96, {rule}: {auto} {exact}");
+        }
+    }
 }
 
 /// An element by its row and column.

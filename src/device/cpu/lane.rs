@@ -151,7 +151,8 @@ impl<'a> CpuLane<'a> {
             return Ok(None);
         }
         let trace = self.single.form_gram(job)?;
-        if self.cpu.method.rule != Rule::Median && self.single.spread(job, trace)? > SPREAD {
+        let is_in_tiles = self.cpu.solver == Solver::TwoStage;
+        if is_in_tiles && self.cpu.method.rule != Rule::Median && self.single.spread(job, trace)? > SPREAD {
             return Ok(None);
         }
         match self.single.solve(job, trace) {
