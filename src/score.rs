@@ -160,14 +160,13 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
     let error = fit.alpha_error(spectrum);
     let smallest = spectrum.relative_error(0);
     let hidden = spectrum.first_known();
-    if method.rule == Rule::Ks && hidden > 0 {
+    // Whatever rounding hides does not count where it cannot move alpha.
+    let is_certain = || is_certain(spectrum, method.rule, &Ok(*fit), ALPHA_ERROR);
+    if method.rule == Rule::Ks && hidden > 0 && !is_certain() {
         Some(format!("{hidden} of {} eigenvalues are zero within rounding and were not tried as xmin", spectrum.len()))
     } else if error > ALPHA_ERROR {
         Some(format!("rounding leaves alpha, for this tail, uncertain by up to {error:.0e}"))
-    } else if method.rule == Rule::Peak
-        && smallest > Rule::PEAK_TOLERANCE
-        && !is_certain(spectrum, method.rule, &Ok(*fit), ALPHA_ERROR)
-    {
+    } else if method.rule == Rule::Peak && smallest > Rule::PEAK_TOLERANCE && !is_certain() {
         Some(format!(
             "the smallest eigenvalue is known only to {smallest:.0e}, too coarse to fix the bins of the peak rule"
         ))

@@ -15,7 +15,7 @@ pub struct Ceilings {
     pub gemm_f32_gflops: f64,
     /// The same in f64.
     pub gemm_f64_gflops: f64,
-    /// The same of bf16 factors, added up in f32; none for a device that has no such product.
+    /// The same of bf16 factors, added up in f32; none where that is not measured.
     pub gemm_bf16_gflops: Option<f64>,
 }
 
