@@ -180,7 +180,8 @@ impl<'r, 's> Tail<'r, 's> {
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
         for e in [-own, own] {
             let (smallest, largest) = (self.excess - self.mean_shift - e, self.excess + self.mean_shift - e);
-            if smallest <= 0.0 {
+            // Nothing is known of a start that may be zero, either, which gives NaN here.
+            if smallest.is_nan() || smallest <= 0.0 {
                 return (0.0, 1.0);
             }
             least = least.min((distance - shift[j] - e).max(0.0) / largest);
@@ -323,6 +324,19 @@ mod tests {
             }
         }
         assert!(certain.iter().all(|&count| count > 100), "{certain:?}: a check that is never passed proves nothing");
+    }
+
+    #[test]
+    fn a_start_that_may_be_zero_is_uncertain() {
+        // A power law, and below it one eigenvalue that is zero, or lost in the rounding of the largest.
+        for lost in [0.0, 1e-20, 1e-16] {
+            let quantile = |k: usize| 1.0 - (k as f64 + 0.5) / 200.0;
+            let law = (0..200).map(|k| quantile(k).powf(-0.5));
+            let values: Vec<f64> = std::iter::once(lost).chain(law).collect();
+            let spectrum = Spectrum::from_gram(values.clone(), values.iter().sum(), f64::EPSILON).unwrap();
+            assert_eq!(spectrum.first_known(), 1);
+            assert!(!is_certain(&spectrum, Rule::Ks, &fit(&spectrum, Rule::Ks), 1e-3), "{lost:e}");
+        }
     }
 
     #[test]
