@@ -189,7 +189,7 @@ impl<'v> Job<'_, 'v> {
     /// Whether the Gram matrix in f32 is worth a look.
     fn begins_in_f32(&self) -> bool {
         let view = self.view;
-        // The library's solver keeps nothing from which to find it.
+        // The library's solver keeps no Gram matrix from which to find the smallest eigenvalue.
         let is_large = view.short() >= WORTH_TRYING && self.cpu.solver == Solver::TwoStage;
         view.dtype() != FloatType::F64
             && match self.cpu.method.rule {

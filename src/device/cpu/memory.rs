@@ -19,7 +19,8 @@ const ALIGNMENT: usize = 128;
 pub(super) struct Buffer<T>(Vec<T>);
 
 impl<T: Copy + Default> Buffer<T> {
-    /// An aligned slice of `elements` elements with unspecified content.
+    /// An aligned slice of `elements` elements. They are what was last written there, unless this is larger than all slices before:
+    /// then they are unspecified.
     pub fn get(&mut self, elements: u64) -> Result<&mut [T], Failure> {
         let refused = Failure::OutOfMemory { bytes: elements.saturating_mul(size_of::<T>() as u64) };
         let elements = usize::try_from(elements).map_err(|_| refused.clone())?;

@@ -237,6 +237,7 @@ mod tests {
             |threads| solved::<f32>(600, Level::widest(), threads).into_iter().map(f64::to_bits).collect::<Vec<_>>();
         assert!((2..=4).all(|threads| bits(threads) == bits(1)));
     }
+
     /// Small enough for Miri, which `scripts/miri` runs it with.
     #[test]
     fn miri_follows_a_block_of_right_hand_sides() {

@@ -109,8 +109,8 @@ struct Task<'a, 'v, T> {
 impl<T: Real> WithRows for Task<'_, '_, T> {
     #[inline(always)]
     fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
-        // SAFETY: the buffers have the sizes that `lower` gives them; tasks write different rows, columns or tiles.
         let Task { product, phase, index } = self;
+        // SAFETY: the buffers have the sizes that `lower` gives them; tasks write different rows, columns or tiles.
         unsafe {
             match phase {
                 Phase::Pack { start } => match (product.view.is_tall(), product.unit) {
