@@ -4,7 +4,9 @@
 
 #ifdef HTSR_EMULATED
 #include "emulation.h"
+#define UNROLL
 #else
+#define UNROLL _Pragma("unroll")
 // All shared memory is dynamic: its size is a launch parameter, and an emulator can poison it.
 template <typename T> __device__ inline T *shared_memory() {
     extern __shared__ __align__(16) unsigned char htsr_shared_bytes[];
@@ -13,6 +15,8 @@ template <typename T> __device__ inline T *shared_memory() {
 #endif
 
 constexpr unsigned WARP = 32;
+// Subdiagonals of the band matrix between the stages of the tridiagonalisation: one for each lane.
+constexpr unsigned BAND = WARP;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 constexpr double EPSILON = 2.220446049250313e-16;
 
@@ -25,4 +29,41 @@ __device__ inline double warp_max(double value) {
         value = other > value ? other : value;
     }
     return value;
+}
+
+// The sum of one value per lane, in every lane; the same order of additions everywhere.
+template <typename T> __device__ inline T warp_sum(T value) {
+    for (unsigned offset = WARP / 2; offset > 0; offset /= 2) {
+        value += __shfl_xor_sync(ALL_LANES, value, offset);
+    }
+    return value;
+}
+
+__device__ inline float square_root(float x) { return sqrtf(x); }
+__device__ inline double square_root(double x) { return sqrt(x); }
+
+// Square sums below this are taken for zero where a reflector is made: their roots would have too few bits for an orthogonal
+// one. Matrices are scaled to elements of order 1 before.
+__device__ inline float negligible(float) { return 1e-30f; }
+__device__ inline double negligible(double) { return 1e-280; }
+
+// What another block may have written since this one began.
+template <typename T> __device__ inline T load_fresh(const T *address) { return __ldcg(address); }
+
+// Waits until another block has published that many steps; what it wrote before may then be read by this thread, and by the
+// others after a barrier, with load_fresh.
+__device__ inline void wait_for(const unsigned *progress, unsigned steps) {
+    while (*static_cast<const volatile unsigned *>(progress) < steps) {
+        __nanosleep(20);
+    }
+    __threadfence();
+}
+
+// Tells other blocks how many steps this one has done, once all its threads have come here.
+__device__ inline void publish(unsigned *progress, unsigned steps) {
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        *static_cast<volatile unsigned *>(progress) = steps;
+    }
 }

@@ -36,6 +36,33 @@ template <typename T> __device__ void gram_sums(const T *matrices, unsigned n, S
     }
 }
 
+// The upper half from the lower one, of each of a batch of n x n matrices: blocks of 256 threads take square tiles of a warp's
+// width, by column and row. Shared memory: WARP (WARP + 1) numbers.
+template <typename T> __device__ void mirror(T *matrices, unsigned n) {
+    if (blockIdx.y < blockIdx.x) {
+        return;
+    }
+    T *tile = shared_memory<T>();
+    T *matrix = matrices + (unsigned long long)blockIdx.z * n * n;
+    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    const unsigned left = blockIdx.x * WARP, top = blockIdx.y * WARP;
+    for (unsigned c = warp; c < WARP; c += warps) {
+        if (left + c < n && top + lane < n) {
+            tile[c * (WARP + 1) + lane] = matrix[(unsigned long long)(left + c) * n + top + lane];
+        }
+    }
+    __syncthreads();
+    for (unsigned c = warp; c < WARP; c += warps) {
+        if (left + lane < top + c && top + c < n) {
+            matrix[(unsigned long long)(top + c) * n + left + lane] = tile[lane * (WARP + 1) + c];
+        }
+    }
+}
+
+extern "C" __global__ void mirror_f32(float *matrices, unsigned n) { mirror(matrices, n); }
+
+extern "C" __global__ void mirror_f64(double *matrices, unsigned n) { mirror(matrices, n); }
+
 extern "C" __global__ void gram_sums_f32(const float *matrices, unsigned n, Sums *sums) { gram_sums(matrices, n, sums); }
 
 extern "C" __global__ void gram_sums_f64(const double *matrices, unsigned n, Sums *sums) { gram_sums(matrices, n, sums); }

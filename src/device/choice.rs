@@ -63,8 +63,10 @@ pub enum SolverChoice {
     Auto,
     /// cuSOLVER's Xsyevd.
     Syevd,
-    /// By way of a band matrix: on a GPU cuSOLVER's (12.3.4 and later), on the CPU our own.
+    /// Our own, by way of a band matrix, then bisection.
     TwoStage,
+    /// cuSOLVER's Xsyevd by way of a band matrix (cuSOLVER 12.3.4 and later).
+    SyevdTwoStage,
     /// cuSOLVER's sytrd, then bisection on the GPU.
     Sytrd,
     /// cuSOLVER's XsyevBatched, many matrices of one shape at once (cuSOLVER 11.7.1 and later).
@@ -79,6 +81,7 @@ impl fmt::Display for SolverChoice {
             SolverChoice::Auto => "auto",
             SolverChoice::Syevd => "syevd",
             SolverChoice::TwoStage => "two-stage",
+            SolverChoice::SyevdTwoStage => "syevd-two-stage",
             SolverChoice::Sytrd => "sytrd",
             SolverChoice::Batched => "batched",
             SolverChoice::Faer => "faer",
@@ -106,7 +109,7 @@ pub fn open(choice: Choice, method: Method, solver: SolverChoice, lanes: Option<
         let device = match solver {
             SolverChoice::Auto | SolverChoice::TwoStage => device,
             SolverChoice::Faer => device.with_faer(),
-            SolverChoice::Syevd | SolverChoice::Sytrd | SolverChoice::Batched => {
+            SolverChoice::Syevd | SolverChoice::SyevdTwoStage | SolverChoice::Sytrd | SolverChoice::Batched => {
                 let error = Error::usage("this --solver is cuSOLVER's, and the device is the CPU");
                 return Err(error.hint("say --device cuda, or leave --solver out"));
             }

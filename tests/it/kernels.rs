@@ -499,6 +499,29 @@ fn trace_and_squares_of_a_batch_do_not_depend_on_the_order_of_threads() {
 }
 
 #[test]
+fn the_upper_halves_are_those_of_the_lower_ones() {
+    if !emulated() {
+        return;
+    }
+    for n in [1_usize, 2, 31, 32, 33, 70] {
+        for order in ORDERS {
+            let lower = |i: usize| if i % (n * n) / n <= i % n { i as f64 } else { f64::NAN };
+            let mut double: Vec<f64> = (0..2 * n * n).map(lower).collect();
+            let mut single: Vec<f32> = double.iter().map(|&x| x as f32).collect();
+            let (tiles, order_of) = (n.div_ceil(32) as u32, n as u32);
+            let (of_double, of_single) = (double.as_mut_ptr(), single.as_mut_ptr());
+            run!("mirror_f64", [tiles, tiles, 2], 64, 32 * 33 * 8, order, of_double, order_of);
+            run!("mirror_f32", [tiles, tiles, 2], 64, 32 * 33 * 4, order, of_single, order_of);
+            for i in 0..2 * n * n {
+                let (column, row) = (i % (n * n) / n, i % n);
+                let expected = (i / (n * n) * n * n + column.min(row) * n + column.max(row)) as f64;
+                assert_eq!((double[i], f64::from(single[i])), (expected, expected), "{n} {row} {column}");
+            }
+        }
+    }
+}
+
+#[test]
 fn below_the_diagonal_all_becomes_zero() {
     if !emulated() {
         return;

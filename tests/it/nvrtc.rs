@@ -8,7 +8,8 @@ use libloading::{Library, Symbol};
 
 /// A100, RTX 30, RTX 40, H100 and H200, B200, RTX 50.
 const ARCHITECTURES: [&str; 6] = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"];
-const KERNELS: [&str; 4] = ["alpha_fit.cu", "gram.cu", "sturm.cu", "widen.cu"];
+const KERNELS: [&str; 6] =
+    ["alpha_fit.cu", "band_to_tridiagonal.cu", "dense_to_band.cu", "gram.cu", "sturm.cu", "widen.cu"];
 
 type Create = unsafe extern "C" fn(
     *mut *mut c_void,

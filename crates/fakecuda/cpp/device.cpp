@@ -138,6 +138,7 @@ API int cuDeviceGetAttribute(int *value, int attribute, int device) {
             {16, 4},                       // multiprocessors
             {75, COMPUTE_CAPABILITY / 10}, // major
             {76, COMPUTE_CAPABILITY % 10}, // minor
+            {87, int(setting("FAKECUDA_DOUBLE_RATIO", 64))},
             {115, 0},                      // memory pools
         };
         if (!is_device(device)) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #define __device__
@@ -60,6 +61,15 @@ inline void __syncwarp(unsigned mask) { emulation::warp_barrier(mask); }
 template <typename T> T __shfl_xor_sync(unsigned mask, T value, unsigned lanes) {
     return emulation::exchange(mask, value, emulation::linear_thread() ^ lanes);
 }
+
+template <typename T> T __shfl_sync(unsigned mask, T value, unsigned source) {
+    return emulation::exchange(mask, value, emulation::linear_thread() / 32 * 32 + source);
+}
+
+template <typename T> T __ldcg(const T *address) { return *address; }
+inline void __threadfence() {}
+// A block runs until it has returned: what it waits for must have been done by one before.
+[[noreturn]] inline void __nanosleep(unsigned) { std::abort(); }
 
 // Fibers are never interrupted: a plain read and write is atomic.
 template <typename T> T atomicAdd(T *address, T value) {

@@ -3,6 +3,8 @@
 #include "launch.h"
 
 #include "alpha_fit.cu"
+#include "band_to_tridiagonal.cu"
+#include "dense_to_band.cu"
 #include "gram.cu"
 #include "sturm.cu"
 #include "widen.cu"
@@ -33,6 +35,22 @@ emulation::Kernel emulation::find(const char *name) {
     KERNEL(fit_prepare)
     KERNEL(fit_distances)
     KERNEL(fit_select)
+    KERNEL(scale_f32)
+    KERNEL(scale_f64)
+    KERNEL(panel_column_f32)
+    KERNEL(panel_column_f64)
+    KERNEL(panel_factors_f32)
+    KERNEL(panel_factors_f64)
+    KERNEL(panel_combine_f32)
+    KERNEL(panel_combine_f64)
+    KERNEL(take_band_f32)
+    KERNEL(take_band_f64)
+    KERNEL(chase_f32)
+    KERNEL(chase_f64)
+    KERNEL(take_tridiagonal_f32)
+    KERNEL(take_tridiagonal_f64)
+    KERNEL(mirror_f32)
+    KERNEL(mirror_f64)
     KERNEL(gram_sums_f32)
     KERNEL(gram_sums_f64)
     KERNEL(clear_below_diagonal)

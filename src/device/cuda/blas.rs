@@ -1,6 +1,7 @@
 //! cuBLAS: products for the Gram matrix, and triangular solves.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
 use std::ptr::null_mut;
 
 use cudarc::cublas::sys::{
@@ -9,6 +10,7 @@ use cudarc::cublas::sys::{
 };
 
 use super::driver::{DeviceMemory, Fault, Result, Stream};
+use super::solver::Real;
 
 /// Bytes that cuBLAS is given to work in, so that it allocates nothing itself and several lanes do not disturb each other's
 /// results. What NVIDIA recommends for Hopper.
@@ -52,6 +54,17 @@ impl Product {
     }
 }
 
+/// Whether Gram matrices of order n are made in strips of columns, from the diagonal on: nearly half of the operations would go
+/// into the other half. Smaller products do not fill a GPU.
+pub(super) fn has_strips(n: usize) -> bool {
+    n > 1024
+}
+
+/// Columns of a strip of a Gram matrix of order n.
+fn strip_width(n: usize) -> usize {
+    if has_strips(n) { n.div_ceil(8).next_multiple_of(128) } else { n }
+}
+
 /// A block of rows of the tall form A of W, as it lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -59,6 +72,36 @@ pub(super) enum Layout {
     Rows,
     /// Column after column.
     Columns,
+}
+
+/// A matrix in columns, `lead` apart, from `offset` bytes on in `memory`; or its transpose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Factor<'m> {
+    pub memory: &'m DeviceMemory,
+    pub offset: usize,
+    pub lead: usize,
+    pub transposed: bool,
+}
+
+impl Factor<'_> {
+    pub fn transpose(self) -> Self {
+        Factor { transposed: !self.transposed, ..self }
+    }
+
+    /// The same without its first columns, elements being of that many bytes.
+    pub fn columns_after(self, count: usize, bytes: usize) -> Self {
+        Factor { offset: self.offset + count * self.lead * bytes, ..self }
+    }
+
+    /// The address, for a matrix of that many rows and columns once it is transposed or not.
+    fn address(&self, rows: usize, columns: usize, bytes: usize) -> u64 {
+        let (rows, columns) = if self.transposed { (columns, rows) } else { (rows, columns) };
+        self.memory.range(self.offset, ((columns - 1) * self.lead + rows) * bytes)
+    }
+
+    fn operation(&self) -> Operation {
+        if self.transposed { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N }
+    }
 }
 
 /// A cuBLAS handle, bound to a stream.
@@ -85,8 +128,8 @@ impl Blas {
         Ok(blas)
     }
 
-    /// G = A^T A, or G += A^T A, for a block A of `count` x n elements at the start of `block`; G is full, n x n, and lies
-    /// `offset` bytes into `gram`.
+    /// G = A^T A, or G += A^T A, for a block A of `count` x n elements at the start of `block`; G is n x n, and lies `offset`
+    /// bytes into `gram`. What is above its diagonal is unspecified if it is made in strips ([`has_strips`]).
     #[allow(clippy::too_many_arguments)] // as many as a product has
     pub fn add_gram(
         &self,
@@ -98,14 +141,38 @@ impl Blas {
         offset: usize,
         accumulate: bool,
     ) -> Result<()> {
+        let width = strip_width(n);
+        for first in (0..n).step_by(width) {
+            let strip = first..n.min(first + width);
+            self.add_gram_strip(product, layout, [count, n], block, gram, offset, accumulate, strip)?;
+        }
+        Ok(())
+    }
+
+    /// The columns `strip` of the same, from the diagonal of the first of them on.
+    #[allow(clippy::too_many_arguments)] // as many as a product has
+    pub fn add_gram_strip(
+        &self,
+        product: Product,
+        layout: Layout,
+        [count, n]: [usize; 2],
+        block: &DeviceMemory,
+        gram: &DeviceMemory,
+        offset: usize,
+        accumulate: bool,
+        strip: Range<usize>,
+    ) -> Result<()> {
         let result_bytes = if product == Product::F64 { 8 } else { 4 };
-        let block = block.range(0, count * n * product.factor_bytes()) as *const std::ffi::c_void;
-        let gram = gram.range(offset, n * n * result_bytes) as *mut std::ffi::c_void;
+        let first = strip.start;
+        let gram_offset = offset + first * (n + 1) * result_bytes;
+        let gram = gram.range(gram_offset, ((strip.len() - 1) * n + n - first) * result_bytes) as *mut std::ffi::c_void;
         // cuBLAS thinks in columns: rows one after the other are the columns of A^T.
-        let (left, right, stride) = match layout {
-            Layout::Rows => (Operation::CUBLAS_OP_N, Operation::CUBLAS_OP_T, n),
-            Layout::Columns => (Operation::CUBLAS_OP_T, Operation::CUBLAS_OP_N, count),
+        let (left, right, stride, skipped) = match layout {
+            Layout::Rows => (Operation::CUBLAS_OP_N, Operation::CUBLAS_OP_T, n, first),
+            Layout::Columns => (Operation::CUBLAS_OP_T, Operation::CUBLAS_OP_N, count, first * count),
         };
+        let bytes = product.factor_bytes();
+        let block = block.range(skipped * bytes, (count * n - skipped) * bytes) as *const std::ffi::c_void;
         let (factor, result, compute) = match product {
             Product::Bf16 => (DataType::CUDA_R_16BF, DataType::CUDA_R_32F, Compute::CUBLAS_COMPUTE_32F),
             Product::F16 => (DataType::CUDA_R_16F, DataType::CUDA_R_32F, Compute::CUBLAS_COMPUTE_32F),
@@ -118,15 +185,16 @@ impl Blas {
             Product::F64 => double.each_ref().map(|factor| std::ptr::from_ref(factor).cast()),
             _ => single.each_ref().map(|factor| std::ptr::from_ref(factor).cast()),
         };
-        let (n, count, stride) = (n as i32, count as i32, stride as i32);
+        let (rows, columns) = ((n - first) as i32, strip.len() as i32);
+        let (order, count, stride) = (n as i32, count as i32, stride as i32);
         // SAFETY: the ranges were checked; the scalars are read before the call returns (pointer mode host, the default).
         unsafe {
             cublas!(cublasGemmEx(
                 self.raw,
                 left,
                 right,
-                n,
-                n,
+                rows,
+                columns,
                 count,
                 alpha,
                 block,
@@ -138,7 +206,61 @@ impl Blas {
                 beta,
                 gram,
                 result,
-                n,
+                order,
+                compute,
+                Algorithm::CUBLAS_GEMM_DEFAULT,
+            ))
+        }
+    }
+
+    /// C = alpha A B + beta C for A of m x k and B of k x n elements, all of one type; C is not transposed, and does not
+    /// overlap A and B.
+    #[allow(clippy::too_many_arguments)] // as many as a product has
+    pub fn multiply(
+        &self,
+        real: Real,
+        [m, n, k]: [usize; 3],
+        alpha: f64,
+        a: Factor,
+        b: Factor,
+        beta: f64,
+        c: Factor,
+    ) -> Result<()> {
+        assert!(!c.transposed);
+        let bytes = real.bytes();
+        let left = a.address(m, k, bytes) as *const std::ffi::c_void;
+        let right = b.address(k, n, bytes) as *const std::ffi::c_void;
+        let result = c.address(m, n, bytes) as *mut std::ffi::c_void;
+        let (kind, compute) = match real {
+            Real::F32 => (DataType::CUDA_R_32F, Compute::CUBLAS_COMPUTE_32F_PEDANTIC),
+            Real::F64 => (DataType::CUDA_R_64F, Compute::CUBLAS_COMPUTE_64F),
+        };
+        let double = [alpha, beta];
+        let single = double.map(|factor| factor as f32);
+        let [alpha, beta]: [*const std::ffi::c_void; 2] = match real {
+            Real::F32 => single.each_ref().map(|factor| std::ptr::from_ref(factor).cast()),
+            Real::F64 => double.each_ref().map(|factor| std::ptr::from_ref(factor).cast()),
+        };
+        // SAFETY: the ranges were checked; the scalars are read before the call returns (pointer mode host, the default).
+        unsafe {
+            cublas!(cublasGemmEx(
+                self.raw,
+                a.operation(),
+                b.operation(),
+                m as i32,
+                n as i32,
+                k as i32,
+                alpha,
+                left,
+                kind,
+                a.lead as i32,
+                right,
+                kind,
+                b.lead as i32,
+                beta,
+                result,
+                kind,
+                c.lead as i32,
                 compute,
                 Algorithm::CUBLAS_GEMM_DEFAULT,
             ))

@@ -48,7 +48,14 @@ macro_rules! source {
 }
 
 /// All kernels.
-pub(super) static SOURCES: [Source; 4] = [source!("alpha_fit"), source!("gram"), source!("sturm"), source!("widen")];
+pub(super) static SOURCES: [Source; 6] = [
+    source!("alpha_fit"),
+    source!("band_to_tridiagonal"),
+    source!("dense_to_band"),
+    source!("gram"),
+    source!("sturm"),
+    source!("widen"),
+];
 
 impl Source {
     /// True if the text has a kernel of that name.

@@ -124,6 +124,11 @@ impl Context {
         self.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
     }
 
+    /// How many times as fast it is in f32 as in f64: 2 for those made for computing, 32 or 64 for others.
+    pub fn double_ratio(&self) -> Result<u32> {
+        self.attribute(Attribute::CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO)
+    }
+
     fn attribute(&self, attribute: Attribute) -> Result<u32> {
         let mut value = 0;
         // SAFETY: writes one integer.

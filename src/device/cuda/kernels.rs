@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::compile;
 use super::driver::{Context, DeviceMemory, Fault, Function, Module, Result, Shape, Stream};
 use super::solver::Real;
+use super::two_stage::Reduction;
 use crate::checkpoint::{Cast, FloatType};
 use crate::error::Error;
 use crate::fit::Rule;
@@ -49,6 +50,7 @@ macro_rules! launch {
         }
     };
 }
+pub(super) use launch;
 
 /// The rules that `alpha_fit.cu` knows, by its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,8 @@ pub(super) struct Kernels {
     sturm_bounds: [Function; 2],
     sturm_bisect: [Function; 2],
     gram_sums: [Function; 2],
+    mirror: [Function; 2],
+    pub reduction: Reduction,
     clear_below_diagonal: Function,
     /// By type in the file, then by type of the computation.
     widen: [[Function; 2]; 4],
@@ -155,7 +159,9 @@ impl Kernels {
                 fit_select: get(c"fit_select")?,
                 sturm_bounds: [get(c"sturm_bounds_f32")?, get(c"sturm_bounds_f64")?],
                 sturm_bisect: [get(c"sturm_bisect_f32")?, get(c"sturm_bisect_f64")?],
+                mirror: [get(c"mirror_f32")?, get(c"mirror_f64")?],
                 gram_sums: [get(c"gram_sums_f32")?, get(c"gram_sums_f64")?],
+                reduction: Reduction::load(context.processors()?, get)?,
                 clear_below_diagonal: get(c"clear_below_diagonal")?,
                 widen: [
                     [get(c"widen_bf16_f32")?, get(c"widen_bf16_f64")?],
@@ -262,6 +268,15 @@ impl Kernels {
         let sums = sums.range(0, batch * SUM_BLOCKS as usize * 16);
         let shape = Shape { grid: [SUM_BLOCKS, batch as u32, 1], threads: THREADS, shared_bytes: THREADS * 16 };
         launch!(stream, &self.gram_sums[real as usize], shape, matrices, n as u32, sums)
+    }
+
+    /// The upper halves of `batch` n x n matrices from their lower ones.
+    pub fn mirror(&self, stream: &Stream, real: Real, n: usize, batch: usize, matrices: &DeviceMemory) -> Result<()> {
+        let matrices = matrices.range(0, batch * n * n * real.bytes());
+        let tiles = (n as u32).div_ceil(32);
+        let shape =
+            Shape { grid: [tiles, tiles, batch as u32], threads: THREADS, shared_bytes: (32 * 33 * real.bytes()) as u32 };
+        launch!(stream, &self.mirror[real as usize], shape, matrices, n as u32)
     }
 
     /// Zeros below the diagonal of the n x n triangle with columns `stride` apart.

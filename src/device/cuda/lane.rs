@@ -6,12 +6,13 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::blas::{Blas, Layout, Product};
+use super::blas::{self, Blas, Layout, Product};
 use super::driver::{DeviceMemory, Fault, Stream};
 use super::factors::CudaFactors;
 use super::kernels::{FitBuffers, KernelRule, Runs, SUM_BLOCKS, Strides};
 use super::plan::{self, Engine, Plan};
 use super::solver::{Path, Real, Solver};
+use super::two_stage;
 use super::upload::{Block, Ring};
 use super::{Gpu, device_error};
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
@@ -107,6 +108,7 @@ pub(super) struct CudaLane<'a> {
     pub stack: DeviceMemory,
     diagonal: DeviceMemory,
     subdiagonal: DeviceMemory,
+    reduction: two_stage::Workspace,
     pub scratch: DeviceMemory,
     intervals: DeviceMemory,
     pub scans: DeviceMemory,
@@ -150,6 +152,7 @@ impl<'a> CudaLane<'a> {
             stack: memory(plan.stack)?,
             diagonal: memory(plan.values * 8)?,
             subdiagonal: memory(plan.values * 8)?,
+            reduction: two_stage::Workspace::new(context, plan.reduced)?,
             scratch: memory(plan.order * 8)?,
             intervals: memory(plan.batch * 24)?,
             scans: memory(plan.batch * 16)?,
@@ -255,7 +258,7 @@ impl CudaLane<'_> {
             self.erase(real, jobs[index].view.short(), index)?;
         }
         let solvable: Vec<bool> = verdicts.iter().map(Option::is_none).collect();
-        let values = self.eigenvalues(real, jobs[0].view.short(), &solvable)?;
+        let values = self.eigenvalues(real, jobs[0].view.short(), &looks, &solvable)?;
         let mut spectra = Vec::new();
         for (index, values) in values.into_iter().enumerate() {
             if verdicts[index].is_some() {
@@ -331,6 +334,9 @@ impl CudaLane<'_> {
             let product = if real == Real::F64 { Product::F64 } else { Product::F32 };
             blas.add_gram(product, layout, [count, n], wide, gram, offset, accumulate)
         })?;
+        if blas::has_strips(n) {
+            gpu.kernels.mirror(stream, real, n, jobs.len(), gram)?;
+        }
         gpu.kernels.gram_sums(stream, real, n, jobs.len(), gram, &self.sums)?;
         let scans: Vec<[u64; 2]> = stream.download(scans, jobs.len())?;
         let sums: Vec<[f64; 2]> = stream.download(&self.sums, jobs.len() * SUM_BLOCKS as usize)?;
@@ -354,6 +360,7 @@ impl CudaLane<'_> {
         &mut self,
         real: Real,
         n: usize,
+        looks: &[Look],
         solvable: &[bool],
     ) -> Result<Vec<Result<Vec<f64>, Failure>>, Fault> {
         let path = self.engine.path(n);
@@ -365,28 +372,32 @@ impl CudaLane<'_> {
             Path::Batched => {
                 self.solver.syev_batched(real, n, count, &self.gram, &self.fits.values, &self.info)?;
             }
-            Path::Syevd | Path::TwoStage => {
+            Path::Syevd | Path::SyevdTwoStage => {
                 for index in each() {
                     let matrix = (&self.gram, index * n * of_type);
                     let values = (&self.fits.values, index * of_type);
                     self.solver.syevd(path, real, n, matrix, values, (&self.info, index * 4))?;
                 }
             }
-            Path::Sytrd => {
+            Path::Sytrd | Path::TwoStage => {
                 for vector in [&self.diagonal, &self.subdiagonal] {
                     // Of matrices that are left out.
                     self.stream.fill(vector, 0, 0, count * of_type)?;
                 }
                 for index in each() {
-                    self.solver.sytrd(
-                        real,
-                        n,
-                        (&self.gram, index * n * of_type),
-                        (&self.diagonal, index * of_type),
-                        (&self.subdiagonal, index * of_type),
-                        &self.scratch,
-                        (&self.info, index * 4),
-                    )?;
+                    let matrix = (&self.gram, index * n * of_type);
+                    let diagonal = (&self.diagonal, index * of_type);
+                    let subdiagonal = (&self.subdiagonal, index * of_type);
+                    if path == Path::Sytrd {
+                        let (solver, info) = (&mut self.solver, (&self.info, index * 4));
+                        solver.sytrd(real, n, matrix, diagonal, subdiagonal, &self.scratch, info)?;
+                    } else {
+                        // No element of a Gram matrix is larger than its trace.
+                        let exponent = binary_exponent(looks[index].trace);
+                        let (stream, blas, work) = (&self.stream, &self.blas, &self.reduction);
+                        let reduction = &self.gpu.kernels.reduction;
+                        reduction.tridiagonal(stream, blas, real, n, exponent, matrix, work, diagonal, subdiagonal)?;
+                    }
                 }
                 self.stream.upload(&self.fits.offsets, &offsets(n, count))?;
                 let tridiagonal = (&self.diagonal, &self.subdiagonal);
@@ -394,7 +405,7 @@ impl CudaLane<'_> {
             }
         }
         let values: Vec<f64> = match (path, real) {
-            (Path::Sytrd, _) | (_, Real::F64) => self.stream.download(&self.fits.values, n * count)?,
+            (Path::Sytrd | Path::TwoStage, _) | (_, Real::F64) => self.stream.download(&self.fits.values, n * count)?,
             (_, Real::F32) => {
                 let values: Vec<f32> = self.stream.download(&self.fits.values, n * count)?;
                 values.into_iter().map(f64::from).collect()

@@ -15,6 +15,7 @@ mod library;
 mod plan;
 mod probe;
 mod solver;
+mod two_stage;
 mod upload;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -37,6 +38,9 @@ const LANES: usize = 4;
 /// Share of the free memory of a GPU that lanes may take, in percent.
 const MEMORY_PERCENT: u64 = 60;
 
+/// How many times as fast in f32 a GPU may be and still count as fast in f64.
+const FAST_F64_RATIO: u32 = 4;
+
 /// One or several GPUs as a device.
 #[derive(Debug)]
 pub struct Cuda {
@@ -53,6 +57,7 @@ struct Gpu {
     kernels: Kernels,
     name: String,
     cusolver: i32,
+    fast_f64: bool,
     context: Arc<Context>,
 }
 
@@ -68,6 +73,7 @@ impl Cuda {
             SolverChoice::Auto => None,
             SolverChoice::Syevd => Some(Path::Syevd),
             SolverChoice::TwoStage => Some(Path::TwoStage),
+            SolverChoice::SyevdTwoStage => Some(Path::SyevdTwoStage),
             SolverChoice::Sytrd => Some(Path::Sytrd),
             SolverChoice::Batched => Some(Path::Batched),
             SolverChoice::Faer => {
@@ -94,7 +100,8 @@ impl Cuda {
         }
         let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<Vec<_>>>()?;
         let alive = Mutex::new(vec![0; gpus.len()]);
-        Ok(Cuda { engine: Engine { method, choice, batched }, gpus, lanes, alive })
+        let fast_f64 = gpus.iter().all(|gpu| gpu.fast_f64);
+        Ok(Cuda { engine: Engine { method, choice, batched, fast_f64 }, gpus, lanes, alive })
     }
 
     /// Lanes that fit into the memory of a GPU.
@@ -108,14 +115,15 @@ impl Cuda {
 
 impl Gpu {
     fn open(ordinal: usize, cusolver: i32) -> Result<Gpu> {
-        let about = || -> Result<(Arc<Context>, String, u32), Fault> {
+        let about = || -> Result<(Arc<Context>, String, bool), Fault> {
             let context = Context::open(ordinal)?;
             let (name, capability) = (context.name()?, context.capability()?);
-            Ok((context, name, capability))
+            let fast_f64 = context.double_ratio()? <= FAST_F64_RATIO;
+            Ok((context, format!("{name} (cuda, sm_{capability})"), fast_f64))
         };
-        let (context, name, capability) = about().map_err(|fault| device_error(&fault))?;
+        let (context, name, fast_f64) = about().map_err(|fault| device_error(&fault))?;
         let kernels = Kernels::load(&context)?;
-        Ok(Gpu { kernels, name: format!("{name} (cuda, sm_{capability})"), cusolver, context })
+        Ok(Gpu { kernels, name, cusolver, fast_f64, context })
     }
 
     fn plan(&self, engine: &Engine, matrices: &[WeightMatrix]) -> Result<Plan, Fault> {
@@ -133,10 +141,11 @@ impl Device for Cuda {
 
     fn solver(&self) -> String {
         let way = match self.engine.choice {
-            None if self.engine.batched => "sytrd+sturm, batched",
-            None | Some(Path::Sytrd) => "sytrd+sturm",
+            None if self.engine.batched => "two-stage, batched",
+            None | Some(Path::TwoStage) => "two-stage",
+            Some(Path::Sytrd) => "sytrd+sturm",
             Some(Path::Syevd) => "syevd",
-            Some(Path::TwoStage) => "two-stage syevd",
+            Some(Path::SyevdTwoStage) => "syevd two-stage",
             Some(Path::Batched) => "batched",
         };
         let version = self.gpus.first().map_or(0, |gpu| gpu.cusolver);

@@ -4,6 +4,7 @@ use super::blas;
 use super::driver::Result;
 use super::kernels::{FitBuffers, SUM_BLOCKS};
 use super::solver::{Path, Real, Solver, Workspace};
+use super::two_stage;
 use crate::checkpoint::FloatType;
 use crate::device::{Method, Precision};
 use crate::fit::{MIN_EIGENVALUES, Rule};
@@ -27,7 +28,7 @@ const BATCHED_ORDER: usize = 1024;
 ///
 /// No GPU has been asked yet whether these are the best; `docs/gpu-status.md` says which one has.
 fn path(n: usize, batched: bool) -> Path {
-    if batched && n <= BATCHED_ORDER { Path::Batched } else { Path::Sytrd }
+    if batched && n <= BATCHED_ORDER { Path::Batched } else { Path::TwoStage }
 }
 
 /// Rows of the tall form of a matrix of that many columns that travel together.
@@ -48,7 +49,7 @@ pub(super) fn batch(path: Path, n: usize) -> usize {
     match path {
         Path::Batched => (BATCH_BYTES / (8 * n * n)).clamp(1, BATCH_MATRICES),
         // Their solvers take one at a time, and so do other lanes meanwhile.
-        Path::Syevd | Path::TwoStage | Path::Sytrd => 1,
+        Path::Syevd | Path::SyevdTwoStage | Path::Sytrd | Path::TwoStage => 1,
     }
 }
 
@@ -60,6 +61,8 @@ pub(super) struct Engine {
     pub choice: Option<Path>,
     /// Whether the library has the batched solver.
     pub batched: bool,
+    /// Whether the GPU is nearly as fast in f64 as in f32.
+    pub fast_f64: bool,
 }
 
 impl Engine {
@@ -82,10 +85,13 @@ impl Engine {
             Precision::F32 => true,
             Precision::F64 => false,
             Precision::Auto => {
-                // f32 loses the smallest eigenvalue, which the peak rule needs: matrices that are solved together in f64
-                // would be refined one by one.
-                let one_by_one = self.method.rule == Rule::Peak && self.path(matrix.eigenvalues()) == Path::Batched;
-                matrix.dtype != FloatType::F64 && !one_by_one
+                let (rule, n) = (self.method.rule, matrix.eigenvalues());
+                // f32 loses the smallest eigenvalues, which all rules but the median look at: what a GPU has to spare for f64,
+                // it has to spare for what f32 would have to do again. And matrices that are solved together would be refined
+                // one by one.
+                let in_vain = rule != Rule::Median && self.fast_f64;
+                let one_by_one = rule == Rule::Peak && self.path(n) == Path::Batched;
+                matrix.dtype != FloatType::F64 && !in_vain && !one_by_one
             }
         }
     }
@@ -113,6 +119,8 @@ pub(super) struct Plan {
     pub values: usize,
     /// Eigenvalues of one matrix.
     pub order: usize,
+    /// The same of those that take our own tridiagonalisation.
+    pub reduced: usize,
     /// What cuSOLVER works in.
     pub workspace: Workspace,
 }
@@ -139,6 +147,9 @@ impl Plan {
             plan.batch = plan.batch.max(batch);
             plan.values = plan.values.max(batch * n);
             plan.order = plan.order.max(n);
+            if path == Path::TwoStage {
+                plan.reduced = plan.reduced.max(n);
+            }
             // Extreme scales end in f64 whatever was asked for; a Cholesky factorisation too.
             plan.gram = plan.gram.max(batch * n * n * 8);
             for real in [Real::F32, Real::F64].into_iter().filter(|&real| engine.uses(real)) {
@@ -155,9 +166,10 @@ impl Plan {
 
     /// GPU memory of a lane.
     pub fn device_bytes(&self) -> u64 {
-        let Plan { raw, wide, gram, stack, batch, values, order, workspace } = *self;
+        let Plan { raw, wide, gram, stack, batch, values, order, reduced, workspace } = *self;
         let sums = batch * SUM_BLOCKS as usize * 16;
         let buffers = raw + wide + gram + stack + workspace.device + 16 * values + 8 * order + 44 * batch + sums;
+        let buffers = buffers + two_stage::Workspace::bytes(reduced);
         buffers as u64 + FitBuffers::bytes(batch, values) + blas::WORKSPACE_BYTES
     }
 }

@@ -77,10 +77,11 @@ pub fn survey() -> Survey {
     let solvers = match present(Component::Cusolver).then(solver::version) {
         Some(Ok(version)) => {
             let all = [
-                ("sytrd", Path::Sytrd),
-                ("batched", Path::Batched),
-                ("syevd", Path::Syevd),
                 ("two-stage", Path::TwoStage),
+                ("batched", Path::Batched),
+                ("sytrd", Path::Sytrd),
+                ("syevd", Path::Syevd),
+                ("syevd-two-stage", Path::SyevdTwoStage),
             ];
             all.into_iter().filter(|&(_, path)| solver::offers(path, version)).map(|(name, _)| name).collect()
         }

@@ -65,9 +65,11 @@ pub(super) enum Path {
     /// `Xsyevd`.
     Syevd,
     /// `Xsyevd` by way of a band matrix.
-    TwoStage,
+    SyevdTwoStage,
     /// `Ssytrd` or `Dsytrd`, then bisection.
     Sytrd,
+    /// Our own tridiagonalisation, then bisection.
+    TwoStage,
     /// `XsyevBatched`.
     Batched,
 }
@@ -77,8 +79,8 @@ impl Path {
     /// those of QR add up roundings.
     pub fn loss(self, n: usize) -> f64 {
         match self {
-            Path::Sytrd => 1.0,
-            Path::Syevd | Path::TwoStage | Path::Batched => ((n as f64).sqrt() / 4.0).max(1.0),
+            Path::Sytrd | Path::TwoStage => 1.0,
+            Path::Syevd | Path::SyevdTwoStage | Path::Batched => ((n as f64).sqrt() / 4.0).max(1.0),
         }
     }
 }
@@ -94,8 +96,8 @@ pub(super) fn version() -> Result<i32> {
 /// True if the library can take that way.
 pub(super) fn offers(path: Path, version: i32) -> bool {
     match path {
-        Path::Syevd | Path::Sytrd => true,
-        Path::TwoStage => version >= 12304 && library::has(Component::Cusolver, "cusolverDnSetAdvOptions"),
+        Path::Syevd | Path::Sytrd | Path::TwoStage => true,
+        Path::SyevdTwoStage => version >= 12304 && library::has(Component::Cusolver, "cusolverDnSetAdvOptions"),
         Path::Batched => {
             let symbols = ["cusolverDnXsyevBatched", "cusolverDnXsyevBatched_bufferSize"];
             symbols.iter().all(|symbol| library::has(Component::Cusolver, symbol))
@@ -165,7 +167,7 @@ impl Solver {
             unsafe { cusolver!(cusolverDnSetDeterministicMode(raw, Deterministic::CUSOLVER_DETERMINISTIC_RESULTS)) }?;
         }
         solver.one_stage = Some(Parameters::new()?);
-        if offers(Path::TwoStage, version) {
+        if offers(Path::SyevdTwoStage, version) {
             let parameters = Parameters::new()?;
             // SAFETY: the parameters exist.
             unsafe {
@@ -177,7 +179,7 @@ impl Solver {
     }
 
     fn parameters(&self, path: Path) -> sys::cusolverDnParams_t {
-        let parameters = if path == Path::TwoStage { &self.two_stage } else { &self.one_stage };
+        let parameters = if path == Path::SyevdTwoStage { &self.two_stage } else { &self.one_stage };
         parameters.as_ref().map_or(null_mut(), |parameters| parameters.0)
     }
 
@@ -211,7 +213,7 @@ impl Solver {
                     null(),
                     &mut count
                 ))?,
-                (Path::Syevd | Path::TwoStage, _) => cusolver!(cusolverDnXsyevd_bufferSize(
+                (Path::Syevd | Path::SyevdTwoStage, _) => cusolver!(cusolverDnXsyevd_bufferSize(
                     handle,
                     parameters,
                     VALUES,
@@ -226,6 +228,7 @@ impl Solver {
                     &mut device,
                     &mut host
                 ))?,
+                (Path::TwoStage, _) => {}
                 (Path::Batched, _) => cusolver!(cusolverDnXsyevBatched_bufferSize(
                     handle,
                     parameters,
