@@ -4,6 +4,7 @@
 
 #include "alpha_fit.cu"
 #include "gram.cu"
+#include "products.cu"
 #include "sturm.cu"
 #include "widen.cu"
 
@@ -36,6 +37,15 @@ emulation::Kernel emulation::find(const char *name) {
     KERNEL(gram_sums_f32)
     KERNEL(gram_sums_f64)
     KERNEL(clear_below_diagonal)
+    KERNEL(product_along_bf16)
+    KERNEL(product_along_f16)
+    KERNEL(product_along_f32)
+    KERNEL(product_along_f64)
+    KERNEL(product_across_bf16)
+    KERNEL(product_across_f16)
+    KERNEL(product_across_f32)
+    KERNEL(product_across_f64)
+    KERNEL(add_parts)
     KERNEL(sturm_bounds_f32)
     KERNEL(sturm_bounds_f64)
     KERNEL(sturm_bisect_f32)
