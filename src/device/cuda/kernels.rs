@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::compile;
 use super::driver::{Context, DeviceMemory, Fault, Function, Module, Result, Shape, Stream};
+use super::products::ProductKernels;
 use super::solver::Real;
 use crate::checkpoint::{Cast, FloatType};
 use crate::error::Error;
@@ -50,6 +51,8 @@ macro_rules! launch {
     };
 }
 
+pub(super) use launch;
+
 /// The rules that `alpha_fit.cu` knows, by its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KernelRule {
@@ -67,6 +70,25 @@ impl KernelRule {
             Rule::Ks => Some(KernelRule::Ks),
             Rule::PeakRobust => None,
         }
+    }
+}
+
+/// Where the kernels for a type stand among those for all.
+pub(super) fn type_index(dtype: FloatType) -> usize {
+    match dtype {
+        FloatType::BF16 => 0,
+        FloatType::F16 => 1,
+        FloatType::F32 => 2,
+        FloatType::F64 => 3,
+    }
+}
+
+/// The number of a cast in `weights.cuh`.
+pub(super) fn cast_code(cast: Cast) -> u32 {
+    match cast {
+        Cast::None => 0,
+        Cast::Fp16 => 1,
+        Cast::Bf16 => 2,
     }
 }
 
@@ -125,6 +147,7 @@ pub(super) struct Kernels {
     widen: [[Function; 2]; 4],
     scan_bf16: Function,
     scan_f16: Function,
+    pub products: ProductKernels,
     /// Blocks that keep the GPU busy.
     blocks: u32,
     /// Functions live as long as these.
@@ -149,6 +172,7 @@ impl Kernels {
             modules[index].function(name)
         };
         let load = || -> Result<Kernels> {
+            let blocks = BLOCKS_PER_PROCESSOR * context.processors()?.max(1);
             Ok(Kernels {
                 fit_prepare: get(c"fit_prepare")?,
                 fit_distances: get(c"fit_distances")?,
@@ -165,7 +189,8 @@ impl Kernels {
                 ],
                 scan_bf16: get(c"scan_bf16")?,
                 scan_f16: get(c"scan_f16")?,
-                blocks: BLOCKS_PER_PROCESSOR * context.processors()?.max(1),
+                products: ProductKernels::load(get, blocks)?,
+                blocks,
                 _modules: Vec::new(),
             })
         };
@@ -211,23 +236,13 @@ impl Kernels {
         strides: Strides,
         scan: (&DeviceMemory, usize),
     ) -> Result<()> {
-        let of_type = match dtype {
-            FloatType::BF16 => 0,
-            FloatType::F16 => 1,
-            FloatType::F32 => 2,
-            FloatType::F64 => 3,
-        };
-        let function = &self.widen[of_type][real as usize];
+        let function = &self.widen[type_index(dtype)][real as usize];
         let Runs { majors, minors, first, pitch } = runs;
         let source = source.range(0, majors * minors * dtype.bytes());
         let last = (majors - 1) * strides.major + (minors - 1) * strides.minor;
         let target = target.range(strides.offset * real.bytes(), (last + 1) * real.bytes());
         let scan = scan.0.range(scan.1 * 16, 16);
-        let cast: u32 = match cast {
-            Cast::None => 0,
-            Cast::Fp16 => 1,
-            Cast::Bf16 => 2,
-        };
+        let cast = cast_code(cast);
         let [majors, minors, first, pitch, major_stride, minor_stride] =
             [majors, minors, first, pitch, strides.major, strides.minor].map(|count| count as u64);
         launch!(

@@ -3,6 +3,7 @@
 use super::blas;
 use super::driver::Result;
 use super::kernels::{FitBuffers, SUM_BLOCKS};
+use super::products::{self, ProductBuffers};
 use super::solver::{Path, Real, Solver, Workspace};
 use crate::checkpoint::FloatType;
 use crate::device::{Method, Precision};
@@ -101,12 +102,14 @@ impl Engine {
 pub(super) struct Plan {
     /// A block as it lies in the file.
     pub raw: usize,
-    /// The same in the precision of the computation.
+    /// The same in the precision of the computation, or the parts of a product with it.
     pub wide: usize,
     /// The Gram matrices of a batch.
     pub gram: usize,
-    /// The rows of a QR factorisation.
+    /// The rows of a QR factorisation, or all weights as they lie in the file.
     pub stack: usize,
+    /// The larger side of matrices that are multiplied with vectors.
+    pub long: usize,
     /// Matrices of a batch.
     pub batch: usize,
     /// Eigenvalues of a batch, all together.
@@ -147,6 +150,8 @@ impl Plan {
             if engine.refines() {
                 let stacked = stacked_rows(long, n);
                 plan.stack = plan.stack.max(stacked * n * 8);
+                plan.long = plan.long.max(long);
+                plan.wide = plan.wide.max(products::part_bytes(rows, n));
                 plan.workspace = plan.workspace.max(solver.refinement_workspace(stacked, n)?);
             }
         }
@@ -155,9 +160,10 @@ impl Plan {
 
     /// GPU memory of a lane.
     pub fn device_bytes(&self) -> u64 {
-        let Plan { raw, wide, gram, stack, batch, values, order, workspace } = *self;
+        let Plan { raw, wide, gram, stack, long, batch, values, order, workspace } = *self;
         let sums = batch * SUM_BLOCKS as usize * 16;
         let buffers = raw + wide + gram + stack + workspace.device + 16 * values + 8 * order + 44 * batch + sums;
-        buffers as u64 + FitBuffers::bytes(batch, values) + blas::WORKSPACE_BYTES
+        let vectors = FitBuffers::bytes(batch, values) + ProductBuffers::bytes(long, order);
+        buffers as u64 + vectors + blas::WORKSPACE_BYTES
     }
 }
