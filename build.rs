@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The files of kernels.
-const KERNELS: [&str; 6] = ["alpha_fit", "band_to_tridiagonal", "dense_to_band", "gram", "sturm", "widen"];
+const KERNELS: [&str; 7] = ["alpha_fit", "band_to_tridiagonal", "dense_to_band", "gram", "products", "sturm", "widen"];
 /// A100, RTX 30, RTX 40, H100 and H200, B200, RTX 50; a compiler that does not know one leaves it out.
 const ARCHITECTURES: [u32; 6] = [80, 86, 89, 90, 100, 120];
 

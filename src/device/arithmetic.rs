@@ -8,7 +8,7 @@ pub enum Arithmetic {
     /// The Gram matrix and its eigenvalues in f32.
     F32,
     /// The Gram matrix and its eigenvalues in f32, the smallest from a Cholesky factorisation: on a CPU of that one, corrected by
-    /// W in f64, on a GPU of one in f64.
+    /// W in f64, on a GPU of one in f64, corrected by W where that is too coarse.
     F32Cholesky,
     /// The Gram matrix and its eigenvalues in f32, the smallest from a QR factorisation of W in f64.
     F32Qr,

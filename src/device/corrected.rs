@@ -22,11 +22,22 @@ const ENOUGH: f64 = 1e-9;
 
 /// Products with a matrix W, of shape long x short.
 pub(super) trait Products {
+    /// What the device fails with.
+    type Error;
+
     /// W v, each element as if computed with twice the digits of f64 and then rounded. `v` has `short` elements.
-    fn forward(&self, v: &[f64]) -> Vec<f64>;
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
+    fn forward(&self, v: &[f64]) -> Result<Vec<f64>, Self::Error>;
 
     /// W^T u. `u` has `long` elements.
-    fn backward(&self, u: &[f64]) -> Vec<f64>;
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
+    fn backward(&self, u: &[f64]) -> Result<Vec<f64>, Self::Error>;
 }
 
 /// What is known of the other eigenvalues.
@@ -57,25 +68,25 @@ impl Known {
 ///
 /// # Errors
 ///
-/// What `gram` fails with.
-pub(super) fn smallest_eigenvalue<T: InverseGram>(
+/// What `gram` and `products` fail with.
+pub(super) fn smallest_eigenvalue<T: InverseGram, P: Products<Error: Into<T::Error>>>(
     start: Vec<f64>,
     others: Others,
     gram: &mut T,
-    products: &impl Products,
+    products: &P,
 ) -> Result<Option<Known>, T::Error> {
     let mut v = start;
     let mut best: Option<Known> = None;
     for _ in 0..MAX_STEPS {
         let length = norm(&v);
         v.iter_mut().for_each(|x| *x /= length);
-        let u = products.forward(&v);
+        let u = products.forward(&v).map_err(Into::into)?;
         let value = dot(&u, &u);
         // NaN ends it, too.
         if !(value > 0.0 && value < others.next) {
             break;
         }
-        let mut residual = products.backward(&u);
+        let mut residual = products.backward(&u).map_err(Into::into)?;
         residual.iter_mut().zip(&v).for_each(|(g, v)| *g -= value * v);
         let relative_error = shortfall(&residual, value, others, u.len());
         let is_slow = best.is_some_and(|best| relative_error > best.relative_error / 2.0);
@@ -89,7 +100,7 @@ pub(super) fn smallest_eigenvalue<T: InverseGram>(
         gram.apply_inverse_gram(&mut z)?;
         let length = norm(&z);
         z.iter_mut().for_each(|z| *z /= length);
-        let step = best_step(&v, &u, &z, &products.forward(&z));
+        let step = best_step(&v, &u, &z, &products.forward(&z).map_err(Into::into)?);
         v.iter_mut().zip(&z).for_each(|(v, z)| *v += step * z);
     }
     Ok(best)

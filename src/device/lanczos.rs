@@ -4,7 +4,7 @@
 //! section 10.1). A step is two triangular solves, O(n^2), which the caller makes wherever the triangle lies. Each solve is
 //! backward stable, so sigma_min comes out within a few epsilon of sigma_max.
 
-use faer::{Col, Mat, Side};
+use faer::{Col, ColMut, Mat, MatRef, Side};
 
 /// Steps after which the caller should compute all singular values instead.
 const MAX_STEPS: usize = 300;
@@ -15,13 +15,16 @@ const CONVERGED: f64 = 1e-10;
 pub(super) const RELATIVE_ERROR: f64 = 1e-8;
 const CHECK_EVERY: usize = 6;
 
-/// A singular value of an n x n triangle, and its right singular vector, of norm 1.
+/// A singular value of an n x n triangle R, its right singular vector, of norm 1, and what was seen of the next.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Smallest {
     /// 0 if the triangle is singular.
     pub singular_value: f64,
     /// Converged to about the square root of [`RELATIVE_ERROR`]; not finite if the triangle is singular.
     pub vector: Vec<f64>,
+    /// The second smallest eigenvalue of R^T R is at least this, as far as the iteration, whose start has a part in all
+    /// eigenvectors, has found the largest two of the inverse. That of a double eigenvalue it takes for one.
+    pub next_eigenvalue: f64,
 }
 
 /// The smallest singular value of an n x n triangle R; `None` without convergence.
@@ -35,41 +38,41 @@ pub(super) fn smallest_singular_value<E>(
     n: usize,
     mut apply_inverse_gram: impl FnMut(&mut [f64]) -> Result<(), E>,
 ) -> Result<Option<Smallest>, E> {
-    let singular = || Ok(Some(Smallest { singular_value: 0.0, vector: vec![f64::NAN; n] }));
+    let singular = || Ok(Some(Smallest { singular_value: 0.0, vector: vec![f64::NAN; n], next_eigenvalue: 0.0 }));
     // Any vector that is not orthogonal to the wanted one will do; a random one is not. The seed makes it the same one.
     let mut rng = fastrand::Rng::with_seed(n as u64);
-    let mut vector = Col::from_fn(n, |_| rng.f64() - 0.5);
-    vector /= faer::Scale(vector.norm_l2());
-    let mut basis = vec![vector];
+    let start = Col::from_fn(n, |_| rng.f64() - 0.5);
+    // Vectors of n elements, one after the other: products with all of them stream through memory once.
+    let mut basis: Vec<f64> = (start.as_ref() / faer::Scale(start.norm_l2())).iter().copied().collect();
     let (mut diagonal, mut subdiagonal) = (Vec::new(), Vec::new());
     let mut previous = f64::NAN;
     loop {
-        let newest = &basis[basis.len() - 1];
-        let mut next = newest.clone();
-        apply_inverse_gram(next.try_as_col_major_mut().expect("owned columns are contiguous").as_slice_mut())?;
-        diagonal.push(newest.transpose() * &next);
-        // Twice is enough to stay orthogonal to working precision (Giraud et al., Numer. Math. 101, 2005).
+        let steps = basis.len() / n;
+        let vectors = MatRef::from_column_major_slice(&basis, n, steps);
+        let mut next = basis[(steps - 1) * n..].to_vec();
+        apply_inverse_gram(&mut next)?;
+        let mut next = ColMut::from_slice_mut(&mut next);
+        diagonal.push(vectors.col(steps - 1).transpose() * &next);
+        // Classical Gram-Schmidt; twice is enough to stay orthogonal to working precision (Giraud et al., Numer. Math. 101,
+        // 2005).
         for _ in 0..2 {
-            for vector in &basis {
-                let overlap = vector.transpose() * &next;
-                next -= faer::Scale(overlap) * vector;
-            }
+            let overlaps = vectors.transpose() * &next;
+            next -= vectors * overlaps;
         }
         let norm = next.norm_l2();
-        let steps = basis.len();
         let last = steps == n || norm <= f64::EPSILON * diagonal[steps - 1].abs();
-        if last || steps % CHECK_EVERY == 0 {
+        if last || steps.is_multiple_of(CHECK_EVERY) {
             if diagonal.iter().chain(&subdiagonal).any(|value| !value.is_finite()) {
                 return singular();
             }
-            let Some((largest, weights)) = largest_eigenvalue(&diagonal, &subdiagonal) else { return Ok(None) };
+            let Some([(largest, weights), (second, others)]) = largest_eigenvalues(&diagonal, &subdiagonal) else {
+                return Ok(None);
+            };
             if last || (largest - previous).abs() <= CONVERGED * largest {
-                let mut vector = Col::zeros(n);
-                for (member, weight) in basis.iter().zip(weights) {
-                    vector += faer::Scale(weight) * member;
-                }
-                let vector = vector.iter().copied().collect();
-                return Ok(Some(Smallest { singular_value: largest.recip().sqrt(), vector }));
+                // An eigenvalue is no further from a Ritz value than its residual.
+                let next_eigenvalue = (second + norm * others[steps - 1].abs()).recip();
+                let vector = (vectors * weights).iter().copied().collect();
+                return Ok(Some(Smallest { singular_value: largest.recip().sqrt(), vector, next_eigenvalue }));
             }
             previous = largest;
         }
@@ -79,14 +82,14 @@ pub(super) fn smallest_singular_value<E>(
         if steps == MAX_STEPS {
             return Ok(None);
         }
-        next /= faer::Scale(norm);
         subdiagonal.push(norm);
-        basis.push(next);
+        let next: Vec<f64> = next.iter().map(|x| x / norm).collect();
+        basis.extend(next);
     }
 }
 
-/// The largest eigenvalue of a tridiagonal matrix, and its eigenvector.
-fn largest_eigenvalue(diagonal: &[f64], subdiagonal: &[f64]) -> Option<(f64, Vec<f64>)> {
+/// The largest two eigenvalues of a tridiagonal matrix, and their eigenvectors; twice the same if there is one only.
+fn largest_eigenvalues(diagonal: &[f64], subdiagonal: &[f64]) -> Option<[(f64, Col<f64>); 2]> {
     let k = diagonal.len();
     let tridiagonal = Mat::from_fn(k, k, |i, j| match i.abs_diff(j) {
         0 => diagonal[i],
@@ -94,6 +97,56 @@ fn largest_eigenvalue(diagonal: &[f64], subdiagonal: &[f64]) -> Option<(f64, Vec
         _ => 0.0,
     });
     let decomposition = tridiagonal.self_adjoint_eigen(Side::Lower).ok()?;
-    let vector = decomposition.U().col(k - 1).iter().copied().collect();
-    Some((decomposition.S().column_vector()[k - 1], vector))
+    let pair = |index: usize| (decomposition.S().column_vector()[index], decomposition.U().col(index).to_owned());
+    Some([pair(k - 1), pair(k.saturating_sub(2))])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Of the diagonal matrix with these eigenvalues of R^T R.
+    fn smallest_of(eigenvalues: &[f64]) -> (Smallest, usize) {
+        let mut steps = 0;
+        let found = smallest_singular_value(eigenvalues.len(), |x| {
+            steps += 1;
+            x.iter_mut().zip(eigenvalues).for_each(|(x, eigenvalue)| *x /= eigenvalue);
+            Ok::<(), Infallible>(())
+        });
+        let Ok(found) = found;
+        (found.unwrap(), steps)
+    }
+
+    /// Like those of square random matrices.
+    fn squares(n: usize) -> Vec<f64> {
+        (1..=n).map(|k| (k as f64 / n as f64).powi(2)).collect()
+    }
+
+    #[test]
+    fn the_smallest_and_what_the_next_is_at_least() {
+        for n in [8, 9, 40, 700] {
+            for ratio in [1.001, 1.1, 2.0, 1e3] {
+                let mut eigenvalues = squares(n);
+                eigenvalues[0] = eigenvalues[1] / ratio;
+                let (Smallest { singular_value, vector, next_eigenvalue }, steps) = smallest_of(&eigenvalues);
+                let case = format!("{n}, {ratio}, {steps} steps: {singular_value:e} {next_eigenvalue:e}");
+                assert!((singular_value.powi(2) / eigenvalues[0] - 1.0).abs() < RELATIVE_ERROR, "{case}");
+                assert!((vector[0].abs() - 1.0).abs() < 1e-4, "{case}");
+                // Never more than it is, and more than the smallest, or it would be of no use.
+                let is_between = next_eigenvalue > eigenvalues[0] && next_eigenvalue <= eigenvalues[1] * (1.0 + 1e-12);
+                assert!(is_between, "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_singular_matrix_has_a_zero_and_equal_eigenvalues_are_one() {
+        let mut eigenvalues = squares(30);
+        eigenvalues[7] = 0.0;
+        assert_eq!(smallest_of(&eigenvalues).0.singular_value, 0.0);
+        let (all_equal, _) = smallest_of(&[4.0; 12]);
+        assert!((all_equal.singular_value - 2.0).abs() < 1e-12 && (all_equal.next_eigenvalue - 4.0).abs() < 1e-9);
+    }
 }

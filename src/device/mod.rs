@@ -14,6 +14,7 @@ pub mod cuda;
 mod lanczos;
 mod refine;
 
+use std::convert::Infallible;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,12 @@ pub enum Failure {
     },
     /// The solver did not converge, or returned values that cannot be eigenvalues of this matrix.
     Solver(String),
+}
+
+impl From<Infallible> for Failure {
+    fn from(never: Infallible) -> Failure {
+        match never {}
+    }
 }
 
 impl fmt::Display for Failure {

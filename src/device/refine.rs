@@ -1,7 +1,7 @@
 //! When the eigenvalues of a Gram matrix are not enough for the rule, and what is computed instead: the same decisions on
 //! every device.
 
-use super::corrected::{Others, Products, smallest_eigenvalue};
+use super::corrected::{Known, Others, Products, smallest_eigenvalue};
 use super::lanczos::Smallest;
 use super::{AUTO_TOLERANCE, Arithmetic, Failure, lanczos};
 use crate::fit::{NoFit, Rule, fit, is_certain};
@@ -15,29 +15,28 @@ const ALPHA_TOLERANCE: f64 = 1e-8;
 /// Both give a triangle T with T^T T or T T^T equal to W^T W. That of a QR factorisation has the singular values of W, each
 /// within a few epsilon of the largest; that of a Gram matrix, which is cheaper, loses their squares below epsilon of the
 /// largest.
-pub(super) trait Factors {
+pub(super) trait Factors: Sized {
     /// What the device fails with: a [`Failure`] of this matrix, or something graver.
     type Error: From<Failure>;
     /// A triangle from a Gram matrix.
     type Cholesky<'t>: InverseGram<Error = Self::Error>
     where
         Self: 't;
+    /// Products with W.
+    type Products<'t>: Products<Error: Into<Self::Error>>
+    where
+        Self: 't;
     /// A triangle from W itself.
     type Triangle<'t>: Triangle<Error = Self::Error>
     where
         Self: 't;
-    /// Products with W.
-    type Products: Products;
 
-    /// Products with W, whose columns are in the order of the factors'. `None` if this device has none.
-    fn products(&self) -> Option<Self::Products>;
-
-    /// Factorises the Gram matrix. `None` if it is not positive definite, or this device has no use for it.
+    /// Factorises the Gram matrix. `None` if it is not positive definite, or was not kept.
     ///
     /// # Errors
     ///
     /// If the device fails.
-    fn cholesky(&mut self) -> Result<Option<Self::Cholesky<'_>>, Self::Error>;
+    fn cholesky(&mut self) -> Result<Option<CholeskyAndProducts<'_, Self>>, Self::Error>;
 
     /// Factorises W.
     ///
@@ -46,6 +45,9 @@ pub(super) trait Factors {
     /// If the device fails.
     fn qr(&mut self) -> Result<Self::Triangle<'_>, Self::Error>;
 }
+
+/// A triangle from a Gram matrix, and products with W, whose columns are in the order of the triangle's.
+type CholeskyAndProducts<'t, F> = (<F as Factors>::Cholesky<'t>, <F as Factors>::Products<'t>);
 
 /// Something that can be solved for.
 pub(super) trait InverseGram {
@@ -117,12 +119,24 @@ pub(super) fn in_f32<F: Factors>(
     if !needs_smallest(rule, &spectrum) {
         return Ok((spectrum, Arithmetic::F32));
     }
-    if let Some(mut triangle) = factors.cholesky()?
-        && let Some(Smallest { singular_value, .. }) = smallest_singular_value(&mut triangle)?
+    if let Some((mut triangle, products)) = factors.cholesky()?
+        && let Some(smallest) = smallest_singular_value(&mut triangle)?
     {
-        let refined = spectrum.clone().with_smallest_of_gram(singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
+        let refined =
+            spectrum.clone().with_smallest_of_gram(smallest.singular_value, f64::EPSILON, lanczos::RELATIVE_ERROR);
         if !self::needs_smallest(rule, &refined) {
             return Ok((refined, Arithmetic::F32Cholesky));
+        }
+        // f32 has lost the next eigenvalues, too; the iteration that found the smallest has seen the second.
+        let Smallest { vector, next_eigenvalue, .. } = smallest;
+        let largest = spectrum.largest() + spectrum.accuracy().eta;
+        let others = Others { next: next_eigenvalue - Spectrum::gram_error(f64::EPSILON) * largest, largest };
+        if let Some(known) = smallest_eigenvalue(vector, others, &mut triangle, &products)? {
+            let known = Known { relative_error: known.relative_error + lanczos::RELATIVE_ERROR, ..known };
+            let corrected = known.put_into(spectrum.clone());
+            if !self::needs_smallest(rule, &corrected) {
+                return Ok((corrected, Arithmetic::F32Cholesky));
+            }
         }
     }
     let mut triangle = factors.qr()?;
@@ -145,8 +159,7 @@ fn with_corrected_smallest<F: Factors>(spectrum: &Spectrum, factors: &mut F) -> 
     if next.is_nan() || next <= 0.0 {
         return Ok(None);
     }
-    let Some(products) = factors.products() else { return Ok(None) };
-    let Some(mut gram) = factors.cholesky()? else { return Ok(None) };
+    let Some((mut gram, products)) = factors.cholesky()? else { return Ok(None) };
     let Some(Smallest { vector, .. }) = smallest_singular_value(&mut gram)? else { return Ok(None) };
     let known = smallest_eigenvalue(vector, Others { next, largest: spectrum.largest() }, &mut gram, &products)?;
     Ok(known.map(|known| known.put_into(spectrum.clone())))

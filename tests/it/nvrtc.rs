@@ -8,8 +8,9 @@ use libloading::{Library, Symbol};
 
 /// A100, RTX 30, RTX 40, H100 and H200, B200, RTX 50.
 const ARCHITECTURES: [&str; 6] = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"];
-const KERNELS: [&str; 6] =
-    ["alpha_fit.cu", "band_to_tridiagonal.cu", "dense_to_band.cu", "gram.cu", "sturm.cu", "widen.cu"];
+const KERNELS: [&str; 7] =
+    ["alpha_fit.cu", "band_to_tridiagonal.cu", "dense_to_band.cu", "gram.cu", "products.cu", "sturm.cu", "widen.cu"];
+const HEADERS: [&CStr; 2] = [c"common.cuh", c"weights.cuh"];
 
 type Create = unsafe extern "C" fn(
     *mut *mut c_void,
@@ -26,7 +27,13 @@ type Destroy = unsafe extern "C" fn(*mut *mut c_void) -> c_int;
 
 /// Compiles `source` and returns the compiler's log, as `Err` if it refused.
 #[allow(unsafe_code)]
-fn compile(library: &Library, name: &str, source: &CStr, header: &CStr, architecture: &str) -> Result<String, String> {
+fn compile(
+    library: &Library,
+    name: &str,
+    source: &CStr,
+    headers: &[CString; 2],
+    architecture: &str,
+) -> Result<String, String> {
     let architecture = CString::new(format!("--gpu-architecture={architecture}")).unwrap();
     let options = [architecture.as_ptr(), c"--std=c++17".as_ptr(), c"--fmad=false".as_ptr()];
     let name = CString::new(name).unwrap();
@@ -39,8 +46,8 @@ fn compile(library: &Library, name: &str, source: &CStr, header: &CStr, architec
         let log: Symbol<Log> = library.get(b"nvrtcGetProgramLog").unwrap();
         let destroy: Symbol<Destroy> = library.get(b"nvrtcDestroyProgram").unwrap();
         let mut program = null_mut();
-        let (headers, names) = ([header.as_ptr()], [c"common.cuh".as_ptr()]);
-        assert_eq!(create(&mut program, source.as_ptr(), name.as_ptr(), 1, headers.as_ptr(), names.as_ptr()), 0);
+        let (headers, names) = (headers.each_ref().map(|text| text.as_ptr()), HEADERS.map(CStr::as_ptr));
+        assert_eq!(create(&mut program, source.as_ptr(), name.as_ptr(), 2, headers.as_ptr(), names.as_ptr()), 0);
         let outcome = run(program, options.len() as c_int, options.as_ptr());
         let mut size = 0;
         assert_eq!(log_size(program, &mut size), 0);
@@ -66,14 +73,14 @@ fn every_kernel_compiles_for_every_architecture() {
     #[allow(unsafe_code)]
     let library = unsafe { Library::new(&path) }.unwrap();
     let read = |name: &str| CString::new(std::fs::read(root.join("kernels").join(name)).unwrap()).unwrap();
-    let header = read("common.cuh");
+    let headers = HEADERS.map(|name| read(name.to_str().unwrap()));
     for name in KERNELS {
         for architecture in ARCHITECTURES {
-            let log = compile(&library, name, &read(name), &header, architecture);
+            let log = compile(&library, name, &read(name), &headers, architecture);
             assert_eq!(log.as_deref(), Ok(""), "{name} for {architecture}");
         }
     }
     let broken = c"extern \"C\" __global__ void broken() { undefined(); }";
-    let log = compile(&library, "broken.cu", broken, &header, "sm_90").unwrap_err();
+    let log = compile(&library, "broken.cu", broken, &headers, "sm_90").unwrap_err();
     assert!(log.contains("undefined"), "{log}");
 }

@@ -6,6 +6,7 @@
 #include "band_to_tridiagonal.cu"
 #include "dense_to_band.cu"
 #include "gram.cu"
+#include "products.cu"
 #include "sturm.cu"
 #include "widen.cu"
 
@@ -54,6 +55,15 @@ emulation::Kernel emulation::find(const char *name) {
     KERNEL(gram_sums_f32)
     KERNEL(gram_sums_f64)
     KERNEL(clear_below_diagonal)
+    KERNEL(product_along_bf16)
+    KERNEL(product_along_f16)
+    KERNEL(product_along_f32)
+    KERNEL(product_along_f64)
+    KERNEL(product_across_bf16)
+    KERNEL(product_across_f16)
+    KERNEL(product_across_f32)
+    KERNEL(product_across_f64)
+    KERNEL(add_parts)
     KERNEL(sturm_bounds_f32)
     KERNEL(sturm_bounds_f64)
     KERNEL(sturm_bisect_f32)

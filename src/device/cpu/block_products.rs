@@ -190,7 +190,7 @@ mod tests {
             let (forward, backward) = (products.forward_block(&v), products.backward_block(&u));
             for c in [0, 7, 8, COLUMNS - 1] {
                 let expected = [products.forward(&column(&v, c)), products.backward(&column(&u, c))];
-                for (found, expected) in [column(&forward, c), column(&backward, c)].iter().zip(expected) {
+                for (found, Ok(expected)) in [column(&forward, c), column(&backward, c)].iter().zip(expected) {
                     assert_eq!(found.len(), expected.len());
                     let agree = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12);
                     assert!(agree, "{rows} x {cols}, {level}, column {c}");

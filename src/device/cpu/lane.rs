@@ -235,13 +235,12 @@ impl<'a, 'v> Factors for CpuFactors<'a, 'v> {
         = CpuTriangle<'t>
     where
         Self: 't;
-    type Products = WeightProducts<'a, 'v>;
+    type Products<'t>
+        = WeightProducts<'a, 'v>
+    where
+        Self: 't;
 
-    fn products(&self) -> Option<WeightProducts<'a, 'v>> {
-        Some(self.products)
-    }
-
-    fn cholesky(&mut self) -> Result<Option<CpuCholesky<'_>>, Failure> {
+    fn cholesky(&mut self) -> Result<Option<(CpuCholesky<'_>, WeightProducts<'a, 'v>)>, Failure> {
         let Workspace { kept, block, is_kept, .. } = &mut *self.workspace;
         if !std::mem::take(is_kept) {
             return Ok(None);
@@ -250,7 +249,8 @@ impl<'a, 'v> Factors for CpuFactors<'a, 'v> {
         let n = view.short();
         let mut factor = Tiles::of(n, kept.get(eigen::tile_elements(n))?);
         let workspace = block.get(cholesky::workspace_elements(n))?;
-        Ok(cholesky::factorise(&mut factor, workspace, level, team).then_some(CpuCholesky { factor, level }))
+        let is_positive = cholesky::factorise(&mut factor, workspace, level, team);
+        Ok(is_positive.then_some((CpuCholesky { factor, level }, self.products)))
     }
 
     fn qr(&mut self) -> Result<CpuTriangle<'_>, Failure> {

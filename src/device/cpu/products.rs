@@ -1,5 +1,6 @@
 //! Products of W with vectors, straight from its bytes.
 
+use std::convert::Infallible;
 use std::sync::Mutex;
 
 use pulp::{Simd, WithSimd};
@@ -25,15 +26,18 @@ pub(super) struct WeightProducts<'a, 'v> {
 }
 
 impl Products for WeightProducts<'_, '_> {
-    fn forward(&self, v: &[f64]) -> Vec<f64> {
+    type Error = Infallible;
+
+    fn forward(&self, v: &[f64]) -> Result<Vec<f64>, Infallible> {
         let mut unsorted = vec![0.0; v.len()];
         self.order.iter().zip(v).for_each(|(&column, &v)| unsorted[column] = v);
         // If W is tall, rows of it give elements of the product, else columns of it do.
-        self.in_parts(self.view.long(), |range| self.level.run(Forward { products: self, range, v: &unsorted }))
-            .concat()
+        let parts =
+            self.in_parts(self.view.long(), |range| self.level.run(Forward { products: self, range, v: &unsorted }));
+        Ok(parts.concat())
     }
 
-    fn backward(&self, u: &[f64]) -> Vec<f64> {
+    fn backward(&self, u: &[f64]) -> Result<Vec<f64>, Infallible> {
         let view = self.view;
         let rows = if view.is_tall() { view.long() } else { view.short() };
         let parts = self.in_parts(rows, |range| self.level.run(Backward { products: self, range, u }));
@@ -44,7 +48,7 @@ impl Products for WeightProducts<'_, '_> {
         } else {
             parts.concat()
         };
-        self.order.iter().map(|&column| unsorted[column]).collect()
+        Ok(self.order.iter().map(|&column| unsorted[column]).collect())
     }
 }
 
@@ -218,7 +222,7 @@ mod tests {
             for level in Level::all() {
                 let team = &crew.begin();
                 let products = WeightProducts { view: &view, scale: 2.0, order: &order, level, team };
-                let (forward, backward) = (products.forward(&v), products.backward(&u));
+                let (Ok(forward), Ok(backward)) = (products.forward(&v), products.backward(&u));
                 for (k, found) in forward.iter().enumerate() {
                     let expected: f64 = (0..short).map(|j| a(k, j) * v[j]).sum();
                     assert!((found - expected).abs() < 1e-13, "{rows} x {cols}, {level}");

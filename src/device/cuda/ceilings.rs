@@ -66,7 +66,7 @@ impl Rates {
 fn copy_rate(stream: &Stream) -> Result<f64> {
     let source = Pinned::new(stream.context(), COPY_BYTES)?;
     let target = DeviceMemory::new(stream.context(), COPY_BYTES as u64)?;
-    let seconds = best_seconds(stream, || stream.copy_from_pinned(&target, &source, COPY_BYTES))?;
+    let seconds = best_seconds(stream, || stream.copy_from_pinned((&target, 0), &source, COPY_BYTES))?;
     Ok(COPY_BYTES as f64 / seconds)
 }
 

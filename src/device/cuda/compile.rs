@@ -21,7 +21,11 @@ use crate::error::Error;
 /// Folder for compiled kernels; empty to keep none.
 const CACHE_VARIABLE: &str = "HTSR_CACHE";
 
-const HEADER: &str = include_str!("../../../kernels/common.cuh");
+/// What the files of kernels include, by name.
+const HEADERS: [(&CStr, &str); 2] = [
+    (c"common.cuh", include_str!("../../../kernels/common.cuh")),
+    (c"weights.cuh", include_str!("../../../kernels/weights.cuh")),
+];
 
 /// Results must be those of the CPU, operation for operation: no multiplication is fused with an addition.
 const OPTIONS: [&CStr; 2] = [c"--std=c++17", c"--fmad=false"];
@@ -48,11 +52,12 @@ macro_rules! source {
 }
 
 /// All kernels.
-pub(super) static SOURCES: [Source; 6] = [
+pub(super) static SOURCES: [Source; 7] = [
     source!("alpha_fit"),
     source!("band_to_tridiagonal"),
     source!("dense_to_band"),
     source!("gram"),
+    source!("products"),
     source!("sturm"),
     source!("widen"),
 ];
@@ -172,7 +177,8 @@ fn cache_folder() -> Option<PathBuf> {
 fn key(source: &Source, target: &Target) -> String {
     let mut digest = Sha256::new();
     let numbers = [target.nvrtc.to_string(), target.architecture()];
-    for part in [source.text, HEADER].into_iter().chain(numbers.iter().map(String::as_str)) {
+    let texts = [source.text].into_iter().chain(HEADERS.map(|(_, text)| text));
+    for part in texts.chain(numbers.iter().map(String::as_str)) {
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part);
     }
@@ -213,12 +219,13 @@ impl Drop for Program {
 
 fn compile(source: &Source, target: &Target) -> Result<Vec<u8>, Error> {
     let text = |text: &str| CString::new(text).expect("the kernels hold no zero byte");
-    let (name, code, header) = (text(source.name), text(source.text), text(HEADER));
-    let (headers, names) = ([header.as_ptr()], [c"common.cuh".as_ptr()]);
+    let (name, code, texts) = (text(source.name), text(source.text), HEADERS.map(|(_, header)| text(header)));
+    let (headers, names) = (texts.each_ref().map(|text| text.as_ptr()), HEADERS.map(|(name, _)| name.as_ptr()));
+    let count = headers.len() as c_int;
     let mut program = Program(null_mut());
     // SAFETY: all strings end with zero and outlive the call, after which NVRTC has copies.
     let created = unsafe {
-        sys::nvrtcCreateProgram(&mut program.0, code.as_ptr(), name.as_ptr(), 1, headers.as_ptr(), names.as_ptr())
+        sys::nvrtcCreateProgram(&mut program.0, code.as_ptr(), name.as_ptr(), count, headers.as_ptr(), names.as_ptr())
     };
     nvrtc("nvrtcCreateProgram", created).map_err(|fault| device_error(&fault))?;
     let architecture = text(&format!("--gpu-architecture={}", target.architecture()));

@@ -184,13 +184,14 @@ impl Stream {
         unsafe { cu!(cuStreamSynchronize(self.raw)) }
     }
 
-    /// Copies `bytes` bytes from page-locked memory. The source must stay as it is until the copy is done, which an event
-    /// recorded afterwards tells.
-    pub fn copy_from_pinned(&self, target: &DeviceMemory, source: &Pinned, bytes: usize) -> Result<()> {
-        assert!(bytes <= source.bytes && bytes <= target.bytes);
+    /// Copies `bytes` bytes from page-locked memory to so many bytes into `target`. The source must stay as it is until the
+    /// copy is done, which an event recorded afterwards tells.
+    pub fn copy_from_pinned(&self, target: (&DeviceMemory, usize), source: &Pinned, bytes: usize) -> Result<()> {
+        assert!(bytes <= source.bytes);
+        let address = target.0.range(target.1, bytes);
         // SAFETY: both ranges lie within their allocations, which outlive the copy: a lane synchronises its stream before
         // it frees anything.
-        unsafe { cu!(cuMemcpyHtoDAsync_v2(target.address, source.address.cast(), bytes, self.raw)) }
+        unsafe { cu!(cuMemcpyHtoDAsync_v2(address, source.address.cast(), bytes, self.raw)) }
     }
 
     /// Copies plain numbers to the start of `target`. The source may change as soon as this returns.

@@ -4,9 +4,9 @@ use super::blas::Layout;
 use super::kernels::Strides;
 use super::lane::{CudaLane, Job, Trouble, blocks, layout, runs};
 use super::plan;
+use super::products::CudaProducts;
 use super::solver::Real;
 use super::upload::Block;
-use crate::device::corrected::Products;
 use crate::device::refine::{Factors, InverseGram, Triangle};
 use crate::device::{Failure, power_of_two};
 
@@ -35,7 +35,7 @@ impl CudaLane<'_> {
                 })
                 .collect();
             self.ring.feed(stream, &blocks, |block, pinned| {
-                stream.copy_from_pinned(raw, pinned, block.bytes())?;
+                stream.copy_from_pinned((raw, 0), pinned, block.bytes())?;
                 let offset = filled + block.rows.start - done;
                 let strides = match layout(view) {
                     Layout::Rows => Strides { offset, major: 1, minor: stride },
@@ -61,19 +61,6 @@ impl CudaLane<'_> {
     }
 }
 
-/// Products with W on a GPU do not exist: what a Gram matrix gives too coarsely comes from a QR factorisation.
-pub(super) enum NoProducts {}
-
-impl Products for NoProducts {
-    fn forward(&self, _: &[f64]) -> Vec<f64> {
-        match *self {}
-    }
-
-    fn backward(&self, _: &[f64]) -> Vec<f64> {
-        match *self {}
-    }
-}
-
 /// The factorisations of a job.
 pub(super) struct CudaFactors<'l, 'a, 'j> {
     pub lane: &'l mut CudaLane<'a>,
@@ -83,54 +70,64 @@ pub(super) struct CudaFactors<'l, 'a, 'j> {
 impl<'a> Factors for CudaFactors<'_, 'a, '_> {
     type Error = Trouble;
     type Cholesky<'t>
-        = CudaTriangle<'t, 'a>
+        = CudaCholesky<'t, 'a>
+    where
+        Self: 't;
+    type Products<'t>
+        = CudaProducts<'t, 'a>
     where
         Self: 't;
     type Triangle<'t>
         = CudaTriangle<'t, 'a>
     where
         Self: 't;
-    type Products = NoProducts;
 
-    fn products(&self) -> Option<NoProducts> {
-        None
-    }
-
-    fn cholesky(&mut self) -> Result<Option<CudaTriangle<'_, 'a>>, Trouble> {
-        let (long, n) = (self.job.view.long(), self.job.view.short());
-        // The smallest eigenvalue of a large square matrix is too small for a Gram matrix: of Gaussian ones, 1e-9 of the
-        // largest at n = 8192, where 4e-9 is needed.
-        if n >= 4096 && long < n + n / 8 {
-            return Ok(None);
-        }
-        let lane = &mut *self.lane;
-        lane.gram_matrices(Real::F64, std::slice::from_ref(self.job))?;
+    fn cholesky(&mut self) -> Result<Option<(CudaCholesky<'_, 'a>, CudaProducts<'_, 'a>)>, Trouble> {
+        let (lane, job) = (&mut *self.lane, self.job);
+        let n = job.view.short();
+        let resident = job.view.long() * n * job.view.dtype().bytes() <= lane.stack.bytes();
+        lane.gram_matrices(Real::F64, std::slice::from_ref(job), resident)?;
         lane.solver.cholesky(n, &lane.gram, &lane.info)?;
         let info = lane.stream.download::<i32>(&lane.info, 1)?[0];
-        Ok((info == 0).then_some(CudaTriangle { lane, factor: Factor::Cholesky, n, stride: n }))
+        let lane = &*lane;
+        Ok((info == 0).then_some((CudaCholesky { lane, n }, CudaProducts { lane, job, resident })))
     }
 
     fn qr(&mut self) -> Result<CudaTriangle<'_, 'a>, Trouble> {
         let view = &self.job.view;
         let (n, stride) = (view.short(), plan::stacked_rows(view.long(), view.short()));
         self.lane.triangle(self.job)?;
-        Ok(CudaTriangle { lane: self.lane, factor: Factor::Qr, n, stride })
+        Ok(CudaTriangle { lane: self.lane, n, stride })
     }
 }
 
-/// Where a triangle comes from, and so where it lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Factor {
-    /// L with L L^T = W^T W, in `gram`.
-    Cholesky,
-    /// R with R^T R = W^T W, in `stack`.
-    Qr,
+/// L with L L^T = W^T W, in `gram`.
+pub(super) struct CudaCholesky<'t, 'a> {
+    lane: &'t CudaLane<'a>,
+    n: usize,
 }
 
-/// A triangle on the GPU.
+impl InverseGram for CudaCholesky<'_, '_> {
+    type Error = Trouble;
+
+    fn order(&self) -> usize {
+        self.n
+    }
+
+    fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Trouble> {
+        let CudaCholesky { lane, n } = *self;
+        lane.stream.upload(&lane.scratch, x)?;
+        for transpose in [false, true] {
+            lane.blas.solve_triangle(false, transpose, [n, n], &lane.gram, &lane.scratch)?;
+        }
+        x.copy_from_slice(&lane.stream.download::<f64>(&lane.scratch, n)?);
+        Ok(())
+    }
+}
+
+/// R with R^T R = W^T W, in `stack`.
 pub(super) struct CudaTriangle<'t, 'a> {
     lane: &'t mut CudaLane<'a>,
-    factor: Factor,
     n: usize,
     stride: usize,
 }
@@ -143,15 +140,11 @@ impl InverseGram for CudaTriangle<'_, '_> {
     }
 
     fn apply_inverse_gram(&mut self, x: &mut [f64]) -> Result<(), Trouble> {
-        let CudaTriangle { lane, factor, n, stride } = self;
-        let (upper, triangle) = match factor {
-            Factor::Cholesky => (false, &lane.gram),
-            Factor::Qr => (true, &lane.stack),
-        };
+        let CudaTriangle { lane, n, stride } = self;
         lane.stream.upload(&lane.scratch, x)?;
-        // First the inverse of R^T or L, then that of R or L^T.
-        lane.blas.solve_triangle(upper, upper, [*n, *stride], triangle, &lane.scratch)?;
-        lane.blas.solve_triangle(upper, !upper, [*n, *stride], triangle, &lane.scratch)?;
+        for transpose in [true, false] {
+            lane.blas.solve_triangle(true, transpose, [*n, *stride], &lane.stack, &lane.scratch)?;
+        }
         x.copy_from_slice(&lane.stream.download::<f64>(&lane.scratch, *n)?);
         Ok(())
     }
@@ -159,7 +152,7 @@ impl InverseGram for CudaTriangle<'_, '_> {
 
 impl Triangle for CudaTriangle<'_, '_> {
     fn singular_values(self) -> Result<Vec<f64>, Trouble> {
-        let CudaTriangle { lane, n, stride, .. } = self;
+        let CudaTriangle { lane, n, stride } = self;
         lane.gpu.kernels.clear_below_diagonal(&lane.stream, [n, stride], &lane.stack)?;
         lane.solver.singular_values([n, stride], &lane.stack, &lane.scratch, &lane.info)?;
         lane.expect_success("singular value decomposition")?;

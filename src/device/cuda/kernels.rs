@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::compile;
 use super::driver::{Context, DeviceMemory, Fault, Function, Module, Result, Shape, Stream};
+use super::products::ProductKernels;
 use super::solver::Real;
 use super::two_stage::Reduction;
 use crate::checkpoint::{Cast, FloatType};
@@ -72,6 +73,25 @@ impl KernelRule {
     }
 }
 
+/// Where the kernels for a type stand among those for all.
+pub(super) fn type_index(dtype: FloatType) -> usize {
+    match dtype {
+        FloatType::BF16 => 0,
+        FloatType::F16 => 1,
+        FloatType::F32 => 2,
+        FloatType::F64 => 3,
+    }
+}
+
+/// The number of a cast in `weights.cuh`.
+pub(super) fn cast_code(cast: Cast) -> u32 {
+    match cast {
+        Cast::None => 0,
+        Cast::Fp16 => 1,
+        Cast::Bf16 => 2,
+    }
+}
+
 /// The spectra of a batch, concatenated, and the space in which they are fitted.
 #[derive(Debug)]
 pub(super) struct FitBuffers {
@@ -129,6 +149,7 @@ pub(super) struct Kernels {
     widen: [[Function; 2]; 4],
     scan_bf16: Function,
     scan_f16: Function,
+    pub products: ProductKernels,
     /// Blocks that keep the GPU busy.
     blocks: u32,
     /// Functions live as long as these.
@@ -153,6 +174,7 @@ impl Kernels {
             modules[index].function(name)
         };
         let load = || -> Result<Kernels> {
+            let blocks = BLOCKS_PER_PROCESSOR * context.processors()?.max(1);
             Ok(Kernels {
                 fit_prepare: get(c"fit_prepare")?,
                 fit_distances: get(c"fit_distances")?,
@@ -171,7 +193,8 @@ impl Kernels {
                 ],
                 scan_bf16: get(c"scan_bf16")?,
                 scan_f16: get(c"scan_f16")?,
-                blocks: BLOCKS_PER_PROCESSOR * context.processors()?.max(1),
+                products: ProductKernels::load(get, blocks)?,
+                blocks,
                 _modules: Vec::new(),
             })
         };
@@ -217,23 +240,13 @@ impl Kernels {
         strides: Strides,
         scan: (&DeviceMemory, usize),
     ) -> Result<()> {
-        let of_type = match dtype {
-            FloatType::BF16 => 0,
-            FloatType::F16 => 1,
-            FloatType::F32 => 2,
-            FloatType::F64 => 3,
-        };
-        let function = &self.widen[of_type][real as usize];
+        let function = &self.widen[type_index(dtype)][real as usize];
         let Runs { majors, minors, first, pitch } = runs;
         let source = source.range(0, majors * minors * dtype.bytes());
         let last = (majors - 1) * strides.major + (minors - 1) * strides.minor;
         let target = target.range(strides.offset * real.bytes(), (last + 1) * real.bytes());
         let scan = scan.0.range(scan.1 * 16, 16);
-        let cast: u32 = match cast {
-            Cast::None => 0,
-            Cast::Fp16 => 1,
-            Cast::Bf16 => 2,
-        };
+        let cast = cast_code(cast);
         let [majors, minors, first, pitch, major_stride, minor_stride] =
             [majors, minors, first, pitch, strides.major, strides.minor].map(|count| count as u64);
         launch!(
@@ -274,8 +287,11 @@ impl Kernels {
     pub fn mirror(&self, stream: &Stream, real: Real, n: usize, batch: usize, matrices: &DeviceMemory) -> Result<()> {
         let matrices = matrices.range(0, batch * n * n * real.bytes());
         let tiles = (n as u32).div_ceil(32);
-        let shape =
-            Shape { grid: [tiles, tiles, batch as u32], threads: THREADS, shared_bytes: (32 * 33 * real.bytes()) as u32 };
+        let shape = Shape {
+            grid: [tiles, tiles, batch as u32],
+            threads: THREADS,
+            shared_bytes: (32 * 33 * real.bytes()) as u32,
+        };
         launch!(stream, &self.mirror[real as usize], shape, matrices, n as u32)
     }
 

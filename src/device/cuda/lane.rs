@@ -11,6 +11,7 @@ use super::driver::{DeviceMemory, Fault, Stream};
 use super::factors::CudaFactors;
 use super::kernels::{FitBuffers, KernelRule, Runs, SUM_BLOCKS, Strides};
 use super::plan::{self, Engine, Plan};
+use super::products::ProductBuffers;
 use super::solver::{Path, Real, Solver};
 use super::two_stage;
 use super::upload::{Block, Ring};
@@ -103,7 +104,7 @@ pub(super) struct CudaLane<'a> {
     pub blas: Blas,
     pub ring: Ring,
     pub raw: DeviceMemory,
-    wide: DeviceMemory,
+    pub wide: DeviceMemory,
     pub gram: DeviceMemory,
     pub stack: DeviceMemory,
     diagonal: DeviceMemory,
@@ -115,6 +116,7 @@ pub(super) struct CudaLane<'a> {
     sums: DeviceMemory,
     pub info: DeviceMemory,
     fits: FitBuffers,
+    pub products: ProductBuffers,
     pub stream: Rc<Stream>,
 }
 
@@ -159,6 +161,7 @@ impl<'a> CudaLane<'a> {
             sums: memory(plan.batch * SUM_BLOCKS as usize * 16)?,
             info: memory(plan.batch * 4)?,
             fits: FitBuffers::new(context, plan.batch, plan.values)?,
+            products: ProductBuffers::new(context, plan.long, plan.order)?,
             stream,
         })
     }
@@ -249,7 +252,7 @@ impl CudaLane<'_> {
 
     /// The spectrum and fit of each job, or what has to be done differently.
     fn spectra_and_fits(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Verdict>, Fault> {
-        let looks = self.gram_matrices(real, jobs)?;
+        let looks = self.gram_matrices(real, jobs, false)?;
         let engine = self.engine;
         let mut verdicts: Vec<Option<Verdict>> =
             jobs.iter().zip(&looks).map(|(job, look)| verdict(&engine, real, job, look)).collect();
@@ -310,17 +313,21 @@ impl CudaLane<'_> {
         Ok((spectrum, precision))
     }
 
-    /// The Gram matrices of 2^-exponent W, one after the other in `gram`, and what was seen on the way.
-    pub fn gram_matrices(&mut self, real: Real, jobs: &[Job]) -> Result<Vec<Look>, Fault> {
+    /// The Gram matrices of 2^-exponent W, one after the other in `gram`, and what was seen on the way. If `keep`, the weights
+    /// of a single job stay in `stack`, as they lie in the file.
+    pub fn gram_matrices(&mut self, real: Real, jobs: &[Job], keep: bool) -> Result<Vec<Look>, Fault> {
         let Some(first) = jobs.first() else { return Ok(Vec::new()) };
         let n = first.view.short();
         let (gpu, stream, blas) = (self.gpu, &self.stream, &self.blas);
-        let (raw, wide, gram, scans) = (&self.raw, &self.wide, &self.gram, &self.scans);
+        let (raw, wide, gram, stack, scans) = (&self.raw, &self.wide, &self.gram, &self.stack, &self.scans);
         stream.upload(scans, &vec![[u64::MAX, 0]; jobs.len()])?;
         let blocks: Vec<Block> = jobs.iter().enumerate().flat_map(|(index, job)| blocks(index, &job.view)).collect();
         self.ring.feed(stream, &blocks, |block, pinned| {
             let (view, job) = (block.view, &jobs[block.job]);
-            stream.copy_from_pinned(raw, pinned, block.bytes())?;
+            stream.copy_from_pinned((raw, 0), pinned, block.bytes())?;
+            if keep {
+                stream.copy_from_pinned((stack, block.offset()), pinned, block.bytes())?;
+            }
             let (runs, layout) = (runs(view, &block.rows), layout(view));
             let (count, scan) = (block.rows.len(), (scans, block.job));
             let (offset, accumulate) = (block.job * n * n * real.bytes(), block.rows.start > 0);

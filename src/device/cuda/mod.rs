@@ -14,6 +14,7 @@ mod lane;
 mod library;
 mod plan;
 mod probe;
+mod products;
 mod solver;
 mod two_stage;
 mod upload;

@@ -3,6 +3,7 @@
 use super::blas;
 use super::driver::Result;
 use super::kernels::{FitBuffers, SUM_BLOCKS};
+use super::products::{self, ProductBuffers};
 use super::solver::{Path, Real, Solver, Workspace};
 use super::two_stage;
 use crate::checkpoint::FloatType;
@@ -107,12 +108,14 @@ impl Engine {
 pub(super) struct Plan {
     /// A block as it lies in the file.
     pub raw: usize,
-    /// The same in the precision of the computation.
+    /// The same in the precision of the computation, or the parts of a product with it.
     pub wide: usize,
     /// The Gram matrices of a batch.
     pub gram: usize,
-    /// The rows of a QR factorisation.
+    /// The rows of a QR factorisation, or all weights as they lie in the file.
     pub stack: usize,
+    /// The larger side of matrices that are multiplied with vectors.
+    pub long: usize,
     /// Matrices of a batch.
     pub batch: usize,
     /// Eigenvalues of a batch, all together.
@@ -158,6 +161,8 @@ impl Plan {
             if engine.refines() {
                 let stacked = stacked_rows(long, n);
                 plan.stack = plan.stack.max(stacked * n * 8);
+                plan.long = plan.long.max(long);
+                plan.wide = plan.wide.max(products::part_bytes(rows, n));
                 plan.workspace = plan.workspace.max(solver.refinement_workspace(stacked, n)?);
             }
         }
@@ -166,10 +171,11 @@ impl Plan {
 
     /// GPU memory of a lane.
     pub fn device_bytes(&self) -> u64 {
-        let Plan { raw, wide, gram, stack, batch, values, order, reduced, workspace } = *self;
+        let Plan { raw, wide, gram, stack, long, batch, values, order, reduced, workspace } = *self;
         let sums = batch * SUM_BLOCKS as usize * 16;
         let buffers = raw + wide + gram + stack + workspace.device + 16 * values + 8 * order + 44 * batch + sums;
         let buffers = buffers + two_stage::Workspace::bytes(reduced);
-        buffers as u64 + FitBuffers::bytes(batch, values) + blas::WORKSPACE_BYTES
+        let vectors = FitBuffers::bytes(batch, values) + ProductBuffers::bytes(long, order);
+        buffers as u64 + vectors + blas::WORKSPACE_BYTES
     }
 }

@@ -32,6 +32,11 @@ impl Block<'_, '_> {
     pub fn bytes(&self) -> usize {
         self.rows.len() * self.view.short() * self.view.dtype().bytes()
     }
+
+    /// Size of the blocks before it.
+    pub fn offset(&self) -> usize {
+        self.rows.start * self.view.short() * self.view.dtype().bytes()
+    }
 }
 
 /// A page-locked buffer.

@@ -17,19 +17,21 @@ fn kernel_source(name: &str) -> CString {
 }
 
 /// The image and the log.
-fn compile(source: &CStr, with_header: bool, options: &[&CStr]) -> Result<CString, (N, String)> {
-    let header = kernel_source("common.cuh");
+fn compile(source: &CStr, with_headers: bool, options: &[&CStr]) -> Result<CString, (N, String)> {
+    let names = [c"common.cuh", c"weights.cuh"];
+    let texts = names.map(|name| kernel_source(name.to_str().unwrap()));
+    let (texts, names) = (texts.each_ref().map(|text| text.as_ptr()), names.map(CStr::as_ptr));
     let options: Vec<_> = options.iter().map(|option| option.as_ptr()).collect();
     unsafe {
         let (mut program, mut size) = (null_mut(), 0);
-        let headers = i32::from(with_header);
+        let headers = if with_headers { 2 } else { 0 };
         nvrtc::nvrtcCreateProgram(
             &mut program,
             source.as_ptr(),
             c"test.cu".as_ptr(),
             headers,
-            &header.as_ptr(),
-            &c"common.cuh".as_ptr(),
+            texts.as_ptr(),
+            names.as_ptr(),
         )
         .result()
         .unwrap();
