@@ -4,8 +4,8 @@
 #
 #   ./run.sh [RESULTS]
 #
-# HTSR_STEPS="doctor parity demo model bench torch sanitizer" chooses steps; HTSR_BENCH_SIZES, HTSR_BENCH_MODEL and
-# HTSR_BENCH_LAYERS make the benchmarks smaller or larger, HTSR_SECONDS sets the time for all.
+# HTSR_STEPS="doctor parity demo model bench torch sanitizer" chooses steps; HTSR_BENCH_SIZES, HTSR_BENCH_COUNT,
+# HTSR_BENCH_MODEL and HTSR_BENCH_LAYERS make the benchmarks smaller or larger, HTSR_SECONDS sets the time for all.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-results}
@@ -63,43 +63,12 @@ skip() {
 
 step doctor 60 "$here/htsr" doctor --device cuda
 step doctor-json 60 "$here/htsr" doctor --format json
-step parity 150 env HTSR_REQUIRE_GPU=1 "$here/htsr-tests" gpu:: --test-threads 4
+step parity 150 env HTSR_REQUIRE_GPU=1 "$here/htsr-tests" gpu:: --test-threads 8
 step demo 60 "$here/htsr" demo --format json
 
-# A few layers first: whatever happens later, there is a number.
-step model-some 100 "$here/htsr" bench --model "$model" --layers "${HTSR_BENCH_LAYERS:-8}" --format json
-
-# What fails is in its own file, and does not stop the others.
-solvers="sytrd syevd"
-"$here/htsr" doctor --format json 2> /dev/null | grep -q '"two-stage"' && solvers="$solvers two-stage"
-for solver in $solvers; do
-  for precision in f32 f64; do
-    step "bench-$solver-$precision" 60 "$here/htsr" bench --sizes "$sizes" --solvers "$solver" --precisions "$precision" \
-      --rule median --check-up-to 1024 --format json
-  done
-done
-step bench-batched 60 "$here/htsr" bench --sizes "${HTSR_BATCHED_SIZES:-256,512,768,1024,1536}" --solvers batched,sytrd --precisions f32,f64 --rule median \
-  --check-up-to 1024 --count "${HTSR_BATCHED_COUNT:-256}" --format json
-step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-to 1024 --format json
-
-if command -v python3 > /dev/null && python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
-  step torch 60 python3 "$here/torch_peer.py" "${HTSR_TORCH_SIZES:-1024,2048,4096}"
-else
-  skip torch "python3 has no torch with CUDA"
-fi
-
-if command -v compute-sanitizer > /dev/null; then
-  for tool in memcheck racecheck; do
-    for solver in sytrd batched; do
-      step "sanitizer-$tool-$solver" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-        "$here/htsr" demo --layers 1 --hidden 64 --solver "$solver" --threads 1 -q
-    done
-  done
-else
-  skip sanitizer "compute-sanitizer is not on the PATH"
-fi
-
-# The whole model, with what time is left, and the memory of the GPU sampled from outside.
+# A few layers first: whatever happens later, there is a number. Then the whole model, and the memory of the GPU sampled from
+# outside.
+step model-some 100 "$here/htsr" bench --model "$model" --layers "${HTSR_BENCH_LAYERS:-4}" --format json
 if [ -z "${HTSR_BENCH_LAYERS:-}" ]; then
   watcher=
   if command -v nvidia-smi > /dev/null; then
@@ -108,6 +77,39 @@ if [ -z "${HTSR_BENCH_LAYERS:-}" ]; then
   fi
   step model 240 "$here/htsr" bench --model "$model" --format json
   [ -z "$watcher" ] || kill "$watcher" 2> /dev/null
+  step model-median 120 "$here/htsr" bench --model "$model" --rule median --format json
+fi
+
+# What fails is in its own file, and does not stop the others.
+solvers="two-stage sytrd syevd"
+"$here/htsr" doctor --format json 2> /dev/null | grep -q '"syevd-two-stage"' && solvers="$solvers syevd-two-stage"
+for solver in $solvers; do
+  for precision in f32 f64; do
+    step "bench-$solver-$precision" 60 "$here/htsr" bench --sizes "$sizes" --solvers "$solver" --precisions "$precision" \
+      --rule median --check-up-to 1024 --count "${HTSR_BENCH_COUNT:-4}" --format json
+  done
+done
+step bench-batched 60 "$here/htsr" bench --sizes "${HTSR_BATCHED_SIZES:-256,512,768,1024,1536,2048}" --solvers batched,two-stage \
+  --precisions f32,f64 --rule median --check-up-to 1024 --count "${HTSR_BATCHED_COUNT:-64}" --runs 1 --format json
+step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-to 1024 --count 8 --runs 1 --format json
+
+if command -v python3 > /dev/null && python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
+  step torch 60 python3 "$here/torch_peer.py" "${HTSR_TORCH_SIZES:-1024,2048,4096}" float32,float64
+  # The shapes of the model.
+  step torch-model 90 python3 "$here/torch_peer.py" "${HTSR_TORCH_SHAPES:-1024x8192,8192,28672x8192}" float32
+else
+  skip torch "python3 has no torch with CUDA"
+fi
+
+if command -v compute-sanitizer > /dev/null; then
+  for tool in memcheck racecheck; do
+    for solver in two-stage batched; do
+      step "sanitizer-$tool-$solver" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+        "$here/htsr" demo --layers 1 --hidden 64 --solver "$solver" --threads 1 -q
+    done
+  done
+else
+  skip sanitizer "compute-sanitizer is not on the PATH"
 fi
 
 {

@@ -1,6 +1,6 @@
 """What people run today: torch.linalg.svdvals(W), and eigvalsh(W^T W), on the same GPU and the same kind of matrices.
 
-    python3 torch_peer.py 1024,2048 > torch.json
+    python3 torch_peer.py 1024,28672x8192 float32,float64 > torch.json
 """
 
 import json
@@ -24,20 +24,22 @@ def median_seconds(function, runs, limit):
 
 
 def main():
-    sizes = [int(size) for size in sys.argv[1].split(",")]
     results = []
-    for n in sizes:
-        generator = torch.Generator(device="cuda").manual_seed(n)
-        weights = torch.randn(n, n, generator=generator, device="cuda").to(torch.bfloat16)
-        for dtype in (torch.float32, torch.float64):
-            w = weights.to(dtype)
+    for shape in sys.argv[1].split(","):
+        rows, cols = (int(size) for size in (shape.split("x") * 2)[:2])
+        generator = torch.Generator(device="cuda").manual_seed(rows + cols)
+        weights = torch.randn(rows, cols, generator=generator, device="cuda").to(torch.bfloat16)
+        for dtype in sys.argv[2].split(","):
+            w = weights.to(getattr(torch, dtype))
+            # The smaller Gram matrix.
+            tall = w if rows >= cols else w.T
             peers = {
                 "svdvals": lambda: torch.linalg.svdvals(w),
-                "eigvalsh": lambda: torch.linalg.eigvalsh(w.T @ w),
+                "eigvalsh": lambda: torch.linalg.eigvalsh(tall.T @ tall),
             }
             for name, function in peers.items():
                 seconds, times = median_seconds(function, runs=3, limit=6.0)
-                results.append({"peer": name, "size": n, "dtype": str(dtype), "seconds": seconds, "runs": times})
+                results.append({"peer": name, "rows": rows, "cols": cols, "dtype": dtype, "seconds": seconds, "runs": times})
                 print(json.dumps(results[-1]), file=sys.stderr)
     about = {"torch": torch.__version__, "cuda": torch.version.cuda, "device": torch.cuda.get_device_name()}
     print(json.dumps({**about, "results": results}, indent=2))
