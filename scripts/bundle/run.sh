@@ -80,23 +80,10 @@ if [ -z "${HTSR_BENCH_LAYERS:-}" ]; then
   step model-median 120 "$here/htsr" bench --model "$model" --rule median --format json
 fi
 
-# What fails is in its own file, and does not stop the others.
-solvers="two-stage sytrd syevd"
-"$here/htsr" doctor --format json 2> /dev/null | grep -q '"syevd-two-stage"' && solvers="$solvers syevd-two-stage"
-for solver in $solvers; do
-  for precision in f32 f64; do
-    step "bench-$solver-$precision" 60 "$here/htsr" bench --sizes "$sizes" --solvers "$solver" --precisions "$precision" \
-      --rule median --check-up-to 1024 --count "${HTSR_BENCH_COUNT:-4}" --format json
-  done
-done
-step bench-batched 60 "$here/htsr" bench --sizes "${HTSR_BATCHED_SIZES:-256,512,768,1024,1536,2048}" --solvers batched,two-stage \
-  --precisions f32,f64 --rule median --check-up-to 1024 --count "${HTSR_BATCHED_COUNT:-64}" --runs 1 --format json
-step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-to 1024 --count 8 --runs 1 --format json
-
 if command -v python3 > /dev/null && python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
-  step torch 60 python3 "$here/torch_peer.py" "${HTSR_TORCH_SIZES:-1024,2048,4096}" float32,float64
   # The shapes of the model.
   step torch-model 90 python3 "$here/torch_peer.py" "${HTSR_TORCH_SHAPES:-1024x8192,8192,28672x8192}" float32
+  step torch 60 python3 "$here/torch_peer.py" "${HTSR_TORCH_SIZES:-1024,2048,4096}" float32,float64
 else
   skip torch "python3 has no torch with CUDA"
 fi
@@ -111,6 +98,19 @@ if command -v compute-sanitizer > /dev/null; then
 else
   skip sanitizer "compute-sanitizer is not on the PATH"
 fi
+
+# What fails is in its own file, and does not stop the others.
+solvers="two-stage sytrd syevd"
+"$here/htsr" doctor --format json 2> /dev/null | grep -q '"syevd-two-stage"' && solvers="$solvers syevd-two-stage"
+for solver in $solvers; do
+  for precision in f32 f64; do
+    step "bench-$solver-$precision" 60 "$here/htsr" bench --sizes "$sizes" --solvers "$solver" --precisions "$precision" \
+      --rule median --check-up-to 1024 --count "${HTSR_BENCH_COUNT:-4}" --format json
+  done
+done
+step bench-batched 60 "$here/htsr" bench --sizes "${HTSR_BATCHED_SIZES:-256,512,768,1024,1536,2048}" --solvers batched,two-stage \
+  --precisions f32,f64 --rule median --check-up-to 1024 --count "${HTSR_BATCHED_COUNT:-64}" --runs 1 --format json
+step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-to 1024 --count 8 --runs 1 --format json
 
 {
   echo

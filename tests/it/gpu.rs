@@ -524,7 +524,6 @@ fn every_call_may_fail_with_another_solver_and_late_work() {
     sweep("sytrd", "lazy");
 }
 
-/// Both matrices have one shape: what was done for the first is recorded for the second.
 #[test]
 fn every_call_may_fail_with_our_own_solver() {
     sweep("two-stage", "random:1");
