@@ -173,7 +173,15 @@ impl Reduction {
         let rest = first + before * BAND;
         let [left, right] = dense.panels(rest);
         let rows = n - rest;
-        blas.multiply(dense.real, [rows, rows, 2 * before * BAND], -1.0, left, right.transpose(), 1.0, dense.from(rest, rest))
+        blas.multiply(
+            dense.real,
+            [rows, rows, 2 * before * BAND],
+            -1.0,
+            left,
+            right.transpose(),
+            1.0,
+            dense.from(rest, rest),
+        )
     }
 
     /// Takes the columns from `column` on to band form, `before` panels of the group having gone before.
