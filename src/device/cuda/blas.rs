@@ -44,6 +44,15 @@ pub(super) enum Product {
 }
 
 impl Product {
+    /// Most products that are added up in one go. Tensor cores truncate: on an H200, eigenvalues are off by 11 epsilon of the
+    /// largest after sums of 1024, and by 5 after sums of 512.
+    fn depth(self) -> usize {
+        match self {
+            Product::Bf16 | Product::F16 => 512,
+            Product::F32 | Product::F64 => usize::MAX,
+        }
+    }
+
     /// Bytes of an element of the factors.
     pub fn factor_bytes(self) -> usize {
         match self {
@@ -141,21 +150,25 @@ impl Blas {
         offset: usize,
         accumulate: bool,
     ) -> Result<()> {
-        let width = strip_width(n);
-        for first in (0..n).step_by(width) {
-            let strip = first..n.min(first + width);
-            self.add_gram_strip(product, layout, [count, n], block, gram, offset, accumulate, strip)?;
+        let (depth, width) = (product.depth().min(count), strip_width(n));
+        for row in (0..count).step_by(depth) {
+            let rows = row..count.min(row + depth);
+            for first in (0..n).step_by(width) {
+                let (strip, accumulate) = (first..n.min(first + width), accumulate || row > 0);
+                self.add_gram_strip(product, layout, [count, n], rows.clone(), block, gram, offset, accumulate, strip)?;
+            }
         }
         Ok(())
     }
 
-    /// The columns `strip` of the same, from the diagonal of the first of them on.
+    /// The same for some rows of A, and the columns `strip` of G, from the diagonal of the first of them on.
     #[allow(clippy::too_many_arguments)] // as many as a product has
     pub fn add_gram_strip(
         &self,
         product: Product,
         layout: Layout,
         [count, n]: [usize; 2],
+        rows: Range<usize>,
         block: &DeviceMemory,
         gram: &DeviceMemory,
         offset: usize,
@@ -168,8 +181,8 @@ impl Blas {
         let gram = gram.range(gram_offset, ((strip.len() - 1) * n + n - first) * result_bytes) as *mut std::ffi::c_void;
         // cuBLAS thinks in columns: rows one after the other are the columns of A^T.
         let (left, right, stride, skipped) = match layout {
-            Layout::Rows => (Operation::CUBLAS_OP_N, Operation::CUBLAS_OP_T, n, first),
-            Layout::Columns => (Operation::CUBLAS_OP_T, Operation::CUBLAS_OP_N, count, first * count),
+            Layout::Rows => (Operation::CUBLAS_OP_N, Operation::CUBLAS_OP_T, n, rows.start * n + first),
+            Layout::Columns => (Operation::CUBLAS_OP_T, Operation::CUBLAS_OP_N, count, first * count + rows.start),
         };
         let bytes = product.factor_bytes();
         let block = block.range(skipped * bytes, (count * n - skipped) * bytes) as *const std::ffi::c_void;
@@ -185,17 +198,17 @@ impl Blas {
             Product::F64 => double.each_ref().map(|factor| std::ptr::from_ref(factor).cast()),
             _ => single.each_ref().map(|factor| std::ptr::from_ref(factor).cast()),
         };
-        let (rows, columns) = ((n - first) as i32, strip.len() as i32);
-        let (order, count, stride) = (n as i32, count as i32, stride as i32);
+        let (below, columns) = ((n - first) as i32, strip.len() as i32);
+        let (order, depth, stride) = (n as i32, rows.len() as i32, stride as i32);
         // SAFETY: the ranges were checked; the scalars are read before the call returns (pointer mode host, the default).
         unsafe {
             cublas!(cublasGemmEx(
                 self.raw,
                 left,
                 right,
-                rows,
+                below,
                 columns,
-                count,
+                depth,
                 alpha,
                 block,
                 factor,

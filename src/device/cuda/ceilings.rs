@@ -92,7 +92,7 @@ fn product_seconds(stream: &Stream, blas: &Blas, product: Product, n: usize) -> 
     let factor = DeviceMemory::new(stream.context(), size_of_val(words.as_slice()) as u64)?;
     let result = DeviceMemory::new(stream.context(), (n * n * size_of::<f64>()) as u64)?;
     stream.upload(&factor, &words)?;
-    best_seconds(stream, || blas.add_gram_strip(product, Layout::Rows, [n, n], &factor, &result, 0, false, 0..n))
+    best_seconds(stream, || blas.add_gram_strip(product, Layout::Rows, [n, n], 0..n, &factor, &result, 0, false, 0..n))
 }
 
 /// The least time, for one of them, in which work enqueued by `enqueue` was done.

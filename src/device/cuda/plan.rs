@@ -13,9 +13,7 @@ use crate::matrices::WeightMatrix;
 
 /// Most bytes of a block of weights on its way to the GPU.
 const BLOCK_BYTES: usize = 32 << 20;
-/// Most rows of a block, which is as many products as are added up in one go: tensor cores truncate. A simulation of
-/// accumulators that are truncated at every 16 products loses 12 epsilon over this length, nearly all of it as a common
-/// factor, which alpha does not feel.
+/// Most rows of a block.
 const BLOCK_ROWS: usize = 1024;
 /// Most bytes of Gram matrices that are solved together, counted in f64. On an H200, 32 matrices of order 1024 take as long each
 /// as 64 do, and cuSOLVER works in several times as much memory.
