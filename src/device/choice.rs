@@ -58,7 +58,7 @@ impl fmt::Display for Choice {
 /// A way to the eigenvalues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SolverChoice {
-    /// On a GPU by order, precision and version of cuSOLVER, on the CPU `two-stage`.
+    /// On the CPU `two-stage`; on a GPU too, above n = 1024, and `batched` up to that where cuSOLVER has it.
     #[default]
     Auto,
     /// cuSOLVER's Xsyevd.
