@@ -1,5 +1,5 @@
 // First stage of the tridiagonalisation: a full symmetric matrix to a band matrix of BAND subdiagonals, a panel of BAND columns
-// at a time (Bischof and Sun, 1992; Bischof, Lang and Sun, ACM Trans. Math. Softw. 26, 2000). cuBLAS does the products; here
+// at a time (Bischof, Lang and Sun, ACM Trans. Math. Softw. 26, 2000). cuBLAS does the products; here
 // is what lies between them: the QR factorisation of a panel, the factors of its reflectors' product, and the ways in and out.
 //
 // A panel is `rows` x BAND: the columns of the matrix from some column on, below the diagonal block. Its QR factorisation takes
@@ -8,7 +8,7 @@
 //
 // With V the reflectors' vectors, H = I - V T V^T (Schreiber and Van Loan, 1989) and A the rest of the matrix, H^T A H is
 // A - V X^T - X V^T where X = Z T - V (T^T S T) / 2, Z = A V and S = V^T Z. The updates of several panels are made together;
-// until then, Z and the columns of the next panel are corrected for those that wait (Wang et al., PPoPP 2025).
+// until then, Z and the columns of the next panel are corrected for those that wait.
 #include "common.cuh"
 
 // Rows of a panel that a block takes, ROUNDS to a lane.

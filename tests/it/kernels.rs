@@ -13,10 +13,10 @@ use kernel_emulator::{AVAILABLE, Launch, Order, launch};
 
 use crate::support::random;
 
-const ORDERS: [Order; 4] = [Order::Forward, Order::Reverse, Order::Shuffled(1), Order::Shuffled(2)];
+pub const ORDERS: [Order; 4] = [Order::Forward, Order::Reverse, Order::Shuffled(1), Order::Shuffled(2)];
 
 /// False, said loudly, where the kernels could not be compiled. Under CI that is a failure.
-fn emulated() -> bool {
+pub fn emulated() -> bool {
     let message = "SKIPPED: the CUDA kernels cannot be emulated here; that takes Linux and a C++ compiler";
     assert!(AVAILABLE || std::env::var_os("CI").is_none(), "{message}");
     if !AVAILABLE {
@@ -35,6 +35,7 @@ macro_rules! run {
         unsafe { launch($kernel, &launch_of, &mut arguments) }.unwrap();
     }};
 }
+pub(crate) use run;
 
 fn offsets(lengths: impl IntoIterator<Item = usize>) -> Vec<u64> {
     let mut offsets = vec![0];

@@ -23,6 +23,7 @@ mod matrices;
 mod metrics;
 mod nvrtc;
 mod properties;
+mod reduction;
 mod reference;
 mod rules;
 mod scores;
