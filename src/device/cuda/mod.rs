@@ -95,9 +95,8 @@ impl Cuda {
         let batched = solver::offers(Path::Batched, cusolver);
         if choice.is_some_and(|path| !solver::offers(path, cusolver)) {
             let cause = format!("cuSOLVER {} does not have this --solver", solver_version(cusolver));
-            return Err(
-                Error::usage(cause).hint("--solver sytrd works with every version; `htsr doctor` says what there is")
-            );
+            return Err(Error::usage(cause)
+                .hint("--solver two-stage and sytrd work with every version; `htsr doctor` says what there is"));
         }
         let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<Vec<_>>>()?;
         let alive = Mutex::new(vec![0; gpus.len()]);
@@ -141,16 +140,15 @@ impl Device for Cuda {
     }
 
     fn solver(&self) -> String {
-        let way = match self.engine.choice {
-            None if self.engine.batched => "two-stage, batched",
-            None | Some(Path::TwoStage) => "two-stage",
-            Some(Path::Sytrd) => "sytrd+sturm",
-            Some(Path::Syevd) => "syevd",
-            Some(Path::SyevdTwoStage) => "syevd two-stage",
-            Some(Path::Batched) => "batched",
-        };
-        let version = self.gpus.first().map_or(0, |gpu| gpu.cusolver);
-        format!("cusolver {} {way}", solver_version(version))
+        let version = solver_version(self.gpus.first().map_or(0, |gpu| gpu.cusolver));
+        match self.engine.choice {
+            None if self.engine.batched => format!("two-stage, cusolver {version} batched"),
+            None | Some(Path::TwoStage) => "two-stage".into(),
+            Some(Path::Sytrd) => format!("cusolver {version} sytrd+sturm"),
+            Some(Path::Syevd) => format!("cusolver {version} syevd"),
+            Some(Path::SyevdTwoStage) => format!("cusolver {version} syevd two-stage"),
+            Some(Path::Batched) => format!("cusolver {version} batched"),
+        }
     }
 
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize {

@@ -1,8 +1,8 @@
 //! cuSOLVER: eigenvalues of symmetric matrices, and the factorisations from which single ones are refined.
 //!
-//! Values only. Three ways lead to them: `Xsyevd`, which finishes the tridiagonal problem in cuSOLVER itself (very probably
-//! on one core of the host); `sytrd`, after which our own bisection does that on the GPU; and `XsyevBatched`, for many small
-//! matrices at once.
+//! Values only. Three ways lead to them: `Xsyevd`, which finishes the tridiagonal problem in cuSOLVER itself; `sytrd`,
+//! after which our own bisection does that on the GPU; and `XsyevBatched`, for many small matrices at once. A fourth is our own
+//! (`two_stage.rs`).
 #![allow(unsafe_code)]
 
 use std::ptr::{null, null_mut};

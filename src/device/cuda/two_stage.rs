@@ -16,11 +16,12 @@ use super::kernels::launch;
 use super::solver::Real;
 use crate::device::power_of_two;
 
-/// Subdiagonals of the band matrix; as in the kernels, and so are the next three.
+/// Threads of a block; as in the kernels, and so are the next three.
+const THREADS: u32 = 256;
+/// Subdiagonals of the band matrix.
 const BAND: usize = 32;
 /// Rows of a panel for each block.
 const PANEL_ROWS: usize = 128;
-const THREADS: u32 = 256;
 /// Rows of X for each block.
 const COMBINED_ROWS: usize = 64;
 /// Panels whose updates are made together: products with few columns are bound by memory.
