@@ -548,6 +548,21 @@ fn f32_without_a_chance_is_not_refined() {
 }
 
 #[test]
+fn a_gpu_that_is_fast_in_f64_takes_it_at_once_but_for_the_median() {
+    let Some(machine) = emulated(fakecuda::FOLDER) else { return };
+    let folder = folder();
+    let report = folder.path().join("report.json");
+    let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::random(90, 40, 1))]);
+    for (ratio, rule, single) in [(2, "peak", 0), (2, "ks", 0), (2, "median", 1), (64, "peak", 1), (64, "ks", 1)] {
+        let machine = machine.with("FAKECUDA_REPORT", report.display()).with("FAKECUDA_DOUBLE_RATIO", ratio);
+        machine.score(&path, &["--rule", rule, "--solver", "sytrd"]).succeeds();
+        let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        let calls = report["by_function"]["cusolverDnSsytrd"].as_u64().unwrap_or(0);
+        assert_eq!(calls, single, "{ratio} {rule}");
+    }
+}
+
+#[test]
 fn a_matrix_whose_solver_fails_is_reported_and_the_others_are_scored() {
     let Some(machine) = emulated(fakecuda::FOLDER) else { return };
     let folder = folder();

@@ -16,7 +16,7 @@ const BLOCK_BYTES: usize = 32 << 20;
 /// Most rows of a block.
 const BLOCK_ROWS: usize = 1024;
 /// Most bytes of Gram matrices that are solved together, counted in f64. On an H200, 32 matrices of order 1024 take as long each
-/// as 64 do, and cuSOLVER works in several times as much memory.
+/// as 64 do, and cuSOLVER seems to work in several times as much memory.
 const BATCH_BYTES: usize = 256 << 20;
 /// Most matrices that are solved together.
 const BATCH_MATRICES: usize = 1024;
