@@ -435,7 +435,8 @@ impl SamplingArgs {
 #[derive(Debug, clap::Args)]
 pub struct ThreadArgs {
     /// Cores to use, each for one matrix and then to help with others, or lanes of a GPU; changes speed and memory, never
-    /// results [default: all cores, or 4 lanes of each GPU, as far as memory allows]
+    /// results [default: all cores, or 4 lanes of each GPU, or as many as fit in 60 % of
+    /// its free memory, and in 20 GiB]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 }

@@ -34,11 +34,6 @@ use plan::{Engine, Plan};
 pub use probe::{AboutGpu, Finding, GpuFinding, Survey, survey};
 use solver::{Path, Solver};
 
-/// Lanes of a GPU, memory permitting: while one waits for its bytes, others compute.
-const LANES: usize = 4;
-/// Share of the free memory of a GPU that lanes may take, in percent.
-const MEMORY_PERCENT: u64 = 60;
-
 /// How many times as fast in f32 a GPU may be and still count as fast in f64.
 const FAST_F64_RATIO: u32 = 4;
 
@@ -108,8 +103,7 @@ impl Cuda {
     fn lanes_of(&self, gpu: &Gpu, matrices: &[WeightMatrix]) -> Result<usize, Fault> {
         let plan = gpu.plan(&self.engine, matrices)?;
         let (free, _) = gpu.context.memory()?;
-        let affordable = free / 100 * MEMORY_PERCENT / plan.device_bytes().max(1);
-        Ok((affordable as usize).clamp(1, LANES))
+        Ok(plan::lanes(free, plan.device_bytes()))
     }
 }
 

@@ -1,4 +1,5 @@
-//! How much memory a lane takes: decided from the shapes of all matrices before anything is allocated.
+//! How much memory a lane takes, and how many lanes there are by default: decided from the shapes of all matrices before anything
+//! is allocated.
 
 use super::blas;
 use super::driver::Result;
@@ -10,6 +11,13 @@ use crate::checkpoint::FloatType;
 use crate::device::{Method, Precision};
 use crate::fit::{MIN_EIGENVALUES, Rule};
 use crate::matrices::WeightMatrix;
+
+/// Lanes of a GPU, memory permitting: while one waits for its bytes, others compute.
+const LANES: usize = 4;
+/// Share of the free memory of a GPU that lanes may take, in percent.
+const MEMORY_PERCENT: u64 = 60;
+/// Most memory of a GPU that several lanes take, so that with the driver's own share it stays below 24 GB.
+const MEMORY_BYTES: u64 = 20 << 30;
 
 /// Most bytes of a block of weights on its way to the GPU.
 const BLOCK_BYTES: usize = 32 << 20;
@@ -23,6 +31,12 @@ const BATCH_MATRICES: usize = 1024;
 /// Up to this order, the batched solver is taken where there is one. On an H200, it takes half of the time of our own for 32
 /// matrices of order 1024, about the same for 32 of order 2048, and twice that for order 4096.
 const BATCHED_ORDER: usize = 1024;
+
+/// Lanes, unless a number was chosen, of a GPU with so much free memory, if each takes `lane_bytes`.
+pub(super) fn lanes(free: u64, lane_bytes: u64) -> usize {
+    let available = (free / 100 * MEMORY_PERCENT).min(MEMORY_BYTES);
+    usize::try_from(available / lane_bytes.max(1)).unwrap_or(LANES).clamp(1, LANES)
+}
 
 /// The way to the eigenvalues of a matrix of order n, unless one was chosen. `batched`: whether the library has the batched
 /// solver.
@@ -177,5 +191,31 @@ impl Plan {
         let buffers = buffers + two_stage::Workspace::bytes(reduced);
         let vectors = FitBuffers::bytes(batch, values) + ProductBuffers::bytes(long, order);
         buffers as u64 + vectors + blas::WORKSPACE_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_share_what_is_free_and_no_more_than_a_limit() {
+        let gib = |tenths: u64| tenths * (1 << 30) / 10;
+        for (free, lane, expected) in [
+            // An H200, with lanes of three sizes.
+            (1390, 33, 4),
+            (1390, 66, 3),
+            (1390, 190, 1),
+            // One lane is always tried.
+            (1390, 400, 1),
+            (10, 33, 1),
+            // Small GPUs.
+            (80, 15, 3),
+            (80, 33, 1),
+            (240, 33, 4),
+        ] {
+            assert_eq!(lanes(gib(free), gib(lane)), expected, "{free} free, {lane} each");
+        }
+        assert_eq!(lanes(u64::MAX, 0), LANES);
     }
 }
