@@ -387,10 +387,9 @@ impl<T: Real> Stage<T> {
                     let depth = block.cols.1 - block.cols.0;
                     let v = v.add((left + block.cols.0) * p);
                     let zero = kernel::zero::<T, S, MR, NV>(simd);
-                    // As many lines as the depth, per row of the kernel: that covers the next tile.
-                    let lines = TILE * MR * size_of::<T>();
-                    let ahead = next.unwrap_or(a).wrapping_byte_add(row / MR * lines);
-                    let sums = product_with::<T, S, MR, NV>(simd, zero, depth, (a, TILE, 1), v, Some(ahead));
+                    // All blocks of rows together cover the next tile.
+                    let ahead = next.filter(|_| strip == 0).map(|next| next.wrapping_add(row * TILE));
+                    let sums = product_with::<T, S, MR, NV>(simd, zero, depth, (a, TILE, 1), v, ahead);
                     add_to::<T, S, MR, NV>(simd, &sums, 1.0, w.add((top + row) * p), p);
                 }
                 if block.symmetric {

@@ -75,7 +75,7 @@ pub unsafe fn product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     unsafe { product_with::<T, S, MR, NV>(simd, sums, depth, a, b, None) }
 }
 
-/// The same, and meanwhile `depth` cache lines from `ahead` on are fetched into the second-level cache.
+/// The same, and meanwhile as many elements from `ahead` on as it reads of a are fetched into the second-level cache.
 ///
 /// # Safety
 ///
@@ -92,7 +92,9 @@ pub unsafe fn product_with<T: Real, S: Simd, const MR: usize, const NV: usize>(
     let lanes = T::lanes::<S>();
     for k in 0..depth {
         if let Some(ahead) = ahead {
-            prefetch(ahead.wrapping_byte_add(k * CACHE_LINE));
+            for line in (0..MR * size_of::<T>()).step_by(CACHE_LINE) {
+                prefetch(ahead.wrapping_add(k * MR).wrapping_byte_add(line));
+            }
         }
         // SAFETY: the caller's promise.
         unsafe {
