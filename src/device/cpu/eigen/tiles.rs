@@ -150,7 +150,8 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         self.elements[offset(row / TILE, col / TILE) + row % TILE * TILE + col % TILE]
     }
 
-    /// Sets all elements in the lower half, and where they are stored twice, their mirror images, to `element(row, col)`.
+    /// Sets all elements in the lower half, and where they are stored twice, their mirror images, to `element(row, col)`, and what
+    /// lies beyond the order to zero.
     pub fn fill(&mut self, team: &Team, element: impl Fn(usize, usize) -> T + Sync)
     where
         T: Send,
@@ -160,7 +161,9 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         let tiles: Vec<_> = places.zip(self.elements.chunks_exact_mut(TILE * TILE).map(Mutex::new)).collect();
         team.run(tiles.len(), &|index| {
             let (place, tile) = &tiles[index];
-            fill_tile(n, *place, &mut tile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), &element);
+            let mut tile = tile.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            tile.fill(T::default());
+            fill_tile(n, *place, &mut tile, &element);
         });
     }
 
