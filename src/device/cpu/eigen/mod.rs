@@ -41,11 +41,10 @@ const RESOLUTION: f64 = 1.0 / 128.0;
 /// longer for each operation the narrower the band is, and more so where the tiles are not in a cache. So the best band is
 /// narrow, and wider for large matrices. A narrower band also rounds the tiles more often: in f32, 16 instead of 32 raises the
 /// root mean square error for n = 1024 from 0.33 to 0.41 epsilon times the norm. It is no narrower than the widest vector.
-fn bandwidth<T>(n: usize) -> usize {
-    let double = size_of::<T>() == size_of::<f64>();
-    match (double, n) {
-        (true, ..2200) | (false, ..5000) => 16,
-        (true, ..4000) | (false, ..12_000) => 32,
+fn bandwidth(n: usize) -> usize {
+    match n {
+        ..5000 => 16,
+        ..12_000 => 32,
         _ => 64,
     }
 }
@@ -53,9 +52,8 @@ fn bandwidth<T>(n: usize) -> usize {
 /// Bytes of the buffers for the Gram matrix of a matrix of this shape and its eigenvalues, in elements of T: the tiles,
 /// the panels, and the band.
 pub fn buffer_bytes<T: Real>(long: usize, n: usize) -> [u64; 3] {
-    let panels =
-        dense_to_band::workspace_elements::<T>(n, bandwidth::<T>(n)).max(gram::workspace_elements::<T>(long, n));
-    [tiles::elements(n), panels, band::elements(n, bandwidth::<T>(n))].map(|elements| elements * size_of::<T>() as u64)
+    let panels = dense_to_band::workspace_elements::<T>(n, bandwidth(n)).max(gram::workspace_elements::<T>(long, n));
+    [tiles::elements(n), panels, band::elements(n, bandwidth(n))].map(|elements| elements * size_of::<T>() as u64)
 }
 
 /// All eigenvalues of a symmetric matrix, ascending; the matrix is destroyed. Its largest element must be of order 1.
@@ -71,7 +69,7 @@ pub fn eigenvalues<T: Real>(
     team: &Team,
 ) -> Result<Vec<f64>, Failure> {
     let n = matrix.order();
-    through_band(matrix, band::Band::zeros(n, bandwidth::<T>(n), band)?, panels, level, team)
+    through_band(matrix, band::Band::zeros(n, bandwidth(n), band)?, panels, level, team)
 }
 
 /// [`eigenvalues`], by way of this band, which must be zero.
@@ -142,9 +140,9 @@ mod tests {
     fn miri_follows_every_stage() {
         let level = Level::Scalar;
         for (n, threads) in [(1, 1), (5, 2), (20, 1)] {
-            agree::<f64>(n, bandwidth::<f64>(n), level, threads);
+            agree::<f64>(n, bandwidth(n), level, threads);
         }
-        agree::<f32>(5, bandwidth::<f32>(5), level, 1);
+        agree::<f32>(5, bandwidth(5), level, 1);
         let crew = Crew::new(2);
         let team = crew.begin();
         let (rows, cols) = (19, 5);
