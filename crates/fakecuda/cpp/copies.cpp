@@ -1,4 +1,5 @@
-// Copies and memset. With pinned memory they are deferred; pageable memory is staged or waited for, as the driver does.
+// Copies and memset. They are deferred, also from pageable memory, of which the driver may but need not take its copy at the
+// call. What goes to pageable memory is waited for.
 #include "calls.h"
 #include "device.h"
 #include "memory.h"
@@ -54,19 +55,13 @@ API int cuMemcpyHtoDAsync_v2(char *target, const char *source, std::size_t bytes
         if (const int error = target_error(stream, target, bytes)) {
             return error;
         }
-        const Place place = host_place(source, bytes);
-        if (place == Place::Invalid) {
+        if (host_place(source, bytes) == Place::Invalid) {
             return CUDA_INVALID_VALUE;
         }
         if (bytes == 0) {
             return SUCCESS;
         }
-        if (place == Place::Pinned) {
-            enqueue(stream, [=] { std::memcpy(target, source, bytes); });
-        } else {
-            auto staged = std::make_shared<std::vector<char>>(source, source + bytes);
-            enqueue(stream, [=] { std::memcpy(target, staged->data(), bytes); });
-        }
+        enqueue(stream, [=] { std::memcpy(target, source, bytes); });
         return SUCCESS;
     });
 }

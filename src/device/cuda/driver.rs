@@ -5,6 +5,8 @@
 //! what it enqueues happens in that order.
 #![allow(unsafe_code)]
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::ptr::null_mut;
@@ -158,6 +160,8 @@ impl Drop for Context {
 pub(super) struct Stream {
     context: Arc<Context>,
     raw: sys::CUstream,
+    /// Sources of copies that may be under way.
+    sources: RefCell<Vec<Box<dyn Any>>>,
 }
 
 impl Stream {
@@ -167,7 +171,7 @@ impl Stream {
         let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: writes one handle; a context is current.
         unsafe { cu!(cuStreamCreate(&mut raw, flags)) }?;
-        Ok(Stream { context: Arc::clone(context), raw })
+        Ok(Stream { context: Arc::clone(context), raw, sources: RefCell::default() })
     }
 
     pub fn context(&self) -> &Arc<Context> {
@@ -181,7 +185,9 @@ impl Stream {
     /// Waits until all is done.
     pub fn synchronize(&self) -> Result<()> {
         // SAFETY: the stream exists as long as `self`.
-        unsafe { cu!(cuStreamSynchronize(self.raw)) }
+        unsafe { cu!(cuStreamSynchronize(self.raw)) }?;
+        self.sources.borrow_mut().clear();
+        Ok(())
     }
 
     /// Copies `bytes` bytes from page-locked memory to so many bytes into `target`. The source must stay as it is until the
@@ -195,14 +201,19 @@ impl Stream {
     }
 
     /// Copies plain numbers to the start of `target`. The source may change as soon as this returns.
-    pub fn upload<T: Plain>(&self, target: &DeviceMemory, source: &[T]) -> Result<()> {
+    ///
+    /// Drivers read pageable memory at the call or later, as they like, so the stream keeps a copy until it is waited for.
+    pub fn upload<T: Plain + 'static>(&self, target: &DeviceMemory, source: &[T]) -> Result<()> {
         let bytes = size_of_val(source);
         assert!(bytes <= target.bytes);
         if bytes == 0 {
             return Ok(());
         }
-        // SAFETY: both ranges are valid; from pageable memory the driver takes its copy before it returns.
-        unsafe { cu!(cuMemcpyHtoDAsync_v2(target.address, source.as_ptr().cast(), bytes, self.raw)) }
+        let source: Box<[T]> = source.into();
+        let address = source.as_ptr();
+        self.sources.borrow_mut().push(Box::new(source));
+        // SAFETY: both ranges are valid, and the source stays until the stream has been waited for.
+        unsafe { cu!(cuMemcpyHtoDAsync_v2(target.address, address.cast(), bytes, self.raw)) }
     }
 
     /// Waits for all that is enqueued, and copies plain numbers from the start of `source`.
@@ -245,6 +256,9 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         let _ = self.context.bind();
+        if !self.sources.get_mut().is_empty() {
+            let _ = self.synchronize();
+        }
         // SAFETY: created by `new`, destroyed once.
         let _ = unsafe { cu!(cuStreamDestroy_v2(self.raw)) };
     }

@@ -236,10 +236,11 @@ fn threads_may_call_at_once() {
                     scope.spawn(move || {
                         let stream = context.new_stream().unwrap();
                         for round in 0..50 {
-                            let sent = stream.clone_htod(&[thread, round]).unwrap();
+                            let source = [thread, round];
+                            let sent = stream.clone_htod(&source).unwrap();
                             let mut copy = stream.alloc_zeros::<u64>(2).unwrap();
                             stream.memcpy_dtod(&sent, &mut copy).unwrap();
-                            assert_eq!(stream.clone_dtoh(&copy).unwrap(), [thread, round]);
+                            assert_eq!(stream.clone_dtoh(&copy).unwrap(), source);
                         }
                     });
                 }

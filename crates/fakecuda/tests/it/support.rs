@@ -132,8 +132,9 @@ impl Gpu {
     pub fn upload<T: Copy>(&self, values: &[T]) -> cuda::CUdeviceptr {
         let bytes = size_of_val(values);
         let pointer = allocate(bytes.max(1));
-        // SAFETY: both sides have that many bytes, and pageable memory is read before the call returns.
-        unsafe { cuda::cuMemcpyHtoDAsync_v2(pointer, values.as_ptr().cast(), bytes, self.stream).result().unwrap() };
+        let kept = values.to_vec().leak();
+        // SAFETY: both sides have that many bytes, and the source stays for whenever it is read.
+        unsafe { cuda::cuMemcpyHtoDAsync_v2(pointer, kept.as_ptr().cast(), bytes, self.stream).result().unwrap() };
         pointer
     }
 
