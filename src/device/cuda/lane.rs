@@ -66,6 +66,9 @@ pub(super) struct Job<'v> {
     pub exponent: i32,
 }
 
+/// A job of a batch by its number, and its eigenvalues.
+type Eigenvalues = (usize, Result<Vec<f64>, Failure>);
+
 /// A job of a batch by its number, and its outcome, unless it needs f64.
 type Answer<'v> = (usize, Job<'v>, Option<Outcome>);
 
@@ -256,17 +259,10 @@ impl CudaLane<'_> {
         let engine = self.engine;
         let mut verdicts: Vec<Option<Verdict>> =
             jobs.iter().zip(&looks).map(|(job, look)| verdict(&engine, real, job, look)).collect();
-        for index in (0..jobs.len()).filter(|&index| verdicts[index].is_some()) {
-            // What is not to be solved may hold infinities, which make cuSOLVER fail for the whole batch.
-            self.erase(real, jobs[index].view.short(), index)?;
-        }
         let solvable: Vec<bool> = verdicts.iter().map(Option::is_none).collect();
         let values = self.eigenvalues(real, jobs[0].view.short(), &looks, &solvable)?;
         let mut spectra = Vec::new();
-        for (index, values) in values.into_iter().enumerate() {
-            if verdicts[index].is_some() {
-                continue;
-            }
+        for (index, values) in values {
             let largest = values.as_ref().ok().and_then(|values| values.last()).copied().unwrap_or(0.0);
             if is_hopeless(&engine, real, jobs[index].view.short(), largest, looks[index].trace) {
                 verdicts[index] = Some(Verdict::NeedsF64);
@@ -362,18 +358,25 @@ impl CudaLane<'_> {
         self.stream.fill(&self.gram, index * bytes, 0, bytes)
     }
 
-    /// The eigenvalues of the Gram matrices, which are destroyed, of those jobs that are `solvable`.
+    /// The eigenvalues of the Gram matrices, which are destroyed, of those jobs that are `solvable`, with the numbers of these.
     fn eigenvalues(
         &mut self,
         real: Real,
         n: usize,
         looks: &[Look],
         solvable: &[bool],
-    ) -> Result<Vec<Result<Vec<f64>, Failure>>, Fault> {
+    ) -> Result<Vec<Eigenvalues>, Fault> {
+        if !solvable.contains(&true) {
+            return Ok(Vec::new());
+        }
         let path = self.engine.path(n);
         let count = solvable.len();
         let of_type = n * real.bytes();
         let each = || (0..count).filter(|&index| solvable[index]);
+        for index in (0..count).filter(|&index| !solvable[index]) {
+            // It may hold infinities, which make cuSOLVER fail for the whole batch.
+            self.erase(real, n, index)?;
+        }
         self.stream.fill(&self.info, 0, 0, count * 4)?;
         match path {
             Path::Batched => {
@@ -423,7 +426,8 @@ impl CudaLane<'_> {
             0 => Ok(values.to_vec()),
             _ => Err(Failure::Solver(format!("cuSOLVER reports {info} eigenvalues that did not converge"))),
         };
-        Ok(values.chunks(n).zip(&status).map(answer).collect())
+        let answers = values.chunks(n).zip(&status).map(answer).enumerate();
+        Ok(answers.filter(|&(index, _)| solvable[index]).collect())
     }
 
     /// Fits a power law to each spectrum; all have the same length.
