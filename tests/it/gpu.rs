@@ -602,6 +602,36 @@ fn too_little_memory_means_fewer_lanes_and_then_a_sentence() {
     let run = mib(20).score(&path, &[]);
     run.fails(5, &["GiB of GPU memory, and 0.02 GiB are free on Emulated CUDA device 0", "hint: close other programs"]);
     assert!(run.stdout.is_empty());
+    // Not even room for a handle, which libraries report as anything but that.
+    mib(3)
+        .score(&path, &[])
+        .fails(5, &["the GPU has not enough memory: cusolverDnCreate", "hint: close other programs"]);
+}
+
+#[test]
+fn lanes_go_where_there_is_memory() {
+    let Some(machine) = emulated(fakecuda::FOLDER) else { return };
+    let (model, reports) = (folder(), folder());
+    let path = demo(model.path(), 1, 64);
+    // One matrix after the other, so that there is work for many lanes.
+    let arguments = ["--device", "cuda:all", "--solver", "two-stage"];
+    let right = machine.score(&path, &arguments).succeeds().json();
+    let report = reports.path().join("report.json");
+    let machine = machine.with("FAKECUDA_DEVICES", 2).with("FAKECUDA_REPORT", report.display());
+    // Megabytes of two GPUs, of which a lane takes 34, and how many lanes each may have at most.
+    for ([first, second], lanes) in
+        [([1000, 1000], [4, 4]), ([1000, 80], [4, 1]), ([1000, 20], [4, 0]), ([20, 1000], [0, 4])]
+    {
+        let machine = machine.with("FAKECUDA_MEMORY", format!("{first}000000,{second}000000"));
+        let run = machine.score(&path, &arguments);
+        assert_eq!(run.succeeds().json()["matrices"], right["matrices"], "{first}, {second}");
+        let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        for (peak, lanes) in report["peak_bytes"].as_array().unwrap().iter().zip(lanes) {
+            let peak = peak.as_u64().unwrap();
+            assert!(peak < (lanes + 1) * 33_000_000, "{first}, {second}: {peak} bytes of {lanes} lanes");
+            assert!(lanes == 0 || peak > 33_000_000, "{first}, {second}: {peak} bytes of {lanes} lanes");
+        }
+    }
 }
 
 #[test]

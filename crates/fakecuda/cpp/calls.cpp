@@ -111,10 +111,11 @@ std::string text_setting(const char *name) {
 
 std::size_t setting(const char *name, std::size_t otherwise) {
     const std::string text = text_setting(name);
-    if (text.empty()) {
-        return otherwise;
-    }
-    if (text.find_first_not_of("0123456789") != std::string::npos || text.size() > 19) {
+    return text.empty() ? otherwise : parse_number(name, text);
+}
+
+std::size_t parse_number(const char *name, const std::string &text) {
+    if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos || text.size() > 19) {
         die("%s=%s is no number", name, text.c_str());
     }
     return std::strtoull(text.c_str(), nullptr, 10);

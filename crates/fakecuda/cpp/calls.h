@@ -28,6 +28,8 @@ void run_some();
 
 // The value of an environment variable, or `otherwise`. Dies of anything that is no number.
 std::size_t setting(const char *name, std::size_t otherwise);
+// The number that is part of the setting of that name.
+std::size_t parse_number(const char *name, const std::string &text);
 std::string text_setting(const char *name);
 
 // A call. `failure` is what it returns, undone, when it is made to fail.

@@ -127,6 +127,9 @@ API int cublasCreate_v2(Blas **blas) {
         if (context_error() != SUCCESS) {
             return BLAS_NOT_INITIALIZED;
         }
+        if (free_bytes() < HANDLE_BYTES) {
+            return BLAS_NOT_INITIALIZED;
+        }
         *blas = handles().add({current_device(), nullptr, nullptr, 0});
         return SUCCESS;
     });

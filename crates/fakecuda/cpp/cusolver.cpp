@@ -5,6 +5,7 @@
 #include "device.h"
 #include "handles.h"
 #include "libraries.h"
+#include "memory.h"
 
 namespace fake {
 
@@ -65,6 +66,9 @@ API int cusolverDnCreate(Solver **solver) {
     return call(__func__, SOLVER_INTERNAL_ERROR, [&] {
         if (context_error() != SUCCESS) {
             return SOLVER_NOT_INITIALIZED;
+        }
+        if (free_bytes() < HANDLE_BYTES) {
+            return SOLVER_INTERNAL_ERROR;
         }
         *solver = handles().add({current_device(), nullptr});
         return SUCCESS;

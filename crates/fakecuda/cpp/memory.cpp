@@ -9,6 +9,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <sstream>
 
 #include <sys/mman.h>
 
@@ -43,7 +44,17 @@ Memory &memory() {
 
 std::size_t rounded(std::size_t bytes, std::size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
 
-std::size_t capacity() { return setting("FAKECUDA_MEMORY", std::size_t(4) << 30); }
+std::size_t capacity(int device) {
+    const std::string text = text_setting("FAKECUDA_MEMORY");
+    std::istringstream numbers(text);
+    std::string number;
+    std::size_t bytes = std::size_t(4) << 30;
+    // The last one is for all devices that follow.
+    for (int i = 0; i <= device && std::getline(numbers, number, ','); i++) {
+        bytes = parse_number("FAKECUDA_MEMORY", number);
+    }
+    return bytes;
+}
 
 std::size_t &used(int device) {
     memory().used.resize(std::max(memory().used.size(), std::size_t(device) + 1));
@@ -123,6 +134,8 @@ const Allocation *starting(const void *start, bool host) {
 
 } // namespace
 
+std::size_t free_bytes() { return capacity(current_device()) - used(current_device()); }
+
 bool on_device(const void *start, std::size_t bytes, int device) {
     const char *address = static_cast<const char *>(start);
     const Allocation *allocation = containing(address);
@@ -178,15 +191,15 @@ API int cuDeviceTotalMem_v2(std::size_t *bytes, int device) {
         if (device < 0 || device >= device_count()) {
             return CUDA_INVALID_DEVICE;
         }
-        *bytes = capacity();
+        *bytes = capacity(device);
         return SUCCESS;
     });
 }
 
 API int cuMemGetInfo_v2(std::size_t *free, std::size_t *total) {
     return call_in_context(__func__, CUDA_UNKNOWN, [&] {
-        *total = capacity();
-        *free = capacity() - used(current_device());
+        *total = capacity(current_device());
+        *free = free_bytes();
         return SUCCESS;
     });
 }
@@ -197,7 +210,7 @@ API int cuMemAlloc_v2(char **pointer, std::size_t bytes) {
         if (bytes == 0) {
             return CUDA_INVALID_VALUE;
         }
-        if (bytes > capacity() || rounded(bytes, ALIGNMENT) > capacity() - used(device)) {
+        if (bytes > capacity(device) || rounded(bytes, ALIGNMENT) > free_bytes()) {
             return CUDA_OUT_OF_MEMORY;
         }
         *pointer = allocate(bytes, device);

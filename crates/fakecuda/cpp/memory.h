@@ -26,6 +26,10 @@ void poison_ends(void *start, std::size_t bytes);
 std::size_t matrix_bytes(std::int64_t rows, std::int64_t columns, std::int64_t stride, std::size_t element);
 
 std::size_t live_allocations(bool host);
+// Of the current device.
+std::size_t free_bytes();
+// What a handle needs to be free. None is taken; but where there is less, libraries fail in ways of their own.
+constexpr std::size_t HANDLE_BYTES = 4 << 20;
 // The most bytes that were allocated at once on each device.
 std::vector<std::size_t> peak_bytes();
 

@@ -27,7 +27,7 @@
 //! |---|---|
 //! | `FAKECUDA_SCHEDULE` | `eager` (default): operations run at the call. `lazy`: only what a synchronisation demands, or the hundredth query of an event. `random:SEED`: some at every call. CUDA threads run forward, in reverse or shuffled. |
 //! | `FAKECUDA_DEVICES` | Number of devices, default 1. With 0 `cuInit` says that there is none. |
-//! | `FAKECUDA_MEMORY` | Bytes of memory of each device, default 4 GiB. |
+//! | `FAKECUDA_MEMORY` | Bytes of memory of each device, default 4 GiB; or, with commas, of device 0, 1 and so on, the last for all that follow. |
 //! | `FAKECUDA_DOUBLE_RATIO` | How many times as fast each device is in f32 as in f64, by its own account; default 64. |
 //! | `FAKECUDA_FAIL` | N: the Nth call of the process fails, once, without doing its work. What destroys, frees or releases does its work nevertheless. Calls are counted over all functions that return a status, except `cuGetErrorName` and `cuGetErrorString`. |
 //! | `FAKECUDA_SOLVER_INFO` | N: the Nth matrix that is reduced (`syevd`, each matrix of `syevBatched`) reports that it did not converge, and its values are NaN; `sytrd` returns NaN. |

@@ -125,7 +125,7 @@ impl Blas {
         let workspace = DeviceMemory::new(stream.context(), WORKSPACE_BYTES)?;
         let mut raw = null_mut();
         // SAFETY: writes one handle; the stream's context is current on this thread.
-        unsafe { cublas!(cublasCreate_v2(&mut raw)) }?;
+        unsafe { cublas!(cublasCreate_v2(&mut raw)) }.map_err(|fault| fault.of_handle(stream.context()))?;
         let blas = Blas { raw, workspace };
         let bytes = blas.workspace.bytes();
         // SAFETY: handle and stream exist, and the lane that owns both drops the handle first. The workspace is set after

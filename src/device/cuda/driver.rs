@@ -35,6 +35,17 @@ impl fmt::Display for Fault {
     }
 }
 
+impl Fault {
+    /// Of the creation of a handle: where there is next to no memory left, libraries say anything but that.
+    pub fn of_handle(self, context: &Context) -> Fault {
+        let is_full = || context.memory().is_ok_and(|(free, _)| free < HANDLE_BYTES);
+        if self.out_of_memory.is_none() && is_full() { Fault { out_of_memory: Some(0), ..self } } else { self }
+    }
+}
+
+/// What cuBLAS, cuSOLVER and the driver take for themselves when a handle is created, generously.
+const HANDLE_BYTES: u64 = 256 << 20;
+
 pub(super) type Result<T, E = Fault> = std::result::Result<T, E>;
 
 fn check(call: &'static str, status: CUresult) -> Result<()> {
@@ -390,6 +401,9 @@ pub(super) struct Pinned {
 unsafe impl Send for Pinned {}
 
 impl Pinned {
+    /// What allocates it.
+    pub const CALL: &str = "cuMemHostAlloc";
+
     pub fn new(context: &Arc<Context>, bytes: usize) -> Result<Pinned> {
         let mut address = null_mut();
         context.bind()?;

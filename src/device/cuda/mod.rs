@@ -43,8 +43,17 @@ pub struct Cuda {
     engine: Engine,
     gpus: Vec<Gpu>,
     lanes: Option<usize>,
-    /// Lanes that exist, on each GPU.
-    alive: Mutex<Vec<usize>>,
+    /// Of each GPU.
+    places: Mutex<Vec<Places>>,
+}
+
+/// Lanes of a GPU.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    /// How many there should be.
+    planned: usize,
+    /// How many exist.
+    taken: usize,
 }
 
 /// A GPU with our kernels on it.
@@ -94,9 +103,9 @@ impl Cuda {
                 .hint("--solver two-stage and sytrd work with every version; `htsr doctor` says what there is"));
         }
         let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<Vec<_>>>()?;
-        let alive = Mutex::new(vec![0; gpus.len()]);
+        let places = Mutex::new(vec![Places { planned: lanes.unwrap_or(1), taken: 0 }; gpus.len()]);
         let fast_f64 = gpus.iter().all(|gpu| gpu.fast_f64);
-        Ok(Cuda { engine: Engine { method, choice, batched, fast_f64 }, gpus, lanes, alive })
+        Ok(Cuda { engine: Engine { method, choice, batched, fast_f64 }, gpus, lanes, places })
     }
 
     /// Lanes that fit into the memory of a GPU.
@@ -146,11 +155,12 @@ impl Device for Cuda {
     }
 
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
-        if let Some(lanes) = self.lanes {
-            return lanes * self.gpus.len();
+        let mut places = lock(&self.places);
+        for (places, gpu) in places.iter_mut().zip(&self.gpus) {
+            // What fails here fails again, with its message, when the lane is set up.
+            places.planned = self.lanes.unwrap_or_else(|| self.lanes_of(gpu, matrices).unwrap_or(1));
         }
-        // What fails here fails again, with its message, when the lane is set up.
-        self.gpus.iter().map(|gpu| self.lanes_of(gpu, matrices).unwrap_or(1)).sum()
+        places.iter().map(|places| places.planned).sum()
     }
 
     fn batch_size(&self, matrix: &WeightMatrix) -> usize {
@@ -160,17 +170,26 @@ impl Device for Cuda {
 
     fn lane<'a>(&'a self, checkpoint: &'a Checkpoint, matrices: &[WeightMatrix]) -> Result<Option<Box<dyn Lane + 'a>>> {
         // One after the other, so that it is known whether another one exists.
-        let mut alive = lock(&self.alive);
-        let place = (0..alive.len()).min_by_key(|&gpu| alive[gpu]).unwrap_or(0);
-        let gpu = &self.gpus[place];
-        match CudaLane::new(gpu, self.engine, checkpoint, matrices) {
-            Ok(lane) => {
-                alive[place] += 1;
-                Ok(Some(Box::new(Counted { lane, alive: &self.alive, place })))
+        let mut places = lock(&self.places);
+        let mut order: Vec<usize> = (0..places.len()).filter(|&gpu| places[gpu].taken < places[gpu].planned).collect();
+        order.sort_by_key(|&gpu| places[gpu].taken);
+        let mut refused = None;
+        for place in order {
+            let gpu = &self.gpus[place];
+            match CudaLane::new(gpu, self.engine, checkpoint, matrices) {
+                Ok(lane) => {
+                    places[place].taken += 1;
+                    return Ok(Some(Box::new(Placed { lane, _place: Place { places: &self.places, gpu: place } })));
+                }
+                Err(fault) if fault.out_of_memory.is_some() => refused = refused.or(Some((gpu, fault))),
+                Err(fault) => return Err(device_error(&fault)),
             }
-            Err(Fault { out_of_memory: Some(_), .. }) if alive.iter().any(|&lanes| lanes > 0) => Ok(None),
-            Err(fault @ Fault { out_of_memory: Some(_), .. }) => Err(no_room(gpu, &self.engine, matrices, &fault)),
-            Err(fault) => Err(device_error(&fault)),
+        }
+        match refused {
+            Some((gpu, fault)) if places.iter().all(|places| places.taken == 0) => {
+                Err(no_room(gpu, &self.engine, matrices, &fault))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -179,22 +198,28 @@ impl Device for Cuda {
     }
 }
 
-/// A lane that is counted as long as it exists.
-struct Counted<'a> {
+/// A lane, which gives up its place when all its memory has been freed.
+struct Placed<'a> {
     lane: CudaLane<'a>,
-    alive: &'a Mutex<Vec<usize>>,
-    place: usize,
+    // Fields go in this order.
+    _place: Place<'a>,
 }
 
-impl Lane for Counted<'_> {
+impl Lane for Placed<'_> {
     fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
         self.lane.analyze(batch)
     }
 }
 
-impl Drop for Counted<'_> {
+/// One of the places of a GPU.
+struct Place<'a> {
+    places: &'a Mutex<Vec<Places>>,
+    gpu: usize,
+}
+
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        lock(self.alive)[self.place] -= 1;
+        lock(self.places)[self.gpu].taken -= 1;
     }
 }
 
@@ -240,6 +265,13 @@ fn device_error(fault: &Fault) -> Error {
 
 fn no_room(gpu: &Gpu, engine: &Engine, matrices: &[WeightMatrix], fault: &Fault) -> Error {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    if fault.call == driver::Pinned::CALL {
+        let bytes = gib(fault.out_of_memory.unwrap_or(0));
+        return Error::device(format!(
+            "the system refuses {bytes:.2} GiB of page-locked memory, from which a GPU copies"
+        ))
+        .hint("is it limited, by `ulimit -l`, a container or WSL? --device cpu needs none");
+    }
     let sizes = gpu.plan(engine, matrices).and_then(|plan| Ok((plan.device_bytes(), gpu.context.memory()?.0)));
     let cause = match sizes {
         Ok((needed, free)) => format!(

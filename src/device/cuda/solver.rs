@@ -157,7 +157,7 @@ impl Solver {
     pub fn new(stream: &Rc<Stream>, version: i32) -> Result<Solver> {
         let mut raw = null_mut();
         // SAFETY: writes one handle; the stream's context is current on this thread.
-        unsafe { cusolver!(cusolverDnCreate(&mut raw)) }?;
+        unsafe { cusolver!(cusolverDnCreate(&mut raw)) }.map_err(|fault| fault.of_handle(stream.context()))?;
         let mut solver =
             Solver { raw, one_stage: None, two_stage: None, device: None, host: Vec::new(), stream: Rc::clone(stream) };
         // SAFETY: both exist, and the solver keeps the stream.
