@@ -280,7 +280,10 @@ fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
             .hint("`htsr inspect --by tensor` says why each tensor is skipped");
     }
     let cause = match skipped.len() {
-        0 => "it holds no tensor".to_owned(),
+        0 => {
+            return Error::input(checkpoint.path(), "it holds no tensor")
+                .hint("is it the file that holds the weights?");
+        }
         count => format!("none of its {count} tensors is a projection matrix to score: {}", summarize(skipped)),
     };
     Error::input(checkpoint.path(), cause).hint("`htsr inspect --by tensor` says why each tensor is skipped")

@@ -218,8 +218,8 @@ impl Plan {
                 Err(unusable(cause).hint("score it again, or leave it out"))
             }
             None => Err(unusable(format!("no allocation: {} has no alpha", unit.name())).hint(match self.group {
-                Group::Layer => "leave the layer out with --layers, or score it by another rule of fit",
-                _ => "leave it out with --exclude, score it by another rule of fit, or use --group layer",
+                Group::Layer => "score the model without that layer (--layers), or by another rule of fit",
+                _ => "score the model without it (--exclude), or by another rule of fit, or use --group layer",
             })),
         };
         units.iter().map(alpha).collect()

@@ -81,8 +81,9 @@ impl Ranks {
         let multiple = u64::from(self.multiple_of);
         let bounds = [min, max].map(|bound| u64::from(bound) * multiple);
         if min > max {
+            let least = self.min_rank.unwrap_or(1);
             let cause =
-                format!("no multiple of {multiple} lies between the smallest rank and the largest, {}", bounds[1]);
+                format!("no rank from {least} up is a multiple of {multiple} and fits all matrices and --max-rank");
             return Err(Error::usage(cause).hint("lower --min-rank or --multiple-of, or raise --max-rank"));
         }
         let everywhere = |bound: u32| costs.iter().map(|cost| cost * u64::from(bound)).sum::<u64>();

@@ -9,7 +9,7 @@ use htsr::study::{Allocated, Scores};
 
 use super::Ending;
 use super::args::{AllocateArgs, ScoreRow};
-use super::output::Output;
+use super::output::{self, Output};
 use super::printer::Printer;
 use super::score::{tell_of_comparison, warn_of_zeros};
 
@@ -17,6 +17,8 @@ pub fn run(args: AllocateArgs, printer: &Printer) -> Result<Ending> {
     let plan = args.plan.plan(args.rule)?;
     let study = args.study.study();
     let output = Output::new(args.output)?;
+    let inputs = std::iter::once(&args.scores).chain(&args.others);
+    output.spare(inputs.map(PathBuf::as_path), output::SCORES)?;
     let Report { mut provenance, matrices, layers, skipped, .. } = Report::read(&args.scores)?;
     let read = |path: &PathBuf| Ok((path.clone(), Report::read(path)?));
     let others = args.others.iter().map(read).collect::<Result<Vec<_>>>()?;

@@ -13,7 +13,7 @@ use htsr::study::{Scores, Study};
 
 use super::Ending;
 use super::args::{CompareArgs, CompareRow};
-use super::output::Output;
+use super::output::{self, Output};
 use super::printer::Printer;
 use super::score::score;
 
@@ -30,8 +30,8 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     let given = [open(paths[0])?, open(paths[1])?];
     for (given, path) in given.iter().zip(paths) {
         match given {
-            Given::Checkpoint(checkpoint) => output.spare(checkpoint.files())?,
-            Given::Scores(_) => output.spare([path].into_iter())?,
+            Given::Checkpoint(checkpoint) => output.spare(checkpoint.files(), output::CHECKPOINT)?,
+            Given::Scores(_) => output.spare([path].into_iter(), output::SCORES)?,
         }
     }
     let selection = args.selection.selection();

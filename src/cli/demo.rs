@@ -49,7 +49,11 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         }
         None => {
             let temporary = tempfile::Builder::new().prefix("htsr-demo-").tempdir();
-            let temporary = temporary.map_err(|error| cannot_create(&std::env::temp_dir(), &error))?;
+            let temporary = temporary.map_err(|error| {
+                let error =
+                    Error::usage(format!("no temporary folder can be made: {error}")).file(&std::env::temp_dir());
+                error.hint("set TMPDIR to a folder with space, or name one with --keep")
+            })?;
             let _cleanup = interrupt::remove_on_exit(temporary.path());
             let temporary = temporary; // removed before it is forgotten
             generate_and_score(&model, temporary.path(), &request, &*device, printer)?

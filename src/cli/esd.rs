@@ -25,7 +25,7 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let metrics = all_tails(Plan::default()).with_simulations(args.simulations.simulations());
     let request = Request { method: sampling.method(args.method.method()), sampling, metrics, ..Request::default() };
     let checkpoint = args.base.open(&args.path)?;
-    output.spare(checkpoint.files())?;
+    output.spare(checkpoint.files(), output::CHECKPOINT)?;
     picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let matrix = catalog.find(checkpoint.path(), &args.tensor)?;

@@ -6,13 +6,13 @@ use htsr::report::Inspection;
 
 use super::Ending;
 use super::args::{InspectArgs, InspectRow};
-use super::output::Output;
+use super::output::{self, Output};
 use super::printer::Printer;
 
 pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let checkpoint = args.base.open(&args.path)?;
-    output.spare(checkpoint.files())?;
+    output.spare(checkpoint.files(), output::CHECKPOINT)?;
     let catalog = Catalog::new(&checkpoint, &args.selection.selection());
     let inspection = Inspection::new(&checkpoint, catalog, &args.method.method(), args.threads.count());
     let document = match args.by {
@@ -20,5 +20,6 @@ pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
         InspectRow::Tensor => inspection.by_matrix(),
     };
     output.write(&document, printer)?;
+    printer.skipped(&inspection.skipped);
     Ok(Ending::Complete)
 }

@@ -15,6 +15,8 @@ use super::printer::Printer;
 
 /// The role of a checkpoint that is read, in a sentence.
 pub const CHECKPOINT: &str = "belongs to the checkpoint";
+/// The role of saved scores that are read.
+pub const SCORES: &str = "holds the scores that are read";
 
 /// Results in a format, and where they go.
 pub struct Output {
@@ -37,9 +39,9 @@ impl Output {
         Ok(Output { format, destination: Destination::new(args.output)? })
     }
 
-    /// Refuses to overwrite a checkpoint that is read.
-    pub fn spare<'a>(&self, inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
-        self.destination.spare(inputs, CHECKPOINT)
+    /// Refuses to overwrite what is read; `role` says what that is.
+    pub fn spare<'a>(&self, inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
+        self.destination.spare(inputs, role)
     }
 
     /// The format of the results.
@@ -152,15 +154,22 @@ fn cannot_write(file: &Path, error: &io::Error) -> Error {
         .hint("does its folder exist, and may you write there?")
 }
 
-/// The real file behind `file`: a link is followed, not replaced, even if it points to nothing yet.
+/// The real file behind `file`: links are followed, not replaced, even if they point to nothing yet.
 fn target(file: &Path) -> PathBuf {
-    if let Ok(real) = fs::canonicalize(file) {
-        return real;
+    const MOST_LINKS: usize = 40;
+    let mut target = file.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(real) = fs::canonicalize(&target) {
+            return real;
+        }
+        // Pipes in /dev/fd are there, and have no path.
+        let is_there = fs::metadata(&target).is_ok();
+        match (fs::read_link(&target), target.parent()) {
+            (Ok(link), Some(folder)) if !is_there => target = folder.join(link),
+            _ => break,
+        }
     }
-    match (fs::read_link(file), file.parent()) {
-        (Ok(link), Some(folder)) => folder.join(link),
-        _ => file.to_owned(),
-    }
+    target
 }
 
 /// Pipes and devices (`/dev/stdout`) cannot be replaced; they are written to.
@@ -187,10 +196,28 @@ fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
 
 fn check_writable(file: &Path) -> io::Result<()> {
     let target = target(file);
+    let open = || fs::OpenOptions::new().write(true).open(&target).map(drop);
     if is_special(&target)? {
-        return fs::OpenOptions::new().write(true).open(&target).map(drop);
+        return if is_pipe(&target) { Ok(()) } else { open() };
+    }
+    if target.exists() {
+        open()?;
     }
     temporary_beside(&target)?.close()
+}
+
+/// Opening one and closing it would tell its reader that this is all.
+fn is_pipe(target: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        fs::metadata(target).is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = target;
+        false
+    }
 }
 
 fn replace(file: &Path, results: &[u8]) -> io::Result<()> {
@@ -202,6 +229,9 @@ fn replace(file: &Path, results: &[u8]) -> io::Result<()> {
     let _cleanup = interrupt::remove_on_exit(temporary.path());
     let mut temporary = temporary; // removed before it is forgotten
     temporary.write_all(results)?;
+    if let Ok(replaced) = fs::metadata(&target) {
+        temporary.as_file().set_permissions(replaced.permissions())?;
+    }
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
     Ok(())

@@ -213,7 +213,7 @@ fn experts(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(experts) if experts > 0 => Ok(experts),
         _ => {
-            Err("not a positive whole number\n\nhint: AlphaLoRA gives a 32-layer model 160 experts, 5 per layer".into())
+            Err("not a positive whole number up to 4294967295\n\nhint: AlphaLoRA gives a 32-layer model 160 experts, 5 per layer".into())
         }
     }
 }

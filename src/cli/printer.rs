@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use htsr::error::{Error, printable};
+use htsr::matrices::Skipped;
 
 use super::args::Verbosity;
 
@@ -84,6 +85,13 @@ impl Printer {
     pub fn detail(&self, text: &str) {
         if self.verbose {
             self.line(&printable(text));
+        }
+    }
+
+    /// Tensors that are not scored.
+    pub fn skipped(&self, skipped: &[Skipped]) {
+        for Skipped { tensor, reason, .. } in skipped {
+            self.detail(&format!("skipped {tensor}: {reason}"));
         }
     }
 

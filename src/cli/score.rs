@@ -1,17 +1,19 @@
 //! `htsr score`: a checkpoint to a table.
 
+use std::collections::HashSet;
+
 use htsr::allocate::Comparison;
 use htsr::checkpoint::Checkpoint;
 use htsr::device::{Device, Outcome};
 use htsr::error::{Error, Result};
 use htsr::matrices::WeightMatrix;
 use htsr::pipeline::{self, Observer, Request, Scored};
-use htsr::report::Report;
-use htsr::score::MatrixScore;
+use htsr::report::{Provenance, Report};
+use htsr::score::{LayerScore, MatrixScore};
 
 use super::Ending;
 use super::args::{ScoreArgs, ScoreRow, TailChoice};
-use super::output::Output;
+use super::output::{self, Output};
 use super::plots::Plots;
 use super::printer::Printer;
 use super::progress::Progress;
@@ -32,7 +34,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         study,
     };
     let checkpoint = args.base.open(&args.path)?;
-    output.spare(checkpoint.files())?;
+    output.spare(checkpoint.files(), output::CHECKPOINT)?;
     let device = args.device.open(request.method, printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
     let plots = args.plots.map(|folder| Plots::new(folder, alternatives)).transpose()?;
@@ -63,9 +65,7 @@ fn score_and_draw(
     let layers = count(scored.report.layers.len(), "layer", "layers");
     let lanes = count(lanes, "lane", "lanes");
     printer.note(&format!("{matrices} in {layers} scored in {seconds:.2} s ({lanes} on {})", device.name()));
-    for skipped in &scored.report.skipped {
-        printer.detail(&format!("skipped {}: {}", skipped.tensor, skipped.reason));
-    }
+    printer.skipped(&scored.report.skipped);
     Ok(scored)
 }
 
@@ -109,6 +109,7 @@ pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
     printer.warnings(problems);
     warn_of_zeros(report, printer);
     warn_of_unpaired(report, printer);
+    warn_of_gaps(report, printer);
     let noted = report.matrices.iter().filter_map(|matrix| Some((matrix, matrix.note.as_ref()?)));
     let noted: Vec<_> = noted.collect();
     if let Some((matrix, note)) = noted.first() {
@@ -139,6 +140,31 @@ fn warn_of_unpaired(report: &Report, printer: &Printer) {
     let tensors = count(unpaired.len(), "tensor has", "tensors have");
     let hint = "`htsr inspect --by tensor`, with the same --base, lists them all";
     printer.warning(&format!("{tensors} no partner: {}{others}", names.join(", ")), Some(hint));
+}
+
+/// A layer that nobody left out and of which no tensor can be scored gets no experts, and lists by place are wrong without it.
+fn warn_of_gaps(report: &Report, printer: &Printer) {
+    let Provenance { options, input, base, .. } = &report.provenance;
+    let is_all = options.include.is_empty() && options.exclude.is_empty() && options.layers.is_none();
+    if !is_all || input.adapter.is_some() || base.is_some() {
+        return;
+    }
+    const NAMED: usize = 5;
+    let layers: Vec<&LayerScore> = report.layers.iter().map(|row| &row.score).collect();
+    for stack in layers.chunk_by(|a, b| a.stack == b.stack) {
+        let numbers: HashSet<u32> = stack.iter().map(|score| score.layer).collect();
+        let all = stack.iter().map(|score| score.layer as usize + 1).max().unwrap_or(0);
+        let missing = all - numbers.len();
+        if missing == 0 {
+            continue;
+        }
+        let absent = (0..).filter(|layer| !numbers.contains(layer)).take(missing.min(NAMED));
+        let name = |layer| LayerScore { stack: stack[0].stack.clone(), layer, alpha: None, matrices: 0 }.name();
+        let others = if missing > NAMED { format!(" and {} more", missing - NAMED) } else { String::new() };
+        let names = absent.map(name).collect::<Vec<_>>().join(", ");
+        let hint = "`htsr inspect --by tensor` says which tensors are skipped, and why";
+        printer.warning(&format!("nothing to score in {names}{others}"), Some(hint));
+    }
 }
 
 /// Layers without experts are what the reference rounding may give, and hardly what anybody wants.

@@ -31,7 +31,8 @@ pub(super) fn check_places<'a>(target: Target, layers: impl Iterator<Item = (&'a
         }
         if layer as usize != place {
             let cause = format!("{target} takes a list by place, and layer {place} is missing");
-            return Err(Error::usage(cause).hint("score all layers, without --layers"));
+            return Err(Error::usage(cause)
+                .hint("score all layers, without --layers; `htsr inspect` says which tensors are skipped, and why"));
         }
     }
     Ok(())

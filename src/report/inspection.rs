@@ -73,7 +73,7 @@ impl Inspection {
             schema: SCHEMA,
             layers: catalog.matrices.chunk_by(WeightMatrix::same_layer).count(),
             matrix_bytes: catalog.matrices.iter().map(WeightMatrix::stored_bytes).sum(),
-            flops: catalog.matrices.iter().map(|matrix| matrix.flops()).sum(),
+            flops: catalog.matrices.iter().map(|matrix| matrix.flops()).fold(0.0, |sum, flops| sum + flops),
             rule: method.rule,
             precision: method.precision,
             lanes,

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use super::{AllocationRow, Input, Options, Provenance, Report, SCHEMA};
 use crate::checkpoint::Cast;
 use crate::error::{Error, Result};
+use crate::fit::Rule;
 use crate::score::LayerScore;
 
-/// Columns that a CSV may have; `layer` and `alpha` count, `stack` and `matrices` if they are there.
+/// Columns that a CSV may have; `layer` and `alpha` count, `stack`, `matrices` and `rule` if they are there.
 const COLUMNS: &[&str] = &[
     "stack",
     "layer",
@@ -53,6 +55,8 @@ struct CsvRow {
     alpha: Option<f64>,
     #[serde(default)]
     matrices: usize,
+    #[serde(default)]
+    rule: String,
 }
 
 impl Report {
@@ -67,7 +71,10 @@ impl Report {
             let error = Error::input(path, format!("cannot be read: {error}"));
             error.hint("give the JSON that `htsr score -o scores.json` wrote, or a CSV with the columns layer,alpha")
         })?;
-        let report = if text.trim_start().starts_with('{') { from_json(path, &text)? } else { from_csv(path, &text)? };
+        let text = text.trim_start_matches('\u{feff}');
+        let is_json =
+            path.extension().is_some_and(|extension| extension == "json") || text.trim_start().starts_with('{');
+        let report = if is_json { from_json(path, text)? } else { from_csv(path, text)? };
         check_layers(path, &report)?;
         Ok(report)
     }
@@ -102,16 +109,29 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
     if let Some(missing) = ["layer", "alpha"].into_iter().find(|name| !header.iter().any(|column| column == *name)) {
         return Err(refused(format!("has no column `{missing}`")));
     }
+    if header.iter().any(|column| column == "tensor") {
+        let hint = "a CSV of scores has a row per layer: `htsr score --by layer`; JSON has all";
+        return Err(Error::input(path, "has a row per matrix").hint(hint));
+    }
     if let Some(unknown) = header.iter().find(|column| !COLUMNS.contains(column)) {
         let hint = format!("the known columns are {}", COLUMNS.join(", "));
         return Err(Error::input(path, format!("has an unknown column `{unknown}`")).hint(hint));
     }
     let rows = reader.deserialize().collect::<Result<Vec<CsvRow>, _>>();
     let rows = rows.map_err(|error| refused(format!("has a row that cannot be read: {error}")))?;
-    let layers = rows
+    let rules: HashSet<&str> = rows.iter().map(|row| row.rule.as_str()).collect();
+    if rules.len() > 1 {
+        let mut rules: Vec<&str> = rules.into_iter().collect();
+        rules.sort_unstable();
+        return Err(refused(format!("has alphas of several rules: {}", rules.join(", "))));
+    }
+    // Alphas from elsewhere may have a rule of their own.
+    let rule = rules.into_iter().next().and_then(|rule| Rule::from_str(rule, false).ok());
+    let mut layers: Vec<LayerScore> = rows
         .into_iter()
-        .map(|CsvRow { stack, layer, alpha, matrices }| LayerScore { stack, layer, alpha, matrices })
+        .map(|CsvRow { stack, layer, alpha, matrices, .. }| LayerScore { stack, layer, alpha, matrices })
         .collect();
+    layers.sort_by(|a, b| (&a.stack, a.layer).cmp(&(&b.stack, b.layer)));
     let options = Options {
         cast: Cast::None,
         include: Vec::new(),
@@ -131,7 +151,8 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         files: Vec::new(),
         adapter: None,
     };
-    Ok(Report::new(Provenance::of_alphas(options, input), Vec::new(), layers, None, Vec::new()))
+    let provenance = Provenance { rule, ..Provenance::of_alphas(options, input) };
+    Ok(Report::new(provenance, Vec::new(), layers, None, Vec::new()))
 }
 
 fn check_layers(path: &Path, report: &Report) -> Result<()> {

@@ -205,7 +205,8 @@ impl Report {
             self.matrices.iter().filter(is_fragile).filter_map(|matrix| matrix.measured.get("peak_jump")?.number());
         let jumps: Vec<f64> = jumps.collect();
         let largest = jumps.iter().copied().reduce(f64::max)?;
-        let (count, of) = (jumps.len(), self.matrices.len());
+        let of = self.matrices.iter().filter(|matrix| matrix.alpha.is_some()).count();
+        let count = jumps.len();
         Some(format!("{count} of {of} alphas move, by up to {largest:.2}, if the smallest eigenvalue moves by 1 %"))
     }
 

@@ -87,6 +87,33 @@ fn zero_experts_are_warned_of() {
 }
 
 #[test]
+fn the_rows_of_a_csv_may_come_in_any_order() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    let experts = |csv: &str, options: &[&str]| {
+        fs::write(&path, csv).unwrap();
+        let arguments = ["allocate", path.to_str().unwrap(), "--format", "json"];
+        htsr(arguments.iter().chain(options)).succeeds().json()["allocation"]["experts"].to_string()
+    };
+    assert_eq!(experts("layer,alpha\n3,3\n2,3\n1,3\n0,3\n", &["--rule", "mola"]), "[2,4,6,8]");
+    let sorted = experts("layer,alpha\n0,2\n1,3\n2,5\n", &["--experts", "30"]);
+    assert_eq!(experts("\u{feff}layer,alpha\n1,3\n0,2\n2,5\n", &["--experts", "30"]), sorted);
+}
+
+#[test]
+fn scores_are_never_overwritten() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    fs::write(&path, "layer,alpha\n0,2\n1,3\n").unwrap();
+    let scores = path.to_str().unwrap();
+    for command in [vec!["allocate", scores], vec!["compare", scores, scores]] {
+        htsr(command.into_iter().chain(["-o", scores]))
+            .fails(2, &["scores.csv: holds the scores that are read and would be overwritten", "hint: "]);
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "layer,alpha\n0,2\n1,3\n");
+}
+
+#[test]
 fn unusable_scores() {
     let folder = folder();
     for (content, fragments) in [
@@ -100,6 +127,8 @@ fn unusable_scores() {
         ("layer,alpha\n0,NaN\n", vec!["alpha NaN", "positive numbers"]),
         ("layer,alpha\n0,-2\n", vec!["alpha -2"]),
         ("layer,alpha\n0,inf\n", vec!["alpha inf"]),
+        ("layer,alpha,rule\n0,2,peak\n1,2,ks\n", vec!["alphas of several rules: ks, peak"]),
+        ("layer,tensor,alpha\n0,a,2\n", vec!["a row per matrix", "--by layer"]),
         ("{", vec!["not a JSON of `htsr`"]),
         ("{\"schema\": 9}", vec!["schema 9", "reads schema 1"]),
         ("{\"schema\": 1}", vec!["not a complete result"]),
@@ -109,6 +138,11 @@ fn unusable_scores() {
         let run = htsr(["allocate", path.to_str().unwrap()]);
         run.fails(3, &fragments).fails(3, &[path.to_str().unwrap(), "\nhint: "]);
         assert_eq!(run.stdout, "");
+    }
+    let json = folder.path().join("scores.json");
+    for content in ["", "[]", "layer,alpha\n0,2\n"] {
+        fs::write(&json, content).unwrap();
+        htsr(["allocate", json.to_str().unwrap()]).fails(3, &["scores.json: is not a JSON of `htsr`", "hint: "]);
     }
     htsr(["allocate", "/no/such/file"]).fails(3, &["/no/such/file: cannot be read", "hint: "]);
 }

@@ -108,6 +108,29 @@ fn an_output_keeps_links_devices_and_the_umask() {
     fs::write(&ordinary, "").unwrap();
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&real), mode(&ordinary));
+    // A chain of links to nothing yet, and a file with a mode of its own.
+    let (chain, fresh) = (folder.path().join("chain.json"), folder.path().join("fresh.json"));
+    symlink("chain.json", folder.path().join("first.json")).unwrap();
+    symlink("fresh.json", &chain).unwrap();
+    htsr(["score", path.to_str().unwrap(), "-o", folder.path().join("first.json").to_str().unwrap()]).succeeds();
+    assert!(fs::symlink_metadata(&chain).unwrap().is_symlink() && fresh.is_file());
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+    htsr(["score", path.to_str().unwrap(), "-o", real.to_str().unwrap()]).succeeds();
+    assert_eq!(mode(&real), 0o600);
+    // A pipe is opened once, and has all of the results; one without a name can be written to.
+    let pipe = folder.path().join("pipe.json");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    htsr(["score", path.to_str().unwrap(), "-o", pipe.to_str().unwrap()]).succeeds();
+    assert_eq!(reader.join().unwrap(), fs::read_to_string(&real).unwrap());
+    #[cfg(target_os = "linux")]
+    {
+        let run = htsr(["score", path.to_str().unwrap(), "--format", "json", "-o", "/dev/fd/1"]);
+        assert!(run.succeeds().stdout.starts_with('{'));
+    }
     let run = htsr(["score", path.to_str().unwrap(), "--format", "json", "-o", "/dev/stdout"]);
     assert!(run.succeeds().stdout.starts_with('{'));
 }
@@ -152,6 +175,23 @@ fn quiet_and_verbose() {
     assert!(run.stderr.contains("model.layers.1.self_attn.q_proj.weight [24, 24]: alpha "), "{}", run.stderr);
     assert!(run.stderr.contains("skipped model.norm.weight: normalization"), "{}", run.stderr);
     assert!(!run.stderr.contains('\u{1b}'), "no colours and no bars where there is no terminal");
+}
+
+#[test]
+fn layers_without_a_matrix_are_warned_of() {
+    let folder = folder();
+    let mut model = small_model();
+    model.insert(projection(9, 'q'), Tensor::random(24, 24, 7));
+    model.insert(projection(4, 'q'), Tensor::zeros(safetensors::Dtype::I8, &[24, 24]));
+    let path = save(folder.path(), "model.safetensors", model);
+    let run = htsr(["score", path.to_str().unwrap()]);
+    let warning = "warning: nothing to score in layer 2 of model, layer 3 of model, layer 4 of model, layer 5 of model, \
+                   layer 6 of model and 2 more";
+    assert!(run.succeeds().stderr.contains(warning) && run.stderr.contains("hint: `htsr inspect"), "{}", run.stderr);
+    let run = htsr(["score", path.to_str().unwrap(), "--layers", "0,9"]);
+    assert!(!run.succeeds().stderr.contains("nothing to score"), "{}", run.stderr);
+    let run = htsr(["inspect", path.to_str().unwrap(), "-v"]);
+    assert!(run.succeeds().stderr.contains(&format!("skipped {}: ", projection(4, 'q'))), "{}", run.stderr);
 }
 
 #[test]

@@ -159,6 +159,8 @@ fn what_cannot_be_compared() {
     compare(&median, &b, &[]).fails(2, &["median.json has alphas of the median rule, ", " of the peak rule", hint]);
     compare(&b, &median, &[]).fails(2, &[hint]);
     compare(&b, &median, &["--rule", "median"]).succeeds();
+    let table = scores(&b, "peak.csv", &[]);
+    compare(&table, &median, &[]).fails(2, &["peak.csv has alphas of the peak rule, "]);
     compare(&median, &median, &["--layers", "0"]).fails(2, &["the selection applies to checkpoints", "hint: "]);
     compare(&a, Path::new("/no/such.json"), &[]).fails(3, &["/no/such.json: cannot be read"]);
     let overwrite = ["-o", median.to_str().unwrap()];

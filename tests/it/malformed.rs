@@ -339,7 +339,7 @@ fn a_layer_without_any_alpha_leaves_no_allocation() {
     }
     let path = save(folder.path(), "model.safetensors", tensors);
     let run = htsr(["score", path.to_str().unwrap(), "--format", "json"]);
-    run.fails(4, &["no allocation: layer 1 of model has no alpha", "hint: leave the layer out"]);
+    run.fails(4, &["no allocation: layer 1 of model has no alpha", "hint: score the model without that layer"]);
     let result = run.json();
     assert!(result["allocation"].is_null() && result["layers"][1]["alpha"].is_null());
     assert!(result["layers"][0]["alpha"].is_f64() && result["layers"][0]["experts"].is_null());
