@@ -80,7 +80,12 @@ fn generate_and_score(
     let Model { layers, hidden } = model;
     printer.note(&format!("generating a Llama-shaped checkpoint, {layers} x {hidden}, in {}", folder.display()));
     let go_on = |_, _| !interrupt::requested();
-    model.write(folder, go_on).map_err(|error| cannot_create(folder, &error))?;
+    let written = model.write(folder, go_on);
+    if written.is_err() || interrupt::requested() {
+        // A part of a checkpoint would pass for a whole one. The folder is ours.
+        let _ = fs::remove_dir_all(folder);
+    }
+    written.map_err(|error| cannot_create(folder, &error))?;
     if interrupt::requested() {
         return Err(Error::interrupted());
     }

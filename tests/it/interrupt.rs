@@ -75,6 +75,28 @@ fn ctrl_c() {
     interrupted_by("-INT", &BENCH);
 }
 
+/// A part of a checkpoint would pass for a whole one.
+#[test]
+fn a_checkpoint_that_is_not_complete_is_not_kept() {
+    let folder = folder();
+    let kept = folder.path().join("kept");
+    let mut child = command()
+        .args(["demo", "--layers", "500", "--hidden", "512", "--keep"])
+        .arg(&kept)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(stderr.any(|line| line.unwrap().contains("generating")));
+    while !kept.read_dir().is_ok_and(|mut files| files.next().is_some()) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!kept.exists());
+}
+
 #[test]
 fn termination() {
     interrupted_by("-TERM", &DEMO);
