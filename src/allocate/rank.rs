@@ -82,8 +82,7 @@ impl Ranks {
         let bounds = [min, max].map(|bound| u64::from(bound) * multiple);
         if min > max {
             let least = self.min_rank.unwrap_or(1);
-            let cause =
-                format!("no rank from {least} up is a multiple of {multiple} and fits all matrices and --max-rank");
+            let cause = format!("no multiple of {multiple} from {least} up fits all matrices and --max-rank");
             return Err(Error::usage(cause).hint("lower --min-rank or --multiple-of, or raise --max-rank"));
         }
         let everywhere = |bound: u32| costs.iter().map(|cost| cost * u64::from(bound)).sum::<u64>();

@@ -471,7 +471,7 @@ fn scores_that_do_not_allow_a_plan() {
     );
     json(&missing, &["--rule", "rank"]);
     let layer = with(&|matrices| matrices[7..14].iter_mut().for_each(|matrix| matrix.alpha = None));
-    fails(&layer, &["--rule", "rank"], &["layer 1 of model has no alpha", "leave the layer out"]);
+    fails(&layer, &["--rule", "rank"], &["layer 1 of model has no alpha", "score the model without that layer"]);
     for (alpha, fragment) in [(-1.0, "alpha -1"), (0.0, "alpha 0")] {
         let negative = with(&|matrices| matrices[0].alpha = Some(alpha));
         fails(&negative, &["--rule", "tempbalance"], &[fragment]);
