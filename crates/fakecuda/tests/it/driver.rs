@@ -85,18 +85,24 @@ fn the_safe_wrapper_works_and_leaves_nothing_behind() {
 
 #[test]
 fn memory_is_limited_aligned_and_poisoned() {
-    let Some(outcome) = in_child(&[("FAKECUDA_MEMORY", "10000")], || unsafe {
+    // Room for handles, and a bit more.
+    const TOTAL: usize = 20_000 * 256;
+    let Some(outcome) = in_child(&[("FAKECUDA_MEMORY", &TOTAL.to_string())], || unsafe {
         let gpu = Gpu::new();
         let (mut free, mut total, mut pointer) = (0, 0, 0);
         let first = allocate(1001);
         assert_eq!(first % 256, 0);
         assert!(gpu.download::<f64>(first, 125).iter().all(|x| x.is_nan()));
         cuda::cuMemGetInfo_v2(&mut free, &mut total).result().unwrap();
-        assert_eq!((free, total), (10000 - 1024, 10000));
-        assert_eq!(cuda::cuMemAlloc_v2(&mut pointer, 9000), E::CUDA_ERROR_OUT_OF_MEMORY);
+        assert_eq!((free, total), (TOTAL - 1024, TOTAL));
+        assert_eq!(cuda::cuMemAlloc_v2(&mut pointer, TOTAL - 1000), E::CUDA_ERROR_OUT_OF_MEMORY);
         assert_eq!(cuda::cuMemAlloc_v2(&mut pointer, 0), E::CUDA_ERROR_INVALID_VALUE);
-        let second = allocate(8000);
-        for (start, bytes) in [(first, 1002), (first + 1001, 1), (first - 1, 2), (second + 1, 8000), (12345, 4)] {
+        let second = allocate(TOTAL - 2048);
+        let mut handle = null_mut();
+        let refused = cudarc::cublas::sys::cublasCreate_v2(&mut handle);
+        assert_eq!(refused, cudarc::cublas::sys::cublasStatus_t::CUBLAS_STATUS_NOT_INITIALIZED);
+        for (start, bytes) in [(first, 1002), (first + 1001, 1), (first - 1, 2), (second + 1, TOTAL - 2048), (12345, 4)]
+        {
             assert_eq!(cuda::cuMemsetD8Async(start, 0, bytes, gpu.stream), E::CUDA_ERROR_INVALID_VALUE);
         }
         assert_eq!(cuda::cuMemFree_v2(first + 256), E::CUDA_ERROR_INVALID_VALUE);
@@ -108,7 +114,7 @@ fn memory_is_limited_aligned_and_poisoned() {
         return;
     };
     let report = outcome.expect_pass();
-    assert_eq!(report["peak_bytes"][0], 1024 + 8192);
+    assert_eq!(report["peak_bytes"][0], TOTAL - 1024);
     assert_eq!(report["leaks"]["device_allocations"], 1);
 }
 
