@@ -279,13 +279,12 @@ fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
         return Error::input(checkpoint.path(), cause)
             .hint("`htsr inspect --by tensor` says why each tensor is skipped");
     }
-    let cause = match skipped.len() {
-        0 => {
-            return Error::input(checkpoint.path(), "it holds no tensor")
-                .hint("is it the file that holds the weights?");
-        }
-        count => format!("none of its {count} tensors is a projection matrix to score: {}", summarize(skipped)),
-    };
+    if skipped.is_empty() {
+        let error = Error::input(checkpoint.path(), "it holds no tensor");
+        return error.hint("is it the file that holds the weights?");
+    }
+    let cause =
+        format!("none of its {} tensors is a projection matrix to score: {}", skipped.len(), summarize(skipped));
     Error::input(checkpoint.path(), cause).hint("`htsr inspect --by tensor` says why each tensor is skipped")
 }
 

@@ -49,11 +49,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         }
         None => {
             let temporary = tempfile::Builder::new().prefix("htsr-demo-").tempdir();
-            let temporary = temporary.map_err(|error| {
-                let error =
-                    Error::usage(format!("no temporary folder can be made: {error}")).file(&std::env::temp_dir());
-                error.hint("set TMPDIR to a folder with space, or name one with --keep")
-            })?;
+            let temporary = temporary.map_err(|error| cannot_create(&std::env::temp_dir(), &error))?;
             let _cleanup = interrupt::remove_on_exit(temporary.path());
             let temporary = temporary; // removed before it is forgotten
             generate_and_score(&model, temporary.path(), &request, &*device, printer)?
@@ -94,7 +90,7 @@ fn generate_and_score(
 
 fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {
     let error = Error::usage(format!("the checkpoint cannot be written: {error}")).file(folder);
-    error.hint("name a folder that does not exist yet, on a disk with space")
+    error.hint("TMPDIR chooses a folder on a disk with space, and so does --keep, whose folder must not exist yet")
 }
 
 impl Demonstration<'_> {

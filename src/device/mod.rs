@@ -172,7 +172,7 @@ pub trait Device: Sync {
     /// The eigensolver, for the provenance.
     fn solver(&self) -> String;
 
-    /// How many lanes can work on these matrices at once, for the memory there is; at least 1.
+    /// How many lanes can work on these matrices at once, for the memory there is; at least 1. To be asked before they are set up.
     fn lanes(&self, matrices: &[WeightMatrix]) -> usize;
 
     /// How many matrices of the shape of this one a lane takes at once; at least 1.

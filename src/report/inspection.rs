@@ -73,6 +73,7 @@ impl Inspection {
             schema: SCHEMA,
             layers: catalog.matrices.chunk_by(WeightMatrix::same_layer).count(),
             matrix_bytes: catalog.matrices.iter().map(WeightMatrix::stored_bytes).sum(),
+            // Not by `sum`, which makes -0 of nothing.
             flops: catalog.matrices.iter().map(|matrix| matrix.flops()).fold(0.0, |sum, flops| sum + flops),
             rule: method.rule,
             precision: method.precision,

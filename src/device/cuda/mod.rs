@@ -50,7 +50,7 @@ pub struct Cuda {
 /// Lanes of a GPU.
 #[derive(Debug, Clone, Copy)]
 struct Places {
-    /// How many there should be.
+    /// How many there should be, as [`Device::lanes`] last found.
     planned: usize,
     /// How many exist.
     taken: usize,
