@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::modules::assigned;
+use super::modules::{Assigned, assigned};
 use super::{Rename, Target, json};
-use crate::allocate::{Allocation, Quantity};
-use crate::error::Result;
+use crate::allocate::{Allocation, Quantity, Row};
+use crate::error::{Error, Result};
+use crate::matrices::whole;
 use crate::report::{Provenance, Report};
 
 #[derive(Serialize)]
@@ -35,8 +36,8 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     let allocation = target.allocation(report, &taken, "--rule tempbalance or --rule alphadecay")?;
     let assigned = assigned(report, allocation, target, rename)?;
     let mut names: HashMap<*const _, Vec<String>> = HashMap::new();
-    for item in &assigned {
-        names.entry(std::ptr::from_ref(item.row)).or_default().push(regex::escape(&item.parameter));
+    for (parameter, row) in parameters(&assigned)? {
+        names.entry(std::ptr::from_ref(row)).or_default().push(regex::escape(parameter));
     }
     let group = |row| {
         let names = names.get(&std::ptr::from_ref(row))?;
@@ -49,4 +50,26 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     let groups = allocation.rows.iter().filter_map(group).collect();
     let multiplies = if allocation.quantity == Quantity::LearningRate { "lr" } else { "weight_decay" };
     json(&Groups { multiplies, groups, allocation, provenance: &report.provenance })
+}
+
+/// The parameters that hold the matrices, each once, with its row.
+///
+/// # Errors
+///
+/// [`Kind::Usage`](crate::error::Kind::Usage) if the experts that are stacked in one have different rows.
+fn parameters<'a>(assigned: &'a [Assigned]) -> Result<Vec<(&'a str, &'a Row)>> {
+    let mut parameters = Vec::new();
+    let mut rows: HashMap<&str, &Row> = HashMap::new();
+    for item in assigned {
+        let parameter = whole(&item.parameter);
+        match rows.insert(parameter, item.row) {
+            None => parameters.push((parameter, item.row)),
+            Some(row) if std::ptr::eq(row, item.row) => {}
+            Some(_) => {
+                let cause = "is one parameter for several matrices, each of which has a number of its own";
+                return Err(Error::usage(cause).tensor(parameter).hint("allocate with --group layer or --group role"));
+            }
+        }
+    }
+    Ok(parameters)
 }

@@ -7,47 +7,52 @@
 use std::collections::HashMap;
 
 use super::elements::{Elements, Loaded, Stored, Unavailable};
-use super::{Selection, Skipped, WeightMatrix, classify, stored};
-use crate::checkpoint::{Cast, Checkpoint, FloatType, Tensor};
+use super::{Selection, Skipped, WeightMatrix, classify, stack, stored};
+use crate::checkpoint::{Cast, Checkpoint, FloatType, TensorInfo};
 
 /// Elements that are subtracted at once.
 const SEGMENT: usize = 1 << 14;
 
-/// The tensors of a base, by name, each to be paired with one of the same name.
-pub(super) struct Base<'a> {
-    partners: HashMap<&'a str, Tensor<'a>>,
+/// The tensors of a base and the slices of its stacks, by name, each to be paired with one of the same name.
+pub(super) struct Base {
+    /// With the number of its shard.
+    partners: HashMap<String, (TensorInfo, usize)>,
 }
 
-impl<'a> Base<'a> {
-    /// The tensors of `checkpoint` that count.
-    pub fn new(checkpoint: &'a Checkpoint) -> Base<'a> {
-        let listed = checkpoint.tensors().filter(|tensor| tensor.listed);
-        Base { partners: listed.map(|tensor| (tensor.info.name.as_str(), tensor)).collect() }
+/// The tensors of `checkpoint` that count, with the numbers of their shards, stacks in slices.
+fn parts(checkpoint: &Checkpoint) -> impl Iterator<Item = (TensorInfo, usize)> {
+    let listed = checkpoint.tensors().filter(|tensor| tensor.listed);
+    listed.flat_map(|tensor| stack::parts(tensor.info).into_iter().map(move |part| (part, tensor.shard)))
+}
+
+impl Base {
+    /// Those of `checkpoint`.
+    pub fn new(checkpoint: &Checkpoint) -> Base {
+        Base { partners: parts(checkpoint).map(|(part, shard)| (part.name.clone(), (part, shard))).collect() }
     }
 
     /// The difference of `matrix` and its partner, or why it has none.
     pub fn pair(&self, matrix: WeightMatrix) -> Result<WeightMatrix, String> {
         let Elements::Stored(weights) = matrix.elements else { return Err("computed, not stored".into()) };
-        let partner = self.partners.get(matrix.name.as_str()).ok_or("not in the base")?;
-        let (shape, other) = (&weights.tensor.shape, &partner.info.shape);
+        let (partner, shard) = self.partners.get(&matrix.name).ok_or("not in the base")?;
+        let (shape, other) = (&weights.tensor.shape, &partner.shape);
         if shape != other {
             return Err(format!("shape {shape:?}, but {other:?} in the base"));
         }
-        let base = stored(partner.info, partner.shard).map_err(|reason| format!("in the base: {reason}"))?;
+        let base = stored(partner, *shard).map_err(|reason| format!("in the base: {reason}"))?;
         Ok(WeightMatrix { elements: Elements::Difference { weights, base }, dtype: FloatType::F64, ..matrix })
     }
 
     /// The tensors that have no partner in `checkpoint`; only those that would be scored count as unpaired.
-    pub fn left_over(&self, checkpoint: &Checkpoint, selection: &Selection) -> Vec<Skipped> {
-        let mut rest = self.partners.clone();
-        checkpoint.tensors().filter(|tensor| tensor.listed).for_each(|tensor| {
-            rest.remove(tensor.info.name.as_str());
-        });
-        let skipped = |(name, tensor): (&str, Tensor)| {
-            let unpaired = classify(tensor.info, tensor.shard).and_then(|matrix| selection.admit(matrix)).is_ok();
-            Skipped { unpaired, ..Skipped::new(name, "only in the base") }
+    pub fn left_over(mut self, checkpoint: &Checkpoint, selection: &Selection) -> Vec<Skipped> {
+        for (part, _) in parts(checkpoint) {
+            self.partners.remove(&part.name);
+        }
+        let skipped = |(name, (part, shard)): (String, (TensorInfo, usize))| {
+            let unpaired = classify(&part, shard).and_then(|matrix| selection.admit(matrix)).is_ok();
+            Skipped { unpaired, ..Skipped::new(&name, "only in the base") }
         };
-        rest.into_iter().map(skipped).collect()
+        self.partners.into_iter().map(skipped).collect()
     }
 }
 

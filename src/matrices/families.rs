@@ -51,19 +51,38 @@ const FAMILIES: &[(&str, &str)] = &[
     (r"blocks\.#", r"attn\.(?:qkv|proj)|mlp\.fc[12]"),
 ];
 
-static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    let pattern = |(container, roles): (&str, &str)| {
-        let container = container.replace('#', r"(?<layer>\d+)");
-        format!(r"^(?:(?<stack>.+)\.)?{container}\.(?<role>{roles})\.weight$")
-    };
-    // The patterns are constants: a test compiles every one of them.
-    FAMILIES.iter().map(|&family| Regex::new(&pattern(family)).expect("constant pattern")).collect()
-});
+/// The same of tensors of three dimensions that hold a matrix for every expert, with or without `.weight`.
+const STACKED: &[(&str, &str)] = &[
+    // Llama 4, Qwen3-VL-MoE, gpt-oss in bf16
+    (r"layers\.#", r"(?:mlp|feed_forward)\.experts\.(?:gate|up|down|gate_up)_proj"),
+    // Granite-MoE, JetMoE
+    (r"layers\.#", r"(?:block_sparse_moe|mlp)\.(?:input|output)_linear"),
+];
 
 /// The place of a tensor that a known family uses, wrapped by PEFT or not.
 pub(super) fn place(name: &str) -> Option<Place> {
+    static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| patterns(FAMILIES, r"\.weight"));
+    first_place(&PATTERNS, name)
+}
+
+/// The same for a tensor that holds a matrix for every expert.
+pub(super) fn stacked_place(name: &str) -> Option<Place> {
+    static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| patterns(STACKED, r"(?:\.weight)?"));
+    first_place(&PATTERNS, name)
+}
+
+fn patterns(families: &[(&str, &str)], end: &str) -> Vec<Regex> {
+    let pattern = |(container, roles): &(&str, &str)| {
+        let container = container.replace('#', r"(?<layer>\d+)");
+        format!(r"^(?:(?<stack>.+)\.)?{container}\.(?<role>{roles}){end}$")
+    };
+    // The patterns are constants: a test compiles every one of them.
+    families.iter().map(|family| Regex::new(&pattern(family)).expect("constant pattern")).collect()
+}
+
+fn first_place(patterns: &[Regex], name: &str) -> Option<Place> {
     let name = name.replace(".base_layer.", ".");
-    let captures = PATTERNS.iter().find_map(|pattern| pattern.captures(&name))?;
+    let captures = patterns.iter().find_map(|pattern| pattern.captures(&name))?;
     Some(Place {
         stack: captures.name("stack").map_or(String::new(), |stack| stack.as_str().to_owned()),
         layer: captures["layer"].parse().ok()?,
@@ -151,6 +170,25 @@ mod tests {
         ] {
             assert_eq!(known(name), (stack.into(), layer, role.into()), "{name}");
         }
+    }
+
+    #[test]
+    fn stacked_experts_are_recognised() {
+        for (name, stack, layer, role) in [
+            (
+                "language_model.model.layers.7.feed_forward.experts.gate_up_proj",
+                "language_model.model",
+                7,
+                "feed_forward.experts.gate_up_proj",
+            ),
+            ("model.layers.0.mlp.experts.down_proj", "model", 0, "mlp.experts.down_proj"),
+            ("model.layers.0.block_sparse_moe.input_linear.weight", "model", 0, "block_sparse_moe.input_linear"),
+        ] {
+            let place = stacked_place(name).unwrap();
+            assert_eq!(place, Place { stack: stack.into(), layer, role: role.into() });
+        }
+        assert_eq!(stacked_place("model.layers.0.mlp.experts.down_proj_bias"), None);
+        assert_eq!(stacked_place("model.layers.0.shared_mlp.input_linear.weight"), None);
     }
 
     #[test]

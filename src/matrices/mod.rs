@@ -12,6 +12,7 @@ mod low_rank;
 mod selection;
 mod shuffle;
 mod skip;
+mod stack;
 mod windows;
 
 use std::cmp::Reverse;
@@ -24,9 +25,10 @@ pub use elements::{Elements, Loaded, Stored, Unavailable, Update};
 use families::Place;
 pub use low_rank::LowRank;
 pub use selection::{Layers, Selection};
+pub(crate) use stack::whole;
 pub use windows::{Farms, Window};
 
-use crate::checkpoint::{Checkpoint, Dtype, FloatType, TensorInfo};
+use crate::checkpoint::{Checkpoint, Dtype, FloatType, Tensor, TensorInfo};
 
 /// Why a tensor is not scored that is in no layer.
 const OUTSIDE: &str = "outside the numbered layers";
@@ -133,7 +135,7 @@ impl Catalog {
             None => Catalog::of_tensors(checkpoint, selection),
         };
         if let Some(base) = checkpoint.base() {
-            catalog.subtract(&Base::new(base), checkpoint, selection);
+            catalog.subtract(Base::new(base), checkpoint, selection);
         }
         catalog.sort();
         catalog
@@ -141,22 +143,23 @@ impl Catalog {
 
     fn of_tensors(checkpoint: &Checkpoint, selection: &Selection) -> Catalog {
         let mut catalog = Catalog::default();
-        for tensor in checkpoint.tensors() {
-            let found = if tensor.listed {
-                classify(tensor.info, tensor.shard).and_then(|matrix| selection.admit(matrix))
-            } else {
-                Err("not listed in the checkpoint's index".into())
-            };
-            match found {
-                Ok(matrix) => catalog.matrices.push(matrix),
-                Err(reason) => catalog.skipped.push(Skipped::new(&tensor.info.name, reason)),
+        for Tensor { info, shard, listed } in checkpoint.tensors() {
+            if !listed {
+                catalog.skipped.push(Skipped::new(&info.name, "not listed in the checkpoint's index"));
+                continue;
+            }
+            for part in stack::parts(info) {
+                match classify(&part, shard).and_then(|matrix| selection.admit(matrix)) {
+                    Ok(matrix) => catalog.matrices.push(matrix),
+                    Err(reason) => catalog.skipped.push(Skipped::new(&part.name, reason)),
+                }
             }
         }
         catalog
     }
 
     /// Replaces every matrix by its difference to the base.
-    fn subtract(&mut self, base: &Base, checkpoint: &Checkpoint, selection: &Selection) {
+    fn subtract(&mut self, base: Base, checkpoint: &Checkpoint, selection: &Selection) {
         for matrix in std::mem::take(&mut self.matrices) {
             let name = matrix.name.clone();
             match base.pair(matrix) {
@@ -187,7 +190,8 @@ fn classify(tensor: &TensorInfo, shard: usize) -> Result<WeightMatrix, String> {
 
 /// Where a tensor of this name belongs, if it is in a layer, or the reason why it is no projection matrix.
 fn place(name: &str, dimensions: usize) -> Result<Option<Place>, &'static str> {
-    let known = families::place(name);
+    let name = whole(name);
+    let known = families::place(name).or_else(|| families::stacked_place(name));
     if known.is_some() {
         return Ok(known);
     }

@@ -39,8 +39,9 @@ pub(super) fn by_name(name: &str, in_layer: bool, dimensions: usize) -> Option<&
         Some("mixing coefficients")
     } else if dimensions < 2 {
         Some("one-dimensional")
-    } else if words.contains(&"experts") && (dimensions > 2 || words.contains(&"mlp") && last != "weight") {
-        Some("stacked experts")
+    } else if matches!(words[..], [.., "experts", "mlp", _]) && last != "weight" && dimensions == 2 {
+        // DBRX: those of one expert below those of the other, and how many there are is not said here.
+        Some("experts stacked in rows")
     } else {
         None
     }
@@ -90,8 +91,9 @@ mod tests {
             ("model.layers.0.self_attn.q_norm.weight", true, 2, Some("normalization")),
             ("transformer.blocks.3.norm_attn_norm.attn.Wqkv.weight", true, 2, None),
             ("transformer.blocks.3.norm_attn_norm.norm_1.weight", true, 1, Some("normalization")),
-            ("transformer.blocks.3.ffn.experts.mlp.w1", true, 2, Some("stacked experts")),
-            ("model.layers.3.mlp.experts.gate_up_proj", true, 3, Some("stacked experts")),
+            ("transformer.blocks.3.ffn.experts.mlp.w1", true, 2, Some("experts stacked in rows")),
+            ("model.layers.3.mlp.experts.gate_up_proj", true, 2, None),
+            ("model.layers.3.mlp.experts.gate_up_proj", true, 3, None),
             ("model.layers.3.mlp.experts.gate_up_proj_bias", true, 2, Some("bias")),
             ("h.0.ln_1.weight", true, 1, Some("normalization")),
             ("h.0.attn.c_attn.bias", true, 1, Some("bias")),

@@ -27,5 +27,6 @@ mod reduction;
 mod reference;
 mod rules;
 mod scores;
+mod stacked;
 mod support;
 mod updates;
