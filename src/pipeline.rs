@@ -302,7 +302,7 @@ pub fn problems(
 fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
     let reason = row.reason.as_ref()?;
     let stored = matrix.stored();
-    let cause = format!("{reason} (shape {:?}, {})", matrix.whole_shape(), stored.dtype);
+    let cause = format!("{reason} (shape {:?}, {})", matrix.whole_shape(), stored.tensor.dtype);
     let error = Error::input(&checkpoint.shards()[stored.shard].path, cause).tensor(matrix.name());
     Some(match score::hint(matrix, outcome) {
         Some(hint) => error.hint(hint),

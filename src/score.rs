@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::FloatType;
+use crate::checkpoint::Dtype;
 use crate::device::{Failure, Method, Outcome};
 use crate::fit::{Fit, NoFit, Rule, is_certain};
 use crate::matrices::{Update, WeightMatrix};
@@ -67,7 +67,7 @@ pub struct MatrixScore {
     /// Inner dimension.
     pub cols: usize,
     /// Element type in the file.
-    pub dtype: FloatType,
+    pub dtype: Dtype,
     /// What was scored in place of the tensor: what a fine-tune or an adapter changes of it.
     #[serde(default)]
     pub update: Option<Update>,
@@ -124,7 +124,7 @@ impl MatrixScore {
             role: matrix.role.clone(),
             rows,
             cols,
-            dtype: matrix.stored().dtype,
+            dtype: matrix.stored().tensor.dtype.clone(),
             update: matrix.update(),
             rule: method.rule,
             alpha: fit.map(|fit| fit.alpha),

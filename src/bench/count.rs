@@ -37,7 +37,7 @@ fn described(tensor: &Tensor) -> WeightMatrix {
     };
     WeightMatrix {
         name: tensor.name.clone(),
-        elements: Elements::Stored(Stored { tensor: info, shard: 0, dtype: tensor.dtype }),
+        elements: Elements::Stored(Stored { tensor: info, shard: 0, dtype: tensor.dtype, scaled: None }),
         stack: String::new(),
         layer: 0,
         role: String::new(),

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod dtype;
+mod float8;
 mod header;
 mod json;
 mod locate;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use adapter::Adapter;
 pub use dtype::{Dtype, FloatType};
+pub use float8::Float8;
 pub use header::TensorInfo;
 pub use view::{Cast, Element, MatrixView, Scan};
 

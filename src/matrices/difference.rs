@@ -7,16 +7,17 @@
 use std::collections::HashMap;
 
 use super::elements::{Elements, Loaded, Stored, Unavailable};
-use super::{Selection, Skipped, WeightMatrix, classify, stack, stored};
+use super::{Scales, Selection, Skipped, WeightMatrix, classify, stack, stored_or_scaled};
 use crate::checkpoint::{Cast, Checkpoint, FloatType, TensorInfo};
 
 /// Elements that are subtracted at once.
 const SEGMENT: usize = 1 << 14;
 
 /// The tensors of a base and the slices of its stacks, by name, each to be paired with one of the same name.
-pub(super) struct Base {
-    /// With the number of its shard.
+pub(super) struct Base<'a> {
+    /// With the numbers of their shards.
     partners: HashMap<String, (TensorInfo, usize)>,
+    scales: Scales<'a>,
 }
 
 /// The tensors of `checkpoint` that count, with the numbers of their shards, stacks in slices.
@@ -25,10 +26,11 @@ fn parts(checkpoint: &Checkpoint) -> impl Iterator<Item = (TensorInfo, usize)> {
     listed.flat_map(|tensor| stack::parts(tensor.info).into_iter().map(move |part| (part, tensor.shard)))
 }
 
-impl Base {
+impl<'a> Base<'a> {
     /// Those of `checkpoint`.
-    pub fn new(checkpoint: &Checkpoint) -> Base {
-        Base { partners: parts(checkpoint).map(|(part, shard)| (part.name.clone(), (part, shard))).collect() }
+    pub fn new(checkpoint: &'a Checkpoint) -> Base<'a> {
+        let partners = parts(checkpoint).map(|(part, shard)| (part.name.clone(), (part, shard))).collect();
+        Base { partners, scales: Scales::new(checkpoint) }
     }
 
     /// The difference of `matrix` and its partner, or why it has none.
@@ -39,7 +41,8 @@ impl Base {
         if shape != other {
             return Err(format!("shape {shape:?}, but {other:?} in the base"));
         }
-        let base = stored(partner, *shard).map_err(|reason| format!("in the base: {reason}"))?;
+        let base =
+            stored_or_scaled(partner, *shard, &self.scales).map_err(|reason| format!("in the base: {reason}"))?;
         Ok(WeightMatrix { elements: Elements::Difference { weights, base }, dtype: FloatType::F64, ..matrix })
     }
 
@@ -48,11 +51,11 @@ impl Base {
         for (part, _) in parts(checkpoint) {
             self.partners.remove(&part.name);
         }
-        let skipped = |(name, (part, shard)): (String, (TensorInfo, usize))| {
-            let unpaired = classify(&part, shard).and_then(|matrix| selection.admit(matrix)).is_ok();
-            Skipped { unpaired, ..Skipped::new(&name, "only in the base") }
+        let skipped = |(part, shard): &(TensorInfo, usize)| {
+            let matrix = classify(part, *shard, &self.scales).and_then(|matrix| selection.admit(matrix));
+            Skipped { unpaired: matrix.is_ok(), ..Skipped::new(&part.name, "only in the base") }
         };
-        self.partners.into_iter().map(skipped).collect()
+        self.partners.values().map(skipped).collect()
     }
 }
 
@@ -62,16 +65,16 @@ pub(super) fn bytes(weights: &Stored) -> u64 {
     (rows as u64).saturating_mul(cols as u64).saturating_mul(FloatType::F64.bytes() as u64)
 }
 
-/// Subtracts `base`, which lies in the base of `checkpoint`, from `weights`.
+/// Subtracts `base`, which lies in the base of `checkpoint`, from `weights`. `again`: both are going to be read again.
 ///
 /// # Errors
 ///
 /// If there is no memory for the difference, or a file cannot be mapped, changed or could not be read.
 pub(super) fn load(
-    weights: &Stored,
-    base: &Stored,
+    [weights, base]: [&Stored; 2],
     checkpoint: &Checkpoint,
     cast: Cast,
+    again: bool,
 ) -> Result<Loaded<'static>, Unavailable> {
     let [rows, cols] = weights.shape();
     let bytes = bytes(weights);
@@ -80,8 +83,8 @@ pub(super) fn load(
     difference.try_reserve_exact(length).map_err(|_| Unavailable::OutOfMemory { bytes })?;
 
     let other = checkpoint.base().ok_or_else(|| Unavailable::NotMapped("the base is not open".into()))?;
-    let weights = Loaded::mapped(weights, checkpoint, cast)?;
-    let base = Loaded::mapped(base, other, cast)?;
+    let weights = Loaded::stored(weights, checkpoint, cast, again)?;
+    let base = Loaded::stored(base, other, cast, again)?;
     let (minuend, subtrahend) = (weights.view(), base.view());
     let mut segments = [vec![0.0_f64; cols.min(SEGMENT)], vec![0.0_f64; cols.min(SEGMENT)]];
     for row in 0..rows {

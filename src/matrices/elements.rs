@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::low_rank::LowRank;
+use super::scaled::{self, Scaled};
 use super::{WeightMatrix, Window, difference, shuffle};
-use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Residence, TensorInfo};
+use crate::checkpoint::{Cast, Checkpoint, Dtype, FloatType, MatrixView, Residence, TensorInfo};
 
 /// A tensor of a checkpoint that holds a matrix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,10 @@ pub struct Stored {
     pub tensor: TensorInfo,
     /// Index into [`Checkpoint::shards`].
     pub shard: usize,
-    /// Element type.
+    /// Type of the elements that are read: that of the tensor, or F32 for those of 8 bits.
     pub dtype: FloatType,
+    /// How those of 8 bits are read.
+    pub scaled: Option<Scaled>,
 }
 
 /// What the elements of a matrix are.
@@ -61,7 +64,7 @@ pub enum Update {
     /// W - W_base, subtracted in f64.
     Difference {
         /// Element type of W_base in its file.
-        base_dtype: FloatType,
+        base_dtype: Dtype,
     },
     /// The update s B A of an adapter.
     LowRank {
@@ -105,26 +108,83 @@ impl Stored {
     pub fn shape(&self) -> [usize; 2] {
         [0, 1].map(|dimension| self.tensor.shape[dimension] as usize)
     }
+
+    /// Bytes in files.
+    fn bytes(&self) -> u64 {
+        let factors = self.scaled.as_ref().and_then(|scaled| scaled.factors.as_ref());
+        self.tensor.bytes + factors.map_or(0, |factors| factors.tensor.bytes)
+    }
+
+    /// Bytes of memory that reading it takes.
+    fn computed_bytes(&self) -> u64 {
+        self.scaled.as_ref().map_or(0, |_| scaled::bytes(self))
+    }
+}
+
+/// The bytes of a tensor, where they lie in a file.
+#[derive(Debug)]
+pub(super) struct Mapped<'a> {
+    bytes: &'a [u8],
+    tensor: &'a TensorInfo,
+    shard: usize,
+    checkpoint: &'a Checkpoint,
+    residence: Residence,
+}
+
+impl<'a> Mapped<'a> {
+    /// Asks for them. `keep`: leaves them in the system's page cache, because they are going to be read again.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be mapped.
+    pub fn new(
+        tensor: &'a TensorInfo,
+        shard: usize,
+        checkpoint: &'a Checkpoint,
+        keep: bool,
+    ) -> Result<Mapped<'a>, Unavailable> {
+        let found = checkpoint.prefetch(shard, tensor);
+        let residence = if keep { Residence::Kept } else { found };
+        let bytes = checkpoint.bytes_of(shard, tensor).map_err(Unavailable::NotMapped)?;
+        Ok(Mapped { bytes, tensor, shard, checkpoint, residence })
+    }
+
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Lets them go: see [`Loaded::finish`].
+    pub fn finish(self) -> Result<(), Unavailable> {
+        self.checkpoint.release(self.shard, self.tensor, self.residence);
+        self.checkpoint.verify(self.shard).map_err(Unavailable::Unreadable)
+    }
 }
 
 #[derive(Debug)]
 enum Content<'a> {
     /// Mapped, not copied.
-    Mapped { bytes: &'a [u8], stored: &'a Stored, checkpoint: &'a Checkpoint, residence: Residence },
+    Mapped(Mapped<'a>),
     /// Row-major and little-endian, as a file would hold them.
     Computed(Vec<u8>),
 }
 
 impl<'a> Loaded<'a> {
-    /// A matrix that lies in a file. It is read from there, and only as far as the view is.
+    /// A matrix that lies in a file. It is read from there, and only as far as the view is, unless it has to be scaled. `keep`:
+    /// leaves it in the system's page cache, because it is going to be read again.
     ///
     /// # Errors
     ///
-    /// If the file cannot be mapped.
-    pub fn mapped(stored: &'a Stored, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
-        let residence = checkpoint.prefetch(stored.shard, &stored.tensor);
-        let bytes = checkpoint.bytes_of(stored.shard, &stored.tensor).map_err(Unavailable::NotMapped)?;
-        let content = Content::Mapped { bytes, stored, checkpoint, residence };
+    /// If the file cannot be mapped, or there is no memory for what is scaled.
+    pub(super) fn stored(
+        stored: &'a Stored,
+        checkpoint: &'a Checkpoint,
+        cast: Cast,
+        keep: bool,
+    ) -> Result<Loaded<'a>, Unavailable> {
+        if let Some(scaled) = &stored.scaled {
+            return scaled::load(stored, scaled, checkpoint, cast, keep);
+        }
+        let content = Content::Mapped(Mapped::new(&stored.tensor, stored.shard, checkpoint, keep)?);
         let [rows, cols] = stored.shape();
         Ok(Loaded { content, dtype: stored.dtype, cast, rows, cols })
     }
@@ -140,12 +200,9 @@ impl<'a> Loaded<'a> {
         Loaded { content: Content::Computed(bytes), dtype, cast: Cast::None, rows, cols }
     }
 
-    /// Leaves what was read in the system's page cache, because it is going to be read again.
-    fn kept(mut self) -> Self {
-        if let Content::Mapped { residence, .. } = &mut self.content {
-            *residence = Residence::Kept;
-        }
-        self
+    /// The same with a cast that is still to come.
+    pub(super) fn cast_later(self, cast: Cast) -> Loaded<'a> {
+        Loaded { cast, ..self }
     }
 
     /// A copy of the elements of `window`, and an end to what they are copied from. The cast is still to come.
@@ -164,7 +221,7 @@ impl<'a> Loaded<'a> {
     /// The elements, which go through the cast that is still to come.
     pub fn view(&self) -> MatrixView<'_> {
         let bytes = match &self.content {
-            Content::Mapped { bytes, .. } => bytes,
+            Content::Mapped(mapped) => mapped.bytes(),
             Content::Computed(bytes) => bytes.as_slice(),
         };
         MatrixView::new(bytes, self.dtype, self.cast, self.rows, self.cols)
@@ -178,10 +235,7 @@ impl<'a> Loaded<'a> {
     /// success.
     pub fn finish(self) -> Result<(), Unavailable> {
         match self.content {
-            Content::Mapped { stored, checkpoint, residence, .. } => {
-                checkpoint.release(stored.shard, &stored.tensor, residence);
-                checkpoint.verify(stored.shard).map_err(Unavailable::Unreadable)
-            }
+            Content::Mapped(mapped) => mapped.finish(),
             Content::Computed(_) => Ok(()),
         }
     }
@@ -194,17 +248,22 @@ impl WeightMatrix {
     ///
     /// If a file cannot be mapped, or there is no memory for what is computed.
     pub fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
+        self.read(checkpoint, cast, false)
+    }
+
+    /// The same; `again`: what is read is going to be read again.
+    fn read<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast, again: bool) -> Result<Loaded<'a>, Unavailable> {
         match &self.elements {
-            Elements::Stored(stored) => Loaded::mapped(stored, checkpoint, cast),
-            Elements::Window { of, window } => of.load(checkpoint, cast)?.kept().copy(*window),
+            Elements::Stored(stored) => Loaded::stored(stored, checkpoint, cast, again),
+            Elements::Window { of, window } => of.read(checkpoint, cast, true)?.copy(*window),
             Elements::Shuffled { of, seed } => {
-                let mut copy = of.load(checkpoint, cast)?.copy(of.as_window())?;
+                let mut copy = of.read(checkpoint, cast, again)?.copy(of.as_window())?;
                 if let Content::Computed(bytes) = &mut copy.content {
                     shuffle::shuffle(bytes, copy.dtype.bytes(), *seed, of.name());
                 }
                 Ok(copy)
             }
-            Elements::Difference { weights, base } => difference::load(weights, base, checkpoint, cast),
+            Elements::Difference { weights, base } => difference::load([weights, base], checkpoint, cast, again),
             Elements::LowRank(update) => update.load(checkpoint, cast),
         }
     }
@@ -229,9 +288,9 @@ impl WeightMatrix {
     /// Bytes of the tensors that the elements come from.
     pub fn stored_bytes(&self) -> u64 {
         match &self.elements {
-            Elements::Stored(stored) => stored.tensor.bytes,
-            Elements::Difference { weights, base } => weights.tensor.bytes + base.tensor.bytes,
-            Elements::LowRank(update) => update.down.tensor.bytes + update.up.tensor.bytes,
+            Elements::Stored(stored) => stored.bytes(),
+            Elements::Difference { weights, base } => weights.bytes() + base.bytes(),
+            Elements::LowRank(update) => update.down.bytes() + update.up.bytes(),
             Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.stored_bytes(),
         }
     }
@@ -240,7 +299,7 @@ impl WeightMatrix {
     pub fn update(&self) -> Option<Update> {
         match &self.elements {
             Elements::Stored(_) => None,
-            Elements::Difference { base, .. } => Some(Update::Difference { base_dtype: base.dtype }),
+            Elements::Difference { base, .. } => Some(Update::Difference { base_dtype: base.tensor.dtype.clone() }),
             Elements::LowRank(update) => Some(Update::LowRank { rank: update.rank(), scale: update.scale }),
             Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.update(),
         }
@@ -257,11 +316,13 @@ impl WeightMatrix {
     /// Bytes of memory of its own that the matrix takes from [`WeightMatrix::load`] to [`Loaded::finish`], at most.
     pub fn computed_bytes(&self) -> u64 {
         match &self.elements {
-            Elements::Stored(_) => 0,
+            Elements::Stored(stored) => stored.computed_bytes(),
             Elements::Window { of, .. } | Elements::Shuffled { of, .. } => {
                 (self.rows * self.cols * self.dtype.bytes()) as u64 + of.computed_bytes()
             }
-            Elements::Difference { weights, .. } => difference::bytes(weights),
+            Elements::Difference { weights, base } => {
+                difference::bytes(weights) + weights.computed_bytes() + base.computed_bytes()
+            }
             Elements::LowRank(update) => update.bytes(),
         }
     }
@@ -293,7 +354,7 @@ impl WeightMatrix {
 }
 
 /// A buffer that may be refused.
-fn buffer(bytes: usize) -> Result<Vec<u8>, Unavailable> {
+pub(super) fn buffer(bytes: usize) -> Result<Vec<u8>, Unavailable> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(bytes).map_err(|_| Unavailable::OutOfMemory { bytes: bytes as u64 })?;
     buffer.resize(bytes, 0);

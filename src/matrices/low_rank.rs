@@ -63,7 +63,8 @@ impl LowRank {
     /// If there is no memory for a factor, it is not finite, the product leaves the range of f64, or the file cannot be
     /// mapped, changed or could not be read.
     pub(super) fn load(&self, checkpoint: &Checkpoint, cast: Cast) -> Result<Loaded<'static>, Unavailable> {
-        let factors = [Loaded::mapped(&self.up, checkpoint, cast)?, Loaded::mapped(&self.down, checkpoint, cast)?];
+        let load = |factor| Loaded::stored(factor, checkpoint, cast, false);
+        let factors = [load(&self.up)?, load(&self.down)?];
         let core = self.core(factors[0].view(), factors[1].view());
         // A file that changed meanwhile explains every failure, as in a lane.
         let outcomes = factors.map(Loaded::finish);

@@ -9,6 +9,7 @@ mod elements;
 mod families;
 mod find;
 mod low_rank;
+mod scaled;
 mod selection;
 mod shuffle;
 mod skip;
@@ -24,11 +25,13 @@ use difference::Base;
 pub use elements::{Elements, Loaded, Stored, Unavailable, Update};
 use families::Place;
 pub use low_rank::LowRank;
+use scaled::Scales;
+pub use scaled::{Factors, Scaled};
 pub use selection::{Layers, Selection};
 pub(crate) use stack::whole;
 pub use windows::{Farms, Window};
 
-use crate::checkpoint::{Checkpoint, Dtype, FloatType, Tensor, TensorInfo};
+use crate::checkpoint::{Checkpoint, Dtype, Float8, FloatType, Tensor, TensorInfo};
 
 /// Why a tensor is not scored that is in no layer.
 const OUTSIDE: &str = "outside the numbered layers";
@@ -143,13 +146,14 @@ impl Catalog {
 
     fn of_tensors(checkpoint: &Checkpoint, selection: &Selection) -> Catalog {
         let mut catalog = Catalog::default();
+        let scales = Scales::new(checkpoint);
         for Tensor { info, shard, listed } in checkpoint.tensors() {
             if !listed {
                 catalog.skipped.push(Skipped::new(&info.name, "not listed in the checkpoint's index"));
                 continue;
             }
             for part in stack::parts(info) {
-                match classify(&part, shard).and_then(|matrix| selection.admit(matrix)) {
+                match classify(&part, shard, &scales).and_then(|matrix| selection.admit(matrix)) {
                     Ok(matrix) => catalog.matrices.push(matrix),
                     Err(reason) => catalog.skipped.push(Skipped::new(&part.name, reason)),
                 }
@@ -178,11 +182,13 @@ impl Catalog {
 }
 
 /// A matrix, or the reason why `tensor` is none.
-fn classify(tensor: &TensorInfo, shard: usize) -> Result<WeightMatrix, String> {
+fn classify(tensor: &TensorInfo, shard: usize, scales: &Scales) -> Result<WeightMatrix, String> {
     let place = place(&tensor.name, tensor.shape.len())?;
-    float_type(tensor)?;
+    if float8(tensor).is_none() {
+        float_type(tensor)?;
+    }
     let Place { stack, layer, role } = place.ok_or(OUTSIDE)?;
-    let elements = stored(tensor, shard)?;
+    let elements = stored_or_scaled(tensor, shard, scales)?;
     let ([rows, cols], dtype) = (elements.shape(), elements.dtype);
     let (name, elements) = (tensor.name.clone(), Elements::Stored(elements));
     Ok(WeightMatrix { name, elements, stack, layer, role, dtype, rows, cols })
@@ -207,13 +213,34 @@ fn float_type(tensor: &TensorInfo) -> Result<FloatType, String> {
     match &tensor.dtype {
         Dtype::Float(float) => Ok(*float),
         Dtype::Integer(name) => Err(format!("integer tensor ({name})")),
-        Dtype::Other(name) => Err(format!("dtype {name} is not supported")),
+        other @ (Dtype::Float8(_) | Dtype::Other(_)) => Err(format!("dtype {other} is not supported")),
+    }
+}
+
+/// The type of weights of 8 bits.
+fn float8(tensor: &TensorInfo) -> Option<Float8> {
+    match tensor.dtype {
+        Dtype::Float8(format @ (Float8::E4M3 | Float8::E5M2)) => Some(format),
+        _ => None,
     }
 }
 
 /// `tensor` as a matrix with numbers in it, or the reason why it is none.
 fn stored(tensor: &TensorInfo, shard: usize) -> Result<Stored, String> {
     let dtype = float_type(tensor)?;
+    check_shape(tensor)?;
+    Ok(Stored { tensor: tensor.clone(), shard, dtype, scaled: None })
+}
+
+/// The same for weights that may be of 8 bits.
+fn stored_or_scaled(tensor: &TensorInfo, shard: usize, scales: &Scales) -> Result<Stored, String> {
+    let Some(format) = float8(tensor) else { return stored(tensor, shard) };
+    check_shape(tensor)?;
+    let scaled = Scaled { format, factors: scales.of(tensor)? };
+    Ok(Stored { tensor: tensor.clone(), shard, dtype: FloatType::F32, scaled: Some(scaled) })
+}
+
+fn check_shape(tensor: &TensorInfo) -> Result<(), String> {
     let &[rows, cols] = tensor.shape.as_slice() else {
         return Err(format!("{}-dimensional, not a matrix", tensor.shape.len()));
     };
@@ -223,7 +250,7 @@ fn stored(tensor: &TensorInfo, shard: usize) -> Result<Stored, String> {
     if rows == 0 || cols == 0 {
         return Err(format!("empty (shape {:?})", tensor.shape));
     }
-    Ok(Stored { tensor: tensor.clone(), shard, dtype })
+    Ok(())
 }
 
 /// A sort key under which `layer.10` follows `layer.9`: words, each with the length and digits of the number behind it.

@@ -3,6 +3,9 @@
 //! Outside the numbered layers any word of the path may give the reason; within a layer only the module itself and its
 //! parameter do, because modules are named after their neighbours too (DBRX keeps its attention in `norm_attn_norm`).
 
+/// The reason for tensors that other tensors are multiplied by.
+pub(super) const SCALE_FACTOR: &str = "scale factor";
+
 /// A reason by name and number of dimensions, or `None` if nothing speaks against the tensor.
 pub(super) fn by_name(name: &str, in_layer: bool, dimensions: usize) -> Option<&'static str> {
     let words: Vec<&str> = name.split('.').collect();
@@ -22,7 +25,7 @@ pub(super) fn by_name(name: &str, in_layer: bool, dimensions: usize) -> Option<&
     } else if near(|word| word.contains("embed") || matches!(word, "wte" | "wpe" | "shared")) {
         Some("embedding")
     } else if matches!(last, "scales" | "scale" | "absmax" | "quant_map" | "SCB") || last.contains("_scale") {
-        Some("scale factor")
+        Some(SCALE_FACTOR)
     } else if last.contains("quant_state") {
         Some("quantization state")
     } else if last.contains("bias") {

@@ -3,34 +3,46 @@
 //! Every slice along the first dimension is a matrix of its own, named after the tensor and its place there: `NAME[5]`. Its
 //! elements lie together, so that nothing but this file knows that they are a part of something larger.
 
-use super::{families, skip};
+use super::{families, float8, skip};
 use crate::checkpoint::{Dtype, TensorInfo};
 
 /// The matrices in `tensor`: its slices if it is a stack of experts, else the tensor as it is.
 pub(super) fn parts(tensor: &TensorInfo) -> Vec<TensorInfo> {
-    let &[count, rows, cols] = tensor.shape.as_slice() else { return vec![tensor.clone()] };
-    let empty = count == 0 || tensor.bytes == 0;
-    if empty || !matches!(tensor.dtype, Dtype::Float(_)) || !holds_experts(&tensor.name) {
+    let known = matches!(tensor.dtype, Dtype::Float(_)) || float8(tensor).is_some();
+    let &[count, _, _] = tensor.shape.as_slice() else { return vec![tensor.clone()] };
+    if tensor.bytes == 0 || !known || !holds_experts(&tensor.name) {
         return vec![tensor.clone()];
     }
+    (0..count).filter_map(|index| slice(tensor, index)).collect()
+}
+
+/// The part of a tensor that has this place along the first dimension.
+pub(super) fn slice(tensor: &TensorInfo, index: u64) -> Option<TensorInfo> {
+    let (&count, shape) = tensor.shape.split_first().filter(|&(&count, _)| index < count)?;
     let bytes = tensor.bytes / count;
-    let slice = |index: u64| TensorInfo {
+    Some(TensorInfo {
         name: format!("{}[{index}]", tensor.name),
         dtype: tensor.dtype.clone(),
-        shape: vec![rows, cols],
+        shape: shape.to_vec(),
         offset: tensor.offset + index * bytes,
         bytes,
-    };
-    (0..count).map(slice).collect()
+    })
 }
 
 /// The name of the tensor that holds the matrix of this name.
 pub(crate) fn whole(name: &str) -> &str {
-    let index = name.strip_suffix(']').and_then(|rest| rest.rsplit_once('['));
-    match index {
-        Some((tensor, digits)) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => tensor,
-        _ => name,
-    }
+    split(name).map_or(name, |(tensor, _)| tensor)
+}
+
+/// The place in its stack of the matrix of this name.
+pub(super) fn index(name: &str) -> Option<u64> {
+    split(name).map(|(_, index)| index)
+}
+
+fn split(name: &str) -> Option<(&str, u64)> {
+    let (tensor, digits) = name.strip_suffix(']')?.rsplit_once('[')?;
+    let digits = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some((tensor, digits.parse().ok()?))
 }
 
 /// Whether a tensor of this name and three dimensions has one matrix for each expert. Other tensors of three dimensions are
@@ -86,7 +98,7 @@ mod tests {
             tensor(experts, bf16, &[3, 0, 5]),
             tensor(experts, Dtype::from_name("U8"), &[3, 4, 5]),
         ] {
-            assert_eq!(parts(&tensor), [tensor.clone()], "{tensor:?}");
+            assert_eq!(parts(&tensor), std::slice::from_ref(&tensor));
         }
         for name in ["a.weight", "a[].weight", "a[]", "a[x]", "a[1", "[]", ""] {
             assert_eq!(whole(name), name);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::{Cell, Document, Input, SCHEMA, Table};
-use crate::checkpoint::{Checkpoint, FloatType};
+use crate::checkpoint::{Checkpoint, Dtype};
 use crate::device::cpu::{Cpu, lane_bytes};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
@@ -56,7 +56,7 @@ pub struct InspectedMatrix {
     /// Inner dimension.
     pub cols: usize,
     /// Element type.
-    pub dtype: FloatType,
+    pub dtype: Dtype,
     /// What would be scored in its place.
     pub update: Option<Update>,
     /// Name of the file that holds it.
@@ -86,7 +86,7 @@ impl Inspection {
                     shard: input.files[matrix.stored().shard].name.clone(),
                     rows: matrix.whole_shape()[0],
                     cols: matrix.whole_shape()[1],
-                    dtype: matrix.stored().dtype,
+                    dtype: matrix.stored().tensor.dtype.clone(),
                     update: matrix.update(),
                     tensor: matrix.name,
                     stack: matrix.stack,
@@ -105,7 +105,7 @@ impl Inspection {
         let mut places = HashMap::new();
         let mut groups: Vec<(&InspectedMatrix, Vec<u32>, usize)> = Vec::new();
         for matrix in &self.matrices {
-            let key = (&matrix.stack, &matrix.role, matrix.rows, matrix.cols, matrix.dtype, matrix.rank());
+            let key = (&matrix.stack, &matrix.role, matrix.rows, matrix.cols, &matrix.dtype, matrix.rank());
             let place = *places.entry(key).or_insert_with(|| {
                 groups.push((matrix, Vec::new(), 0));
                 groups.len() - 1

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use htsr::synthetic::{Model, matrix_with_singular_values};
+use safetensors::tensor::Dtype;
 use serde_json::Value;
 
 use crate::support::{Run, Tensor, command, folder, minilm, projection, random, root, run, save, small_model};
@@ -770,6 +771,28 @@ fn kernels_are_compiled_once() {
     assert_eq!(compilations(&machine.with("HTSR_CACHE", "/proc/nowhere")), 7);
     // Another driver, another file.
     assert_eq!(compilations(&machine), 7);
+}
+
+/// Weights that are multiplied by their factors before they are sent, and parts of larger tensors.
+#[test]
+fn weights_of_8_bits_and_stacked_experts_are_scored_as_on_the_cpu() {
+    let Some(machine) = machine() else { return };
+    let folder = folder();
+    let bits = random(40 * 32, 1).into_iter().map(|x| (x * 1000.0) as i8 as u8 & 0xf7);
+    let eights = Tensor { dtype: Dtype::F8_E4M3, shape: vec![40, 32], bytes: bits.collect() };
+    let path = save(
+        folder.path(),
+        "model.safetensors",
+        [
+            (projection(0, 'q'), eights),
+            (projection(0, 'q') + "_scale_inv", Tensor::f32(&[3, 2], &[0.5, 0.75, 1.0, 1.5, 0.3, 0.7])),
+            ("model.layers.0.mlp.experts.up_proj".into(), Tensor::bf16(&[3, 24, 40], &random(3 * 24 * 40, 2))),
+        ],
+    );
+    for rule in RULES {
+        compare(&machine, &path, &["--rule", rule], 0);
+    }
+    compare(&machine, &path, &["--cast", "bf16", "--solver", "auto"], 0);
 }
 
 /// Elements that are computed before they are sent: differences of every type, and the small matrices of an adapter.

@@ -8,6 +8,7 @@ mod cli;
 mod compare;
 mod determinism;
 mod eigenvalues;
+mod eight_bits;
 mod error_bars;
 mod esd;
 mod export;

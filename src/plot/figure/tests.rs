@@ -1,5 +1,5 @@
 use super::*;
-use crate::checkpoint::FloatType;
+use crate::checkpoint::{Dtype, FloatType};
 use crate::device::Arithmetic;
 use crate::fit::{Rule, fit};
 use crate::metrics::{Measured, Plan, Subject, measure};
@@ -15,7 +15,7 @@ fn row(rows: usize, cols: usize) -> MatrixScore {
         role: "self_attn.q_proj".into(),
         rows,
         cols,
-        dtype: FloatType::F32,
+        dtype: Dtype::Float(FloatType::F32),
         rule: Rule::Ks,
         alpha: None,
         ks_distance: None,

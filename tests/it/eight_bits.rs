@@ -1,0 +1,232 @@
+//! Weights of 8 bits with scale factors, against the same weights in f32.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::tensor::Dtype;
+use serde_json::Value;
+
+use crate::support::{Run, Tensor, folder, htsr, projection, save};
+
+/// The shape of all weights: blocks of 128 x 128 do not fill it.
+const SHAPE: [usize; 2] = [160, 136];
+const COUNT: usize = SHAPE[0] * SHAPE[1];
+
+/// Bits of random numbers, none of which is NaN or infinite in either type.
+fn bits(count: usize, seed: u64) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    (0..count).map(|_| rng.u8(..0x70) | if rng.bool() { 0x80 } else { 0 }).collect()
+}
+
+fn eight(dtype: Dtype, shape: &[usize], bits: &[u8]) -> Tensor {
+    Tensor { dtype, shape: shape.to_vec(), bytes: bits.to_vec() }
+}
+
+/// What the bits mean, by the formula: sign, exponent with its bias, mantissa; without NaN and infinity.
+fn number(dtype: Dtype, bits: u8) -> f32 {
+    let (width, bias) = if dtype == Dtype::F8_E4M3 { (3, 7) } else { (2, 15) };
+    let (exponent, mantissa) = (i32::from((bits & 0x7f) >> width), f32::from(bits & ((1 << width) - 1)));
+    let fraction = mantissa / 2.0_f32.powi(width);
+    let size = match exponent {
+        0 => fraction * 2.0_f32.powi(1 - bias),
+        _ => (1.0 + fraction) * 2.0_f32.powi(exponent - bias),
+    };
+    if bits < 128 { size } else { -size }
+}
+
+/// Powers of two and others.
+fn factors(count: usize, seed: u64) -> Vec<f64> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    (0..count).map(|_| f64::from((0.5 + rng.f32()) * 2.0_f32.powi(rng.i32(-12..-8)))).collect()
+}
+
+/// The weights in f32, where `factor` says which factor an element has.
+fn scaled(dtype: Dtype, bits: &[u8], factors: &[f64], factor: impl Fn(usize, usize) -> usize) -> Tensor {
+    let element = |at: usize| number(dtype, bits[at]) * factors[factor(at / SHAPE[1], at % SHAPE[1])] as f32;
+    Tensor::f32(&SHAPE, &(0..COUNT).map(|at| f64::from(element(at))).collect::<Vec<_>>())
+}
+
+fn score(path: &Path, arguments: &[&str]) -> Run {
+    htsr(["score", path.to_str().unwrap(), "--format", "json"].iter().chain(arguments))
+}
+
+/// The scored matrices without their types.
+fn untyped(scores: &Value) -> Vec<Value> {
+    let mut matrices = scores["matrices"].as_array().unwrap().clone();
+    for matrix in &mut matrices {
+        matrix["dtype"] = Value::Null;
+        matrix["update"] = Value::Null;
+    }
+    matrices
+}
+
+/// A model of 8 bits, one tensor for each way to scale, and the same in f32.
+fn models(seed: u64) -> [BTreeMap<String, Tensor>; 2] {
+    let [mut eights, mut wide] = [BTreeMap::new(), BTreeMap::new()];
+    let block = |row: usize, col: usize| row / 128 * 2 + col / 128;
+    let row = |row: usize, _: usize| row;
+    let mut add = |layer: usize, dtype: Dtype, scale: Option<(&str, Tensor)>, scaled: &dyn Fn(&[u8]) -> Tensor| {
+        let name = projection(layer, 'q');
+        let bits = bits(COUNT, seed + layer as u64);
+        eights.insert(name.clone(), eight(dtype, &SHAPE, &bits));
+        if let Some((suffix, scale)) = scale {
+            eights.insert(name.replace(".weight", suffix), scale);
+        }
+        wide.insert(name, scaled(&bits));
+    };
+    let (e4m3, e5m2) = (Dtype::F8_E4M3, Dtype::F8_E5M2);
+    let all = factors(4, seed);
+    let scale = (".weight_scale_inv", Tensor::f32(&[2, 2], &all));
+    add(0, e4m3, Some(scale), &|bits| scaled(e4m3, bits, &all, block));
+    let rows = factors(SHAPE[0], seed);
+    let scale = (".weight_scale", Tensor::f32(&[SHAPE[0], 1], &rows));
+    add(1, e5m2, Some(scale), &|bits| scaled(e5m2, bits, &rows, row));
+    let scale = (".weight_scale", Tensor::f32(&[SHAPE[0]], &rows));
+    add(2, e4m3, Some(scale), &|bits| scaled(e4m3, bits, &rows, row));
+    let one = [0.375];
+    for (layer, shape) in [(3, &[][..]), (4, &[1]), (5, &[1, 1])] {
+        let scale = (".weight_scale", Tensor::bf16(shape, &one));
+        add(layer, e4m3, Some(scale), &|bits| scaled(e4m3, bits, &one, |_, _| 0));
+    }
+    let powers: Vec<f64> = [125, 127, 128, 126].map(|exponent| 2.0_f64.powi(exponent - 127)).to_vec();
+    let scale = (".scale", eight(Dtype::F8_E8M0, &[2, 2], &[125, 127, 128, 126]));
+    add(6, e4m3, Some(scale), &|bits| scaled(e4m3, bits, &powers, block));
+    [eights, wide]
+}
+
+#[test]
+fn weights_of_8_bits_score_as_what_they_stand_for() {
+    let folder = folder();
+    let [eights, wide] = models(0);
+    let eights = save(folder.path(), "eights.safetensors", eights);
+    let wide = save(folder.path(), "wide.safetensors", wide);
+    for options in [
+        &["--metrics", "all"][..],
+        &["--rule", "median", "--precision", "f32"],
+        &["--rule", "ks", "--cast", "bf16"],
+        &["--farms", "rows=50,windows=2"],
+        &["--randomize", "7"],
+    ] {
+        let [one, other] = [&eights, &wide].map(|path| score(path, options).succeeds().json());
+        assert_eq!(untyped(&one), untyped(&other), "{options:?}");
+        assert_eq!(one["matrices"].as_array().unwrap().len(), 7);
+        let types: Vec<&str> =
+            one["matrices"].as_array().unwrap().iter().map(|row| row["dtype"].as_str().unwrap()).collect();
+        assert_eq!(types, ["F8_E4M3", "F8_E5M2", "F8_E4M3", "F8_E4M3", "F8_E4M3", "F8_E4M3", "F8_E4M3"]);
+        let reasons = one["skipped"].as_array().unwrap().iter().map(|row| row["reason"].as_str().unwrap());
+        assert!(reasons.eq(["scale factor"; 7]));
+    }
+    // What is saved can be read again, and memory for the weights in f32 is planned.
+    let saved = folder.path().join("scores.json");
+    score(&eights, &["-o", saved.to_str().unwrap()]).succeeds();
+    htsr(["allocate", saved.to_str().unwrap(), "--experts", "20"]).succeeds();
+    let [one, other] = [&eights, &wide]
+        .map(|path| htsr(["inspect", path.to_str().unwrap(), "--format", "json", "--threads", "1"]).succeeds().json());
+    let memory = |json: &Value| json["peak_memory_bytes"].as_u64().unwrap();
+    assert_eq!(memory(&one), memory(&other) + 4 * COUNT as u64);
+}
+
+#[test]
+fn differences_of_weights_of_8_bits() {
+    let folder = folder();
+    let ([tuned, wide_tuned], [base, wide_base]) = (models(0), models(1000));
+    let path = |name: &str, tensors| save(folder.path(), name, tensors);
+    let (tuned, base) = (path("tuned.safetensors", tuned), path("base.safetensors", base));
+    let (wide_tuned, wide_base) = (path("wide.safetensors", wide_tuned), path("wide-base.safetensors", wide_base));
+    let one = score(&tuned, &["--base", base.to_str().unwrap()]).succeeds().json();
+    let other = score(&wide_tuned, &["--base", wide_base.to_str().unwrap()]).succeeds().json();
+    assert_eq!(untyped(&one), untyped(&other));
+    assert_eq!(one["matrices"][1]["update"]["base_dtype"], "F8_E5M2");
+}
+
+#[test]
+fn stacked_experts_of_8_bits() {
+    let folder = folder();
+    let bits: Vec<Vec<u8>> = (0..3).map(|expert| bits(COUNT, expert)).collect();
+    let factors = factors(12, 5);
+    let name = |role: &str| format!("model.layers.0.mlp.experts.{role}_proj");
+    let shape = [3, SHAPE[0], SHAPE[1]];
+    let stacked = [
+        (name("up"), eight(Dtype::F8_E4M3, &shape, &bits.concat())),
+        (name("up") + "_scale_inv", Tensor::f32(&[3, 2, 2], &factors)),
+        (name("down"), eight(Dtype::F8_E4M3, &shape, &bits.concat())),
+        (name("down") + "_scale", Tensor::f32(&[3], &factors[..3])),
+    ];
+    let path = save(folder.path(), "stacked.safetensors", stacked);
+    let scores = score(&path, &[]).succeeds().json();
+    let apart = (0..3).flat_map(|expert| {
+        let up = scaled(Dtype::F8_E4M3, &bits[expert], &factors, |row, col| 4 * expert + row / 128 * 2 + col / 128);
+        let down = scaled(Dtype::F8_E4M3, &bits[expert], &factors, |_, _| expert);
+        [(projection(expert, 'q'), up), (projection(expert, 'o'), down)]
+    });
+    let apart = score(&save(folder.path(), "apart.safetensors", apart), &[]).succeeds().json();
+    let alpha = |scores: &Value, name: &str| {
+        let found = scores["matrices"].as_array().unwrap().iter().find(|row| row["tensor"] == name);
+        found.unwrap_or_else(|| panic!("no {name}"))["alpha"].clone()
+    };
+    for expert in 0..3 {
+        assert_eq!(alpha(&scores, &format!("{}[{expert}]", name("up"))), alpha(&apart, &projection(expert, 'q')));
+        assert_eq!(alpha(&scores, &format!("{}[{expert}]", name("down"))), alpha(&apart, &projection(expert, 'o')));
+    }
+}
+
+#[test]
+fn weights_of_8_bits_without_any_factors_are_what_they_are() {
+    let folder = folder();
+    let bits = bits(COUNT, 1);
+    let q = projection(0, 'q');
+    let raw = save(folder.path(), "raw.safetensors", [(q.clone(), eight(Dtype::F8_E5M2, &SHAPE, &bits))]);
+    let wide = scaled(Dtype::F8_E5M2, &bits, &[1.0], |_, _| 0);
+    let wide = save(folder.path(), "wide.safetensors", [(q, wide)]);
+    let [one, other] = [&raw, &wide].map(|path| score(path, &[]).succeeds().json());
+    assert_eq!(untyped(&one), untyped(&other));
+}
+
+#[test]
+fn factors_that_do_not_fit() {
+    let folder = folder();
+    let q = |layer| (projection(layer, 'q'), eight(Dtype::F8_E4M3, &SHAPE, &bits(COUNT, layer as u64)));
+    let scale = |layer, tensor: Tensor| (projection(layer, 'q') + "_scale_inv", tensor);
+    let fits = || scale(0, Tensor::f32(&[2, 2], &[0.5, 1.0, 2.0, 4.0]));
+    for (extra, reason) in [
+        (None, "weights of 8 bits without their scale factors"),
+        (Some(Tensor::f32(&[7, 2], &[1.0; 14])), "scale factors of shape [7, 2] do not fit [160, 136]"),
+        (Some(Tensor::f32(&[136], &[1.0; 136])), "scale factors of shape [136] do not fit [160, 136]"),
+        (Some(Tensor::f32(&[2, 2, 1], &[1.0; 4])), "scale factors of shape [2, 2, 1] do not fit [160, 136]"),
+        (Some(Tensor::f32(&[0, 2], &[])), "scale factors of shape [0, 2] do not fit [160, 136]"),
+        (Some(eight(Dtype::U8, &[2, 2], &[127; 4])), "scale factors of type U8 are not supported"),
+    ] {
+        let tensors = [q(0), fits(), q(1)].into_iter().chain(extra.map(|tensor| scale(1, tensor)));
+        let path = save(folder.path(), "model.safetensors", tensors);
+        let scores = score(&path, &[]).succeeds().json();
+        assert_eq!(scores["matrices"].as_array().unwrap().len(), 1);
+        let skipped = scores["skipped"].as_array().unwrap().iter().find(|row| row["tensor"] == projection(1, 'q'));
+        assert_eq!(skipped.unwrap()["reason"], reason);
+    }
+    let powers = eight(Dtype::F8_E8M0, &SHAPE, &bits(COUNT, 0));
+    let path = save(folder.path(), "powers.safetensors", [(projection(0, 'q'), powers)]);
+    score(&path, &[]).fails(3, &["dtype F8_E8M0 is not supported", "hint: "]);
+}
+
+#[test]
+fn numbers_that_are_none_are_found() {
+    let folder = folder();
+    let mut with_nan = bits(COUNT, 0);
+    with_nan[3 * SHAPE[1] + 5] = 0x7f;
+    let weights = |bits: &[u8]| eight(Dtype::F8_E4M3, &SHAPE, bits);
+    let infinite = Tensor::f32(&[2, 2], &[1.0, f64::INFINITY, 1.0, 1.0]);
+    let tensors = [
+        (projection(0, 'q'), weights(&with_nan)),
+        (projection(0, 'q') + "_scale", Tensor::f32(&[1], &[1.0])),
+        (projection(1, 'q'), weights(&bits(COUNT, 1))),
+        (projection(1, 'q') + "_scale", infinite),
+        (projection(2, 'q'), weights(&bits(COUNT, 2))),
+        (projection(2, 'q') + "_scale", Tensor::f32(&[1], &[1.0])),
+    ];
+    let path = save(folder.path(), "model.safetensors", tensors);
+    let run = score(&path, &[]);
+    run.fails(4, &["layers.0.self_attn.q_proj", "first at row 3, column 5", "F8_E4M3", "first at row 0, column 128"]);
+    let alphas: Vec<bool> =
+        run.json()["layers"].as_array().unwrap().iter().map(|row| row["alpha"].is_number()).collect();
+    assert_eq!(alphas, [false, false, true]);
+}
