@@ -63,7 +63,7 @@ skip() {
 
 step doctor 60 "$here/htsr" doctor --device cuda
 step doctor-json 60 "$here/htsr" doctor --format json
-step parity 150 env HTSR_REQUIRE_GPU=1 "$here/htsr-tests" gpu:: --test-threads 8
+step parity 150 env HTSR_REQUIRE_GPU=1 "$here/htsr-tests" gpu::scores:: --test-threads 8
 step demo 60 "$here/htsr" demo --format json
 
 # A few layers first: whatever happens later, there is a number. Then the whole model, and the memory of the GPU sampled from
