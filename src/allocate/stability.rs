@@ -176,7 +176,7 @@ impl Allocation {
     ///
     /// # Errors
     ///
-    /// As [`Simulation::check`].
+    /// As [`Simulation::check`], and if no draw has an allocation.
     pub fn simulate(&mut self, matrices: &[MatrixScore], simulation: &Simulation) -> Result<()> {
         let Simulation { draws, seed, relative_error } = *simulation;
         simulation.check(&self.plan)?;
@@ -185,6 +185,10 @@ impl Allocation {
         let alphas: usize = members.iter().map(Vec::len).sum();
         let model = Model { units: members, aggregate: self.plan.aggregate, seed };
         let (values, failed) = draw_all(&self.plan, &units, &model, draws)?;
+        if failed == draws {
+            let cause = format!("none of {draws} draws has an allocation: the errors of the alphas are too large");
+            return Err(Error::usage(cause).hint("--alpha-error is relative: 0.05 is 5 %"));
+        }
         for (index, row) in self.rows.iter_mut().enumerate() {
             let of_unit = values.iter().flat_map(|chunk| chunk.iter().skip(index).step_by(units.len()).copied());
             row.range = Some(range(row, of_unit.collect(), draws));
@@ -259,11 +263,8 @@ fn range(row: &Row, mut values: Vec<f64>, draws: u32) -> Range {
     let same = values.iter().filter(|value| (**value - printed).abs() <= tolerance).count();
     let share = same as f64 / f64::from(draws);
     let mut quantile = |part: f64| {
-        let place = (part * values.len() as f64) as usize;
-        match values.len() {
-            0 => printed,
-            count => *values.select_nth_unstable_by(place.min(count - 1), f64::total_cmp).1,
-        }
+        let place = ((part * values.len() as f64) as usize).min(values.len() - 1);
+        *values.select_nth_unstable_by(place, f64::total_cmp).1
     };
     Range { low: quantile(TAIL), high: quantile(1.0 - TAIL), share, determined: share >= DETERMINED }
 }
@@ -364,5 +365,9 @@ mod tests {
             let mut allocation = Plan::default().allocate(layers(&[2.0, 3.0])).unwrap();
             assert!(allocation.simulate(&[], &simulation).is_err());
         }
+        // Some of the alphas are beyond all numbers in every draw.
+        let wild = Simulation { relative_error: 1e300, ..Simulation::default() };
+        let error = Plan::default().allocate(layers(&[2.0; 40])).unwrap().simulate(&[], &wild).unwrap_err();
+        assert!(error.cause.starts_with("none of 10000 draws has an allocation"), "{}", error.cause);
     }
 }

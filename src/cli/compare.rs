@@ -41,6 +41,10 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         let error = Error::usage("has scores already, and the selection applies to checkpoints").file(path);
         return Err(error.hint("leave --include, --exclude and --layers out, or give the checkpoint"));
     }
+    if args.method.method() != Method::default() && given.iter().all(|given| matches!(given, Given::Scores(_))) {
+        let error = Error::usage("both have scores already: --rule, --precision and --cast apply to checkpoints");
+        return Err(error.hint("leave them out, or give a checkpoint"));
+    }
     let default_experts = given.iter().find_map(allocated).unwrap_or(160);
     let method = args.method.method();
     check_rules(&given, paths, method)?;

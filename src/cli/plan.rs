@@ -40,7 +40,7 @@ pub struct BudgetArgs {
     /// How shares of experts become whole numbers [default: reference]
     #[arg(long, value_enum)]
     pub rounding: Option<Rounding>,
-    /// Fewest experts of a layer, with --rounding largest-remainder [default: 1]
+    /// Fewest experts of a layer, with --rounding largest-remainder or the rule uniform [default: 1]
     #[arg(long, value_name = "N")]
     pub min_experts: Option<u32>,
     /// Most experts of a layer, with --rounding largest-remainder

@@ -110,8 +110,8 @@ pub fn open(choice: Choice, method: Method, solver: SolverChoice, lanes: Option<
             SolverChoice::Auto | SolverChoice::TwoStage => device,
             SolverChoice::Faer => device.with_faer(),
             SolverChoice::Syevd | SolverChoice::SyevdTwoStage | SolverChoice::Sytrd | SolverChoice::Batched => {
-                let error = Error::usage("this --solver is cuSOLVER's, and the device is the CPU");
-                return Err(error.hint("say --device cuda, or leave --solver out"));
+                let error = Error::usage("this solver is cuSOLVER's, and the device is the CPU");
+                return Err(error.hint("say --device cuda, or choose another solver"));
             }
         };
         Ok(Opened { device: Box::new(device), note })

@@ -56,7 +56,7 @@ impl fmt::Display for Precision {
 const AUTO_TOLERANCE: f64 = 1e-3;
 
 /// What is to be computed for each matrix.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Method {
     /// How the tail is chosen.
     pub rule: Rule,

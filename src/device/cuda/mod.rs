@@ -82,8 +82,8 @@ impl Cuda {
             SolverChoice::Sytrd => Some(Path::Sytrd),
             SolverChoice::Batched => Some(Path::Batched),
             SolverChoice::Faer => {
-                let error = Error::usage("this --solver is the CPU's, and the device is a GPU");
-                return Err(error.hint("say --device cpu, or leave --solver out"));
+                let error = Error::usage("this solver is the CPU's, and the device is a GPU");
+                return Err(error.hint("say --device cpu, or choose another solver"));
             }
         };
         let count = connect()?;
@@ -98,9 +98,9 @@ impl Cuda {
         let cusolver = solver::version().map_err(|fault| device_error(&fault))?;
         let batched = solver::offers(Path::Batched, cusolver);
         if choice.is_some_and(|path| !solver::offers(path, cusolver)) {
-            let cause = format!("cuSOLVER {} does not have this --solver", solver_version(cusolver));
+            let cause = format!("cuSOLVER {} does not have this solver", solver_version(cusolver));
             return Err(Error::usage(cause)
-                .hint("--solver two-stage and sytrd work with every version; `htsr doctor` says what there is"));
+                .hint("two-stage and sytrd work with every version; `htsr doctor` says what there is"));
         }
         let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<Vec<_>>>()?;
         let places = Mutex::new(vec![Places { planned: lanes.unwrap_or(1), taken: 0 }; gpus.len()]);
