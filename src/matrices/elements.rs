@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::low_rank::LowRank;
 use super::scaled::{self, Scaled};
-use super::{WeightMatrix, Window, difference, shuffle};
+use super::{WeightMatrix, Window, difference, shuffle, whole};
 use crate::checkpoint::{Cast, Checkpoint, Dtype, FloatType, MatrixView, Residence, TensorInfo};
 
 /// A tensor of a checkpoint that holds a matrix.
@@ -283,6 +283,12 @@ impl WeightMatrix {
             Elements::LowRank(update) => &update.down,
             Elements::Window { of, .. } | Elements::Shuffled { of, .. } => of.stored(),
         }
+    }
+
+    /// Name of the tensor with the scale factors of weights of 8 bits.
+    pub(super) fn scale_factors(&self) -> Option<&str> {
+        let factors = self.stored().scaled.as_ref()?.factors.as_ref()?;
+        Some(whole(&factors.tensor.name))
     }
 
     /// Bytes of the tensors that the elements come from.

@@ -1,7 +1,7 @@
 //! Which tensors of a checkpoint are weight matrices of a layer, and why the others are not.
 //!
 //! Nothing is dropped silently: every tensor ends up either in [`Catalog::matrices`] or, with a reason, in
-//! [`Catalog::skipped`].
+//! [`Catalog::skipped`]. Scale factors and the factors of an adapter are a part of the matrices that they make.
 
 mod adapter;
 mod difference;
@@ -17,7 +17,7 @@ mod stack;
 mod windows;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +159,8 @@ impl Catalog {
                 }
             }
         }
+        let used: HashSet<&str> = catalog.matrices.iter().filter_map(WeightMatrix::scale_factors).collect();
+        catalog.skipped.retain(|skipped| !used.contains(skipped.tensor.as_str()));
         catalog
     }
 
