@@ -154,14 +154,16 @@ fn all_zero(matrix: &WeightMatrix) -> &'static str {
     }
 }
 
-/// Says so where rounding limits an alpha: where it hid candidates from the ks rule, where alpha's bound is wide, or where
-/// the peak rule's bins are not fixed.
+/// Says so where rounding limits an alpha: where it hid candidates from the ks rule, where alpha's bound is wide, where the
+/// peak rule's bins are not fixed, or where another tail may be the best.
 fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<String> {
     let error = fit.alpha_error(spectrum);
     let smallest = spectrum.relative_error(0);
     let hidden = spectrum.first_known();
     // Whatever rounding hides does not count where it cannot move alpha.
     let is_certain = || is_certain(spectrum, method.rule, &Ok(*fit), ALPHA_ERROR);
+    // All larger ones are known better than these two.
+    let is_coarse = smallest.max(spectrum.relative_error(1)) > Rule::PEAK_TOLERANCE;
     if method.rule == Rule::Ks && hidden > 0 && !is_certain() {
         Some(format!("{hidden} of {} eigenvalues are zero within rounding and were not tried as xmin", spectrum.len()))
     } else if error > ALPHA_ERROR {
@@ -170,6 +172,8 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
         Some(format!(
             "the smallest eigenvalue is known only to {smallest:.0e}, too coarse to fix the bins of the peak rule"
         ))
+    } else if method.rule != Rule::Median && is_coarse && !is_certain() {
+        Some(format!("rounding leaves open where the tail begins: alpha may be off by more than {ALPHA_ERROR:.0e}"))
     } else {
         None
     }

@@ -190,6 +190,12 @@ impl Spectrum {
         self.trace *= factor;
         self.accuracy.eta *= factor;
         self.accuracy.delta *= factor.sqrt();
+        // Below the normal numbers, last bits are lost.
+        if self.smallest() < f64::MIN_POSITIVE {
+            let lost = f64::from_bits(1);
+            self.accuracy.eta += lost;
+            self.accuracy.smallest = self.accuracy.smallest.map(|error| error + lost / self.values[0]);
+        }
         self
     }
 
@@ -290,5 +296,18 @@ mod tests {
         let spectrum = Spectrum::from_gram(vec![0.3, 0.7], 1.0, f64::EPSILON).unwrap();
         assert_eq!(spectrum.clone().scaled(-8).scaled(8), spectrum);
         assert_eq!(spectrum.scaled(1).values(), [1.2, 2.8]);
+    }
+
+    #[test]
+    fn what_falls_below_the_normal_numbers_is_known_less_well() {
+        let spectrum = Spectrum::exact(vec![1e-20, 1e-3, 1.0]).scaled(-512);
+        assert_eq!(spectrum.relative_error(0), f64::INFINITY);
+        assert!(spectrum.relative_error(1) < 1e-10);
+        let spectrum = Spectrum::exact(vec![1e-13, 1.0]).with_smallest_eigenvalue(1e-13, 1e-8).scaled(-512);
+        let stated = spectrum.relative_error(0);
+        let error = spectrum.smallest() / 4.0_f64.powi(-512) / 1e-13 - 1.0;
+        assert!(error.abs() <= stated && (1e-8..1.0).contains(&stated), "{error} {stated}");
+        let zero = Spectrum::exact(vec![0.0, 1.0]).scaled(3);
+        assert_eq!((zero.relative_error(0), zero.relative_error(1)), (f64::INFINITY, 5e-324 / 64.0));
     }
 }

@@ -174,12 +174,15 @@ fn needs_all(rule: Rule, spectrum: &Spectrum) -> bool {
     // Starts that rounding hides cannot be candidates, and the best may be among them. Only the ks rule looks that far
     // down, and the peak rule at no more than the smallest.
     let found = fit(spectrum, rule);
+    // Others count in bins and in D, so that what blurs them may move the choice.
+    let is_coarse = |index: usize| found.is_ok() && spectrum.relative_error(index) > Rule::PEAK_TOLERANCE;
+    let is_open = || found.is_ok() && !is_certain(spectrum, rule, &found, AUTO_TOLERANCE);
     let hidden = match rule {
-        Rule::Peak => spectrum.first_known() > 1 && spectrum.relative_error(0) < 1.0,
+        Rule::Peak => spectrum.relative_error(0) < 1.0 && (spectrum.first_known() > 1 || is_coarse(1) && is_open()),
         Rule::Median => false,
         // Its peak is one of the bulk, unless the spectrum is so wide that a bin reaches down to the noise.
-        Rule::PeakRobust => found.is_ok() && !is_certain(spectrum, rule, &found, AUTO_TOLERANCE),
-        Rule::Ks => spectrum.first_known() > 0,
+        Rule::PeakRobust => is_open(),
+        Rule::Ks => spectrum.first_known() > 0 || is_coarse(0) && is_open(),
     };
     hidden
         || match found {

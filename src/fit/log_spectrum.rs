@@ -19,7 +19,7 @@ pub(super) struct LogSpectrum<'a> {
 
 impl<'a> LogSpectrum<'a> {
     /// Relative error of an eigenvalue above which rounding may be what hides alpha.
-    const HIDDEN: f64 = 1e-3;
+    pub const HIDDEN: f64 = 1e-3;
 
     pub fn new(spectrum: &'a Spectrum) -> Self {
         let ln: Vec<f64> = spectrum.values().iter().map(|x| x.ln()).collect();

@@ -21,10 +21,7 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     if known > least_rank(logs.len()) {
         return Err(logs.rank_deficient(Rule::PeakRobust));
     }
-    let bandwidth = bandwidth(logs.ln());
-    if bandwidth <= 0.0 {
-        return Err(NoFit::NoTail);
-    }
+    let bandwidth = bandwidth(logs.ln()).ok_or(NoFit::NoTail)?;
     let density = Density::new(&logs.ln()[known..], bandwidth);
     let peak = logs.ln()[known + density.peak()];
     let (low, high) = window_edges(peak);
@@ -47,11 +44,17 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The width of a bin of ln x.
-fn bandwidth(ln: &[f64]) -> f64 {
-    let [low, high] = quarters(ln).map(mean);
-    2.0 * (high - low) / (ln.len() as f64).cbrt()
+/// The width of a bin of ln x; `None` if the eigenvalues in the middle are equal, but for what logarithms are rounded by.
+fn bandwidth(ln: &[f64]) -> Option<f64> {
+    let quarters = quarters(ln);
+    let largest = quarters.iter().copied().flatten().fold(0.0_f64, |largest, ln| largest.max(ln.abs()));
+    let [low, high] = quarters.map(mean);
+    let bandwidth = 2.0 * (high - low) / (ln.len() as f64).cbrt();
+    (bandwidth > ROUNDING * f64::EPSILON * largest.max(1.0)).then_some(bandwidth)
 }
+
+/// Least width of a bin, in units of the rounding of logarithms.
+const ROUNDING: f64 = 16.0;
 
 /// Logarithms of the smallest and the largest candidate, for a peak at this logarithm.
 fn window_edges(peak: f64) -> (f64, f64) {
@@ -127,7 +130,7 @@ impl Density {
 /// The candidates under any, and those under every peak that the error bounds allow; `None` if they allow too much to say.
 pub(super) fn possible_windows(logs: &LogSpectrum, shift: &[f64]) -> Option<(Window, Window)> {
     let (ln, n) = (logs.ln(), logs.len());
-    let bandwidth = bandwidth(ln);
+    let bandwidth = bandwidth(ln)?;
     let [low, high] = quarters(shift).map(mean);
     // Relative error of the bandwidth.
     let stretch = 2.0 * (low + high) / (n as f64).cbrt() / bandwidth;
@@ -280,5 +283,15 @@ mod tests {
         let mut values = vec![3.0; 40];
         values[39] = 1e9;
         assert_eq!(robust(&values), Err(NoFit::NoTail));
+        // Equal but for their last bits, with logarithms from 1e-16 to 700.
+        let mut rng = fastrand::Rng::with_seed(3);
+        for scale in [1.0, 0.7, 2.5e-5, 1e300] {
+            for ulps in [1, 2, 4, 8, 64] {
+                let last_bits = |_| scale * (1.0 + f64::EPSILON * rng.u32(0..=ulps) as f64);
+                let mut values: Vec<f64> = (0..128).map(last_bits).collect();
+                values.sort_by(f64::total_cmp);
+                assert_eq!(robust(&values), Err(NoFit::NoTail), "{scale:e} {ulps}");
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use htsr::checkpoint::{Cast, Checkpoint};
 use htsr::device::cpu::Cpu;
 use htsr::device::{Analysis, Arithmetic, Device, Method, Precision};
-use htsr::fit::{Rule, fit};
+use htsr::fit::{NoFit, Rule, fit};
 use htsr::matrices::{Catalog, Selection};
 use htsr::spectrum::Spectrum;
 use htsr::synthetic::matrix_with_singular_values;
@@ -317,4 +317,86 @@ fn the_smallest_eigenvalue_is_known_beyond_the_gram_matrix() {
         }
     }
     assert!(corrected > 40, "{corrected}");
+}
+
+/// Asserts that alpha, in f64, is that of the exact spectrum.
+#[track_caller]
+fn assert_alpha_is_exact(eigenvalues: &[f64], rule: Rule) {
+    let n = eigenvalues.len();
+    let singular_values: Vec<f64> = eigenvalues.iter().map(|x| x.sqrt()).collect();
+    let matrix = matrix_with_singular_values(n, n, &singular_values, n as u64);
+    let found = analyze(n, n, &matrix, rule, Precision::F64).fit.unwrap();
+    let exact = Spectrum::from_gram(eigenvalues.to_vec(), eigenvalues.iter().sum(), 0.0).unwrap();
+    let expected = fit(&exact, rule).unwrap();
+    assert!((found.alpha - expected.alpha).abs() < 1e-3, "{rule}: {found:?} {expected:?}");
+}
+
+/// The low eigenvalues fill a bin about as well as those of the bulk do, and a Gram matrix in f64 blurs them by a few percent.
+#[test]
+fn blurred_eigenvalues_do_not_choose_the_bin_of_the_peak_rule() {
+    let mut rng = fastrand::Rng::with_seed(2);
+    for _ in 0..400 {
+        let n = rng.usize(50..100);
+        let decades = 13.5 + 0.8 * rng.f64();
+        let low = (n as f64 * (0.2 + 0.1 * rng.f64())) as usize;
+        let high = low - rng.usize(0..3);
+        let (bin, slope) = (rng.usize(45..80) as f64, 0.3 + 0.7 * rng.f64());
+        // In bins of the histogram of log10 x.
+        let mut places = vec![0.0, 100.0];
+        places.extend((1..low).map(|_| 0.02 + 0.97 * rng.f64()));
+        places.extend((0..high).map(|_| bin + 0.1 + 0.8 * rng.f64()));
+        while places.len() < n {
+            let tail = -rng.f64().log10() / slope * 100.0 / decades;
+            places.push((bin + 1.5 + tail).min(98.0));
+        }
+        places.sort_by(f64::total_cmp);
+        let eigenvalues: Vec<f64> = places.iter().map(|place| 10.0_f64.powf(decades * (place / 100.0 - 1.0))).collect();
+        assert_alpha_is_exact(&eigenvalues, Rule::Peak);
+    }
+}
+
+/// Two starts fit about as well, one of them among eigenvalues that a Gram matrix in f64 blurs by a few percent.
+#[test]
+fn blurred_starts_are_tried_by_the_ks_rule() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    let mut tried = 0;
+    while tried < 300 {
+        let n = rng.usize(10..26);
+        let decades = 13.6 + 0.6 * rng.f64();
+        let low = rng.usize(1..=n / 2);
+        let (width, bulk, slope) = ([0.3, 1.0, 3.0][rng.usize(0..3)], 5.0 + 6.0 * rng.f64(), 0.3 + 2.2 * rng.f64());
+        let mut places = vec![0.0, decades];
+        places.extend((1..low).map(|_| width * rng.f64()));
+        while places.len() < n {
+            places.push((bulk - slope * rng.f64().ln()).min(decades));
+        }
+        places.sort_by(f64::total_cmp);
+        let ln: Vec<f64> = places.iter().map(|place| (place - decades) * 10.0_f64.ln()).collect();
+        let best = |starts: std::ops::Range<usize>| starts.map(|start| distance(&ln[start..])).fold(1.0, f64::min);
+        if (best(0..low) - best(low..n - 1)).abs() < 2e-4 {
+            tried += 1;
+            assert_alpha_is_exact(&ln.iter().map(|ln| ln.exp()).collect::<Vec<_>>(), Rule::Ks);
+        }
+    }
+}
+
+/// D of a tail, given logarithms, by its definition.
+fn distance(ln: &[f64]) -> f64 {
+    let n = ln.len() as f64;
+    let excess = ln.iter().map(|x| x - ln[0]).sum::<f64>() / n;
+    let difference = |(j, x): (usize, &f64)| (1.0 - ((ln[0] - x) / excess).exp() - j as f64 / n).abs();
+    ln.iter().enumerate().map(difference).fold(0.0, f64::max)
+}
+
+/// A Hadamard matrix, all of whose eigenvalues are equal, or differ in their last bits.
+#[test]
+fn a_matrix_without_a_spread_has_no_tail() {
+    let element = |at: usize| if (at / 128 & at % 128).count_ones() % 2 == 0 { 0.02 } else { -0.02 };
+    let values: Vec<f64> = (0..128 * 128).map(element).collect();
+    for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
+        for tensor in [Tensor::bf16(&[128, 128], &values), Tensor::f64(&[128, 128], &values)] {
+            let analysis = analyze_tensor(tensor, rule, Precision::Auto);
+            assert_eq!(analysis.fit, Err(NoFit::NoTail), "{rule}");
+        }
+    }
 }

@@ -456,7 +456,8 @@ impl CudaLane<'_> {
                 return fit(spectrum, rule);
             }
             let (alpha, ks_distance) = (f64::from_bits(alpha), f64::from_bits(distance));
-            Ok(Fit { alpha, ks_distance, start, xmin: spectrum.values()[start], tail: n - start })
+            let fit = Fit { alpha, ks_distance, start, xmin: spectrum.values()[start], tail: n - start };
+            fit.unless_equal(spectrum)
         };
         Ok(spectra.iter().zip(fits).map(answer).collect())
     }
