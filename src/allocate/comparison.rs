@@ -35,6 +35,9 @@ pub struct Column {
     pub moved: Option<f64>,
     /// Why there is no allocation.
     pub why: Option<String>,
+    /// What to do about that.
+    #[serde(skip)]
+    hint: Option<String>,
 }
 
 impl Column {
@@ -57,6 +60,7 @@ impl Column {
                     rank_correlation: rank_correlation(&old, &new),
                     moved: Some(old.iter().zip(&new).map(|(old, new)| (new - old).max(0.0)).sum()),
                     why: None,
+                    hint: None,
                 }
             }
             Err(error) => Column {
@@ -66,6 +70,7 @@ impl Column {
                 rank_correlation: None,
                 moved: None,
                 why: Some(error.to_string()),
+                hint: error.hint,
             },
         }
     }
@@ -130,6 +135,9 @@ impl Rule {
     }
 }
 
+/// Decimal places of the values of a sweep, beyond the first of the largest.
+const DIGITS: f64 = 12.0;
+
 /// Values of a parameter to go through.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sweep {
@@ -167,7 +175,10 @@ impl FromStr for Sweep {
             return Err(refused(&format!("more than {MOST} values")));
         }
         // Rounded, so that ten steps of 0.1 make 1 and not 0.9999999999999999; the end counts, rounding or not.
-        let value = |index: u32| ((from + f64::from(index) * step) * 1e12).round() / 1e12;
+        let largest = from.abs().max(to.abs()).max(step).log10().floor();
+        let digits = (DIGITS - largest).max(0.0) as usize;
+        let rounded = |number: f64| format!("{number:.digits$}").parse().unwrap_or(number) + 0.0;
+        let value = |index: u32| rounded(from + f64::from(index) * step);
         let values = (0..=(steps + 1e-9) as u32).map(value).collect();
         Ok(Sweep { parameter: parameter.trim().to_owned(), values })
     }
@@ -201,7 +212,7 @@ impl Comparison {
     pub fn problems(&self) -> Vec<Error> {
         let problem = |column: &Column| {
             let cause = format!("{}: {}", column.label, column.why.as_ref()?);
-            Some(Error { kind: Kind::Input, ..Error::usage(cause) })
+            Some(Error { kind: Kind::Input, hint: column.hint.clone(), ..Error::usage(cause) })
         };
         self.columns.iter().filter_map(problem).collect()
     }
@@ -240,6 +251,9 @@ mod tests {
         assert_eq!(values("beta=0:0.3:0.1").unwrap(), [0.0, 0.1, 0.2, 0.3]);
         assert_eq!(values("beta=2:2:1").unwrap(), [2.0]);
         assert_eq!(values("beta=1:2:0.7").unwrap(), [1.0, 1.7]);
+        assert_eq!(values("beta=1e-13:3e-13:1e-13").unwrap(), [1e-13, 2e-13, 3e-13]);
+        assert_eq!(values("beta=1e300:1e300:1").unwrap(), [1e300]);
+        assert_eq!(values("beta=-0.3:0:0.1").unwrap(), [-0.3, -0.2, -0.1, 0.0]);
         for text in
             ["", "beta", "beta=", "beta=1:4", "beta=4:1:1", "beta=1:4:0", "beta=1:4:-1", "beta=1:4:NaN", "beta=0:1e9:1"]
         {

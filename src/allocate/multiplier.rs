@@ -25,13 +25,16 @@ pub(super) fn all_equal(alpha: f64) -> Error {
     unusable(cause).hint("give all the same, by hand; --epsilon 0 (alphapruning) does it too")
 }
 
+/// Largest multiplier: sums of larger ones leave the numbers.
+const MOST: f64 = 1e100;
+
 /// Checks a range of multipliers.
 ///
 /// # Errors
 ///
 /// [`Kind::Usage`](crate::error::Kind::Usage) if it is none.
 pub(super) fn check_range(low: f64, high: f64) -> Result<()> {
-    if low.is_finite() && high.is_finite() && 0.0 <= low && low <= high && high > 0.0 {
+    if low.is_finite() && high.is_finite() && 0.0 <= low && low <= high && high > 0.0 && high <= MOST {
         return Ok(());
     }
     let cause = format!("{low}:{high} is no range of multipliers");

@@ -73,8 +73,8 @@ impl Ranks {
     pub(super) fn check(&self, units: &[Unit]) -> Result<()> {
         check_beta(self.beta)?;
         let positive = |number: f64| number.is_finite() && number > 0.0;
-        if !positive(self.lora_scaling) || self.lora_alpha.is_some_and(|alpha| !positive(alpha)) {
-            let cause = "lora_alpha must be a positive number";
+        if !positive(self.lora_scaling * f64::from(LARGEST)) || self.lora_alpha.is_some_and(|alpha| !positive(alpha)) {
+            let cause = "lora_alpha must be a positive number, for every rank";
             return Err(Error::usage(cause).hint("PEFT's default is lora_alpha = r: --lora-scaling 1"));
         }
         let Steps { costs, total, min, max } = self.steps(units)?;

@@ -249,7 +249,10 @@ fn draw_some(solve: &Solve, model: &Model, start: u32, end: u32) -> Vec<f64> {
     let (mut alphas, mut members) = (Vec::new(), Vec::new());
     for draw in start..end {
         model.draw(draw, &mut alphas, &mut members);
-        if let Ok(solution) = solve(&alphas) {
+        // Errors that are large enough make alphas that are no numbers.
+        if let Ok(solution) = solve(&alphas)
+            && alphas.iter().chain(&solution.values).all(|number| number.is_finite())
+        {
             values.extend(solution.values);
         }
     }
@@ -271,7 +274,7 @@ fn range(row: &Row, mut values: Vec<f64>, draws: u32) -> Range {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AlphaDecay, Budget, Group, Rounding, Rule, Uniform};
+    use super::super::{AlphaDecay, Budget, Group, Rounding, Rule, TempBalance, Uniform};
     use super::*;
 
     fn layers(alphas: &[f64]) -> Vec<Unit> {
@@ -364,6 +367,15 @@ mod tests {
         ] {
             let mut allocation = Plan::default().allocate(layers(&[2.0, 3.0])).unwrap();
             assert!(allocation.simulate(&[], &simulation).is_err());
+        }
+        // Draws with alphas beyond all numbers count as failed, whatever a rule makes of them.
+        let rough = Simulation { relative_error: 300.0, draws: 1000, ..Simulation::default() };
+        for rule in [Rule::AlphaDecay(AlphaDecay::default()), Rule::TempBalance(TempBalance::default())] {
+            let plan = Plan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
+            let allocation = simulated(plan, &[2.0, 3.0, 4.0], rough);
+            assert!(allocation.stability.unwrap().failed > 0);
+            let ranges = allocation.rows.iter().map(|row| row.range.as_ref().unwrap());
+            assert!(ranges.into_iter().all(|range| range.low <= range.high && range.high.is_finite()));
         }
         // Some of the alphas are beyond all numbers in every draw.
         let wild = Simulation { relative_error: 1e300, ..Simulation::default() };

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::header::hex;
-use super::json::Pairs;
+use super::json::{self, Pairs};
 use crate::error::{Error, Result};
 
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -144,7 +144,7 @@ impl Adapter {
         let refused = |cause: String| Error::input(config, cause);
         let damaged =
             |cause: String| refused(cause).hint("the config is damaged: download it or save the adapter again");
-        let text = std::fs::read(config).map_err(|error| damaged(format!("cannot be read: {error}")))?;
+        let text = json::read(config).map_err(|error| damaged(format!("cannot be read: {error}")))?;
         let Typed { peft_type } = serde_json::from_slice(&text).map_err(|error| {
             damaged(format!("is not the config of an adapter, which states its peft_type: {error}"))
         })?;

@@ -1,11 +1,21 @@
-//! JSON objects as a list of pairs, in file order, so that duplicate names can be seen.
+//! Small files of JSON, and their objects as a list of pairs, in file order, so that duplicate names can be seen.
 //!
 //! A map type would silently keep the last of two equal keys.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
+use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+/// The content of a file; anything else, such as a pipe, might have no end.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    std::fs::read(path)
+}
 
 /// The entries of a JSON object in the order in which they stand.
 pub(super) struct Pairs<V>(pub Vec<(String, V)>);

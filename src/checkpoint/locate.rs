@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::json::Pairs;
+use super::json::{self, Pairs};
 use crate::error::{Error, Result};
 
 pub(super) const INDEX_NAME: &str = "model.safetensors.index.json";
@@ -72,7 +72,7 @@ fn from_index(path: &Path) -> Result<Located> {
     }
 
     let refused = |cause: String| Error::input(path, cause).hint("download the index again");
-    let text = std::fs::read(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    let text = json::read(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
     let raw: Raw =
         serde_json::from_slice(&text).map_err(|error| refused(format!("is not a checkpoint index: {error}")))?;
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use htsr::allocate::Plan;
+use htsr::allocate::{Plan, Unit};
 use htsr::checkpoint::Checkpoint;
 use htsr::device::Device;
 use htsr::error::{Error, Result};
@@ -41,6 +41,8 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         plan: Plan::experts(args.budget.budget(args.layers * 5)),
         study: Study::default(),
     };
+    let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
+    request.plan.check(&layers)?;
     let device = args.device.open(request.method, printer)?;
     let Scored { mut report, problems } = match &args.keep {
         Some(folder) => {

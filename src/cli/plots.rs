@@ -23,6 +23,17 @@ pub struct Plots {
     drawn: AtomicUsize,
     /// The first failure to write: it is likely to be that of all.
     error: Mutex<Option<Error>>,
+    /// The folder, if it was not there before: without a picture in it, it goes again.
+    _created: Option<Created>,
+}
+
+struct Created(PathBuf);
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        // Refused if anything is in it.
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 /// Longest name of a file, without its extension.
@@ -35,12 +46,14 @@ impl Plots {
     ///
     /// If nothing can be written into it: it is better to know that before hours of work.
     pub fn new(folder: PathBuf, alternatives: Vec<Alternative>) -> Result<Plots> {
+        let is_new = !folder.exists();
         fs::create_dir_all(&folder).map_err(|error| {
             let error = Error::usage(format!("cannot be created: {error}")).file(&folder);
             error.hint("--plots takes a folder for the pictures")
         })?;
+        let _created = is_new.then(|| Created(folder.clone()));
         output::check(&folder.join("alpha.svg"))?;
-        Ok(Plots { folder, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None) })
+        Ok(Plots { folder, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None), _created })
     }
 
     /// Draws the spectrum of the matrix with the row `row`, if there is something to draw.

@@ -39,9 +39,9 @@ pub(super) fn catalog(checkpoint: &Checkpoint, adapter: &Adapter, selection: &Se
     let mut modules: BTreeMap<&str, Module> = BTreeMap::new();
     for tensor in checkpoint.tensors() {
         let name = tensor.info.name.as_str();
-        match part(name) {
-            Part::Down(module) => modules.entry(module).or_default().down = Some(tensor),
-            Part::Up(module) => modules.entry(module).or_default().up = Some(tensor),
+        match part(name.strip_prefix(PREFIX).unwrap_or(name)) {
+            Part::Down(module) => put(&mut modules.entry(module).or_default().down, tensor, &mut catalog),
+            Part::Up(module) => put(&mut modules.entry(module).or_default().up, tensor, &mut catalog),
             Part::Magnitude(module) => {
                 modules.entry(module).or_default().magnitude = true;
                 catalog.skipped.push(Skipped::new(name, "DoRA magnitude"));
@@ -61,6 +61,17 @@ pub(super) fn catalog(checkpoint: &Checkpoint, adapter: &Adapter, selection: &Se
         }
     }
     catalog
+}
+
+/// Puts a factor into its place, unless there is one under another name.
+fn put<'a>(place: &mut Option<Tensor<'a>>, tensor: Tensor<'a>, catalog: &mut Catalog) {
+    match place {
+        Some(other) => {
+            let reason = format!("the same factor as `{}`", other.info.name);
+            catalog.skipped.push(Skipped::new(&tensor.info.name, reason));
+        }
+        None => *place = Some(tensor),
+    }
 }
 
 fn part(name: &str) -> Part<'_> {
@@ -97,7 +108,6 @@ fn update(
     if adapter.dora || module.magnitude {
         return Err(for_good("DoRA: its magnitude rescales the weights too".into()));
     }
-    let name = name.strip_prefix(PREFIX).unwrap_or(name);
     let weight = format!("{name}.weight");
     let place = place(&weight, down.info.shape.len()).and_then(|place| place.ok_or(OUTSIDE));
     let Place { stack, layer, role } = place.map_err(|reason| for_good(reason.into()))?;

@@ -95,7 +95,7 @@ pub struct Skipped {
     pub tensor: String,
     /// Why, as a phrase.
     pub reason: String,
-    /// True if it would be scored, had it a partner: in the other checkpoint, or the other factor of an update.
+    /// True if it would be scored, had it a partner: in the other checkpoint, the other factor of an update, or scale factors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unpaired: bool,
 }
@@ -155,6 +155,9 @@ impl Catalog {
             for part in stack::parts(info) {
                 match classify(&part, shard, &scales).and_then(|matrix| selection.admit(matrix)) {
                     Ok(matrix) => catalog.matrices.push(matrix),
+                    Err(reason) if reason == scaled::WITHOUT_FACTORS => {
+                        catalog.skipped.push(Skipped::unpaired(&part.name, reason));
+                    }
                     Err(reason) => catalog.skipped.push(Skipped::new(&part.name, reason)),
                 }
             }

@@ -10,6 +10,9 @@ use super::elements::{Loaded, Mapped, Stored, Unavailable, buffer};
 use super::{float_type, skip, stack};
 use crate::checkpoint::{Cast, Checkpoint, Dtype, Float8, FloatType, Tensor, TensorInfo};
 
+/// Why weights of 8 bits are not scored where others have factors.
+pub(super) const WITHOUT_FACTORS: &str = "weights of 8 bits without their scale factors";
+
 /// How the elements of a tensor of 8 bits are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scaled {
@@ -56,7 +59,7 @@ impl<'a> Scales<'a> {
         let module = name.strip_suffix(".weight").unwrap_or(name);
         let names = [format!("{name}_scale_inv"), format!("{name}_scale"), format!("{module}.scale")];
         let found = names.iter().find_map(|name| self.0.get(name.as_str()));
-        let found = found.ok_or("weights of 8 bits without their scale factors")?;
+        let found = found.ok_or(WITHOUT_FACTORS)?;
         let tensor = match stack::index(&weights.name) {
             Some(index) => stack::slice(found.info, index),
             None => Some(found.info.clone()),

@@ -1,6 +1,6 @@
 //! Reading results back: a JSON of this schema, or any CSV with the columns `layer` and `alpha`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -171,7 +171,31 @@ fn check_layers(path: &Path, report: &Report) -> Result<()> {
     for matrix in &report.matrices {
         check_alpha(matrix.alpha, &format!("tensor `{}`", matrix.tensor), path)?;
     }
-    Ok(())
+    check_matrices(path, report)
+}
+
+/// Layers and matrices are two views of the same: whoever edits one and not the other gets numbers of neither.
+fn check_matrices(path: &Path, report: &Report) -> Result<()> {
+    if report.matrices.is_empty() {
+        return Ok(());
+    }
+    let mut counts: HashMap<(&str, u32), usize> = HashMap::new();
+    for matrix in &report.matrices {
+        *counts.entry((&matrix.stack, matrix.layer)).or_default() += usize::from(matrix.alpha.is_some());
+    }
+    let refused = |cause: String| Error::input(path, cause).hint("write it anew with `htsr score PATH -o scores.json`");
+    for score in report.layers.iter().map(|row| &row.score) {
+        let found = counts.remove(&(score.stack.as_str(), score.layer));
+        if found != Some(score.matrices) {
+            let (name, stated) = (score.name(), score.matrices);
+            let found = found.unwrap_or(0);
+            return Err(refused(format!("{name} states {stated} matrices with an alpha, and {found} are there")));
+        }
+    }
+    match counts.into_keys().min() {
+        Some((stack, layer)) => Err(refused(format!("has matrices of layer {layer} of `{stack}`, but not that layer"))),
+        None => Ok(()),
+    }
 }
 
 /// An alpha may be missing, as some rules need none, but what there is must be a positive number.

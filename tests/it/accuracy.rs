@@ -391,7 +391,7 @@ fn distance(ln: &[f64]) -> f64 {
 /// A Hadamard matrix, all of whose eigenvalues are equal, or differ in their last bits.
 #[test]
 fn a_matrix_without_a_spread_has_no_tail() {
-    let element = |at: usize| if (at / 128 & at % 128).count_ones() % 2 == 0 { 0.02 } else { -0.02 };
+    let element = |at: usize| if ((at / 128) & (at % 128)).count_ones().is_multiple_of(2) { 0.02 } else { -0.02 };
     let values: Vec<f64> = (0..128 * 128).map(element).collect();
     for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
         for tensor in [Tensor::bf16(&[128, 128], &values), Tensor::f64(&[128, 128], &values)] {

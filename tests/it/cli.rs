@@ -232,6 +232,11 @@ fn the_demo_keeps_its_checkpoint_on_request() {
     assert_eq!(demo["matrices"], score["matrices"]);
     assert_eq!(demo["allocation"], score["allocation"]);
     htsr(["demo", "--keep", kept.to_str().unwrap()]).fails(2, &["the checkpoint cannot be written", "hint: "]);
+    // What cannot be allocated is known before anything is written.
+    let none = folder.path().join("none");
+    let run = htsr(["demo", "--layers", "2", "--hidden", "64", "--min-experts", "3", "--keep", none.to_str().unwrap()]);
+    run.fails(2, &["--min-experts", "hint: "]);
+    assert!(!none.exists());
 }
 
 #[test]

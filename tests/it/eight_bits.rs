@@ -201,7 +201,9 @@ fn factors_that_do_not_fit() {
     ] {
         let tensors = [q(0), fits(), q(1)].into_iter().chain(extra.map(|tensor| scale(1, tensor)));
         let path = save(folder.path(), "model.safetensors", tensors);
-        let scores = score(&path, &[]).succeeds().json();
+        let run = score(&path, &[]);
+        let scores = run.succeeds().json();
+        assert_eq!(run.stderr.contains("1 tensor has no partner"), reason.contains("without"), "{}", run.stderr);
         assert_eq!(scores["matrices"].as_array().unwrap().len(), 1);
         let skipped = scores["skipped"].as_array().unwrap().iter().find(|row| row["tensor"] == projection(1, 'q'));
         assert_eq!(skipped.unwrap()["reason"], reason);

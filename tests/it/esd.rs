@@ -149,6 +149,11 @@ fn score_draws_every_spectrum_and_a_heat_map() {
     fs::write(&file, "").unwrap();
     let blocked = htsr(["score", path.to_str().unwrap(), "--plots", file.to_str().unwrap()]);
     blocked.fails(2, &["file: cannot be created", "hint: --plots takes a folder"]);
+    // No folder is left without a picture in it.
+    let empty = folder.path().join("empty");
+    let unable = ["--plots", empty.to_str().unwrap(), "--allocate", "rank", "--rank", "999"];
+    htsr(["score", path.to_str().unwrap()].iter().chain(&unable)).fails(2, &["rank 999", "hint: "]);
+    assert!(!empty.exists());
     assert_eq!(blocked.stdout, "");
 }
 

@@ -54,6 +54,20 @@ fn a_pipe_or_a_device() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     refused(&pipe, &["model.safetensors: is not a regular file", "memory-mapped"]);
     refused(Path::new("/dev/zero"), &["/dev/zero: is not a regular file"]);
+    std::fs::remove_file(&pipe).unwrap();
+    for (name, weights) in [
+        ("model.safetensors.index.json", "model-1.safetensors"),
+        ("adapter_config.json", "adapter_model.safetensors"),
+    ] {
+        let folder = self::folder();
+        save(folder.path(), weights, small_model());
+        let endless = folder.path().join(name);
+        std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+        refused(folder.path(), &[name, "cannot be read: it is not a regular file"]);
+        std::fs::remove_file(&endless).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&endless).status().unwrap().success());
+        refused(folder.path(), &[name, "cannot be read: it is not a regular file"]);
+    }
 }
 
 #[test]
@@ -349,7 +363,7 @@ fn a_layer_without_any_alpha_leaves_no_allocation() {
 fn unsupported_types_are_skipped_with_their_reason() {
     let folder = folder();
     let mut tensors = small_model();
-    tensors.insert(projection(1, 'k'), Tensor::zeros(Dtype::F8_E4M3, &[24, 24]));
+    tensors.insert(projection(1, 'k'), Tensor::zeros(Dtype::F8_E8M0, &[24, 24]));
     tensors.insert(projection(1, 'v'), Tensor::zeros(Dtype::I64, &[24, 24]));
     let path = save(folder.path(), "model.safetensors", tensors);
     let result = htsr(["score", path.to_str().unwrap(), "--format", "json"]).succeeds().json();
@@ -357,7 +371,7 @@ fn unsupported_types_are_skipped_with_their_reason() {
         let skipped = result["skipped"].as_array().unwrap().iter().find(|skipped| skipped["tensor"] == name);
         skipped.unwrap()["reason"].as_str().unwrap().to_owned()
     };
-    assert_eq!(reason(&projection(1, 'k')), "dtype F8_E4M3 is not supported");
+    assert_eq!(reason(&projection(1, 'k')), "dtype F8_E8M0 is not supported");
     assert_eq!(reason(&projection(1, 'v')), "integer tensor (I64)");
     assert_eq!(reason("model.embed_tokens.weight"), "embedding");
 }

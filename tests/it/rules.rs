@@ -334,7 +334,7 @@ fn sweeps() {
     // A value that cannot be is a hole in the table, not the end of it.
     let run = allocate(&scores, &["--rule", "rank", "--sweep", "rank=8:32:24"]);
     run.fails(4, &["rank=32: rank 32 on average", "is above the"]);
-    assert!(run.stdout.contains("compared"), "{}", run.stdout);
+    assert!(run.stdout.contains("compared") && run.stderr.contains("\nhint: lower --rank to 16"), "{}", run.stderr);
 }
 
 #[test]
@@ -405,6 +405,10 @@ fn plans_that_cannot_be() {
         (vec!["--rule", "rank", "--multiple-of", "32"], vec!["no multiple of 32", "hint: "]),
         (vec!["--rule", "rank", "--lora-alpha", "-1"], vec!["unexpected argument", "-1"]),
         (vec!["--rule", "rank", "--lora-scaling", "0"], vec!["lora_alpha must be a positive number", "hint: "]),
+        (
+            vec!["--rule", "rank", "--lora-scaling", "1e308"],
+            vec!["lora_alpha must be a positive number, for every rank"],
+        ),
         (vec!["--rule", "rank", "--multiple-of", "0"], vec!["0 is not in"]),
         (vec!["--rule", "alphapruning"], vec!["needs the sparsity of the whole model", "hint: --sparsity 0.7"]),
         (vec!["--rule", "alphapruning", "--sparsity", "1"], vec!["a sparsity of 1 is not between 0 and 1", "hint: "]),
@@ -414,6 +418,7 @@ fn plans_that_cannot_be() {
             vec!["epsilon = 1.5 is not in 0..=1", "hint: "],
         ),
         (vec!["--rule", "tempbalance", "--range", "2:1"], vec!["2:1 is no range", "hint: "]),
+        (vec!["--rule", "tempbalance", "--range", "0:1e308"], vec!["is no range of multipliers", "hint: "]),
         (vec!["--rule", "tempbalance", "--range", "1"], vec!["not two numbers", "hint: "]),
         (vec!["--rule", "mola", "--shape", "246"], vec!["not four positive whole numbers", "hint: MoLA's shapes"]),
         (vec!["--rule", "mola", "--group", "role"], vec!["MoLA's shapes are for layers", "hint: "]),
@@ -480,6 +485,14 @@ fn scores_that_do_not_allow_a_plan() {
     fails(&small, &["--rule", "tempbalance", "--map", "log2"], &["an alpha of 0.9 has no positive logarithm"]);
     let giant = with(&|matrices| matrices[0].shape = [usize::MAX, usize::MAX]);
     fails(&giant, &["--rule", "rank"], &["their shapes cannot be right"]);
+    for (list, fragment) in [
+        ("layers", "has matrices of layer 0 of `model`, but not that layer"),
+        ("matrices", "layer 0 of model states 7 matrices with an alpha, and 6 are there"),
+    ] {
+        let mut edited = report(&small_llama());
+        edited[list].as_array_mut().unwrap().remove(0);
+        fails(&saved(&folder, "edited.json", &edited), &[], &[fragment]);
+    }
     let csv = saved_csv(&folder, "layer,alpha\n0,2\n1,3\n");
     fails(&csv, &["--rule", "rank"], &["holds no shapes of matrices"]);
     fails(&csv, &["--group", "role"], &["no matrices to group by role"]);

@@ -354,6 +354,9 @@ fn adapter_tensors_that_are_no_update() {
     add(&mut tensors, "model.layers.1.self_attn.o_proj.lora_B.weight", matrix(24, 8, 1));
     add(&mut tensors, "model.layers.0.self_attn.q_proj.lora_B.bias", Tensor::zeros(Dtype::F32, &[24]));
     add(&mut tensors, "model.embed_tokens.lora_embedding_A", matrix(8, 24, 1));
+    // The same factors without PEFT's prefix.
+    let again = factors(&module("self_attn.q_proj"), matrix(8, 24, 3), matrix(24, 8, 4));
+    tensors.extend(again.map(|(name, tensor)| (name.trim_start_matches("base_model.model.").to_owned(), tensor)));
     add(&mut tensors, "model.layers.0.self_attn.q_proj.lora_E", matrix(8, 24, 1));
     let adapter = edited(|config| plain(config, 8), Some(tensors.clone()));
     let run = score(adapter.path(), &[]);
@@ -362,7 +365,9 @@ fn adapter_tensors_that_are_no_update() {
     assert_eq!(rows(&json).len(), 1);
     let skipped = json["skipped"].as_array().unwrap();
     assert_eq!(skipped.len() + 2, tensors.len());
+    let twice = "the same factor as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`";
     for (part, reason) in [
+        ("q_proj.lora_A.weight", twice),
         ("k_proj.lora_A.weight", "lora_A has the rank 8, lora_B 9"),
         ("v_proj.lora_B.weight", "rank 9, but 8 in the config"),
         ("up_proj.lora_A.weight", "DoRA: its magnitude rescales the weights too"),
