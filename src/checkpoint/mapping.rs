@@ -121,20 +121,37 @@ impl Mapping {
         })
     }
 
-    /// True if less than half of the pages of a range are in memory.
+    /// True if less than half of the pages of a range are in memory, by what samples of a long one say.
     #[cfg(target_os = "linux")]
     fn is_mostly_absent(&self, offset: usize, length: usize) -> bool {
+        /// Most samples, and pages of each.
+        const SAMPLES: usize = 64;
+        const PAGES: usize = 256;
         // SAFETY: sysconf has no preconditions.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let first = offset / page * page;
         let bytes = offset + length - first;
-        let mut pages = vec![0_u8; bytes.div_ceil(page)];
-        // SAFETY: the range begins at a page of the mapping and ends inside it, and there is a byte for each page.
-        let answer = unsafe {
-            let start = self.map.as_ptr().add(first).cast_mut().cast::<libc::c_void>();
-            libc::mincore(start, bytes, pages.as_mut_ptr())
-        };
-        answer == 0 && pages.iter().filter(|&&page| page & 1 == 1).count() < pages.len().div_ceil(2)
+        let count = bytes.div_ceil(page);
+        let samples = count.div_ceil(PAGES).min(SAMPLES);
+        let (mut seen, mut present) = (0, 0);
+        for sample in 0..samples {
+            // Of equal parts of the range, the first pages each.
+            let (begin, end) = (count * sample / samples, count * (sample + 1) / samples);
+            let mut pages = [0_u8; PAGES];
+            let looked_at = (end - begin).min(PAGES);
+            let length = (looked_at * page).min(bytes - begin * page);
+            // SAFETY: the sample begins at a page of the mapping and ends inside it, and there is a byte for each page.
+            let answer = unsafe {
+                let start = self.map.as_ptr().add(first + begin * page).cast_mut().cast::<libc::c_void>();
+                libc::mincore(start, length, pages.as_mut_ptr())
+            };
+            if answer != 0 {
+                return false;
+            }
+            seen += looked_at;
+            present += pages[..looked_at].iter().filter(|&&page| page & 1 == 1).count();
+        }
+        2 * present < seen
     }
 }
 

@@ -55,10 +55,9 @@ fn a_pipe_or_a_device() {
     refused(&pipe, &["model.safetensors: is not a regular file", "memory-mapped"]);
     refused(Path::new("/dev/zero"), &["/dev/zero: is not a regular file"]);
     std::fs::remove_file(&pipe).unwrap();
-    for (name, weights) in [
-        ("model.safetensors.index.json", "model-1.safetensors"),
-        ("adapter_config.json", "adapter_model.safetensors"),
-    ] {
+    for (name, weights) in
+        [("model.safetensors.index.json", "model-1.safetensors"), ("adapter_config.json", "adapter_model.safetensors")]
+    {
         let folder = self::folder();
         save(folder.path(), weights, small_model());
         let endless = folder.path().join(name);
