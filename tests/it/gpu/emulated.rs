@@ -217,7 +217,7 @@ fn a_device_that_does_not_exist() {
     let run = machine.score(&path, &["--device", "cuda:3"]);
     run.fails(2, &["there is no GPU number 3: the driver shows 1", "hint: ", "CUDA_VISIBLE_DEVICES"]);
     machine.score(&path, &["--device", "gpu"]).fails(2, &["not a device", "hint: auto, cpu, cuda"]);
-    machine.score(&path, &["--device", "cpu", "--solver", "syevd"]).fails(2, &["--solver is cuSOLVER's", "hint: "]);
+    machine.score(&path, &["--device", "cpu", "--solver", "syevd"]).fails(2, &["this solver is cuSOLVER's", "hint: "]);
     let none = machine.with("FAKECUDA_DEVICES", 0);
     none.score(&path, &[])
         .fails(5, &["cannot be used: cuInit returned CUDA_ERROR_NO_DEVICE", "hint: does `nvidia-smi`"]);
