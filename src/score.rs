@@ -160,19 +160,19 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
     let error = fit.alpha_error(spectrum);
     let smallest = spectrum.relative_error(0);
     let hidden = spectrum.first_known();
-    // Whatever rounding hides does not count where it cannot move alpha.
-    let is_certain = || is_certain(spectrum, method.rule, &Ok(*fit), ALPHA_ERROR);
-    // All larger ones are known better than these two.
+    // All larger ones are known better than these two. Whatever rounding hides does not count where it cannot move alpha.
     let is_coarse = smallest.max(spectrum.relative_error(1)) > Rule::PEAK_TOLERANCE;
-    if method.rule == Rule::Ks && hidden > 0 && !is_certain() {
+    let is_open =
+        method.rule != Rule::Median && is_coarse && !is_certain(spectrum, method.rule, &Ok(*fit), ALPHA_ERROR);
+    if is_open && method.rule == Rule::Ks && hidden > 0 {
         Some(format!("{hidden} of {} eigenvalues are zero within rounding and were not tried as xmin", spectrum.len()))
     } else if error > ALPHA_ERROR {
         Some(format!("rounding leaves alpha, for this tail, uncertain by up to {error:.0e}"))
-    } else if method.rule == Rule::Peak && smallest > Rule::PEAK_TOLERANCE && !is_certain() {
+    } else if is_open && method.rule == Rule::Peak && smallest > Rule::PEAK_TOLERANCE {
         Some(format!(
             "the smallest eigenvalue is known only to {smallest:.0e}, too coarse to fix the bins of the peak rule"
         ))
-    } else if method.rule != Rule::Median && is_coarse && !is_certain() {
+    } else if is_open {
         Some(format!("rounding leaves open where the tail begins: alpha may be off by more than {ALPHA_ERROR:.0e}"))
     } else {
         None

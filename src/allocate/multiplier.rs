@@ -38,7 +38,7 @@ pub(super) fn check_range(low: f64, high: f64) -> Result<()> {
         return Ok(());
     }
     let cause = format!("{low}:{high} is no range of multipliers");
-    Err(Error::usage(cause).hint("give the smaller first, and none below 0: --range 0.5:1.5"))
+    Err(Error::usage(cause).hint("give the smaller first, none below 0, and none beyond 1e100: --range 0.5:1.5"))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         plan: Plan::experts(args.budget.budget(args.layers * 5)),
         study: Study::default(),
     };
+    // Before anything is written; whatever the alphas are going to be.
     let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
     request.plan.check(&layers)?;
     let device = args.device.open(request.method, printer)?;

@@ -171,10 +171,9 @@ fn smallest_singular_value<T: InverseGram>(triangle: &mut T) -> Result<Option<Sm
 
 /// Whether the rule needs more than the smallest eigenvalue better than a Gram matrix in f64 gives it.
 fn needs_all(rule: Rule, spectrum: &Spectrum) -> bool {
-    // Starts that rounding hides cannot be candidates, and the best may be among them. Only the ks rule looks that far
-    // down, and the peak rule at no more than the smallest.
+    // Starts that rounding hides cannot be candidates, and the best may be among them: of the ks rule all, of the peak rule
+    // the smallest. Those that it blurs count in bins and in D, and may move the choice.
     let found = fit(spectrum, rule);
-    // Others count in bins and in D, so that what blurs them may move the choice.
     let is_coarse = |index: usize| found.is_ok() && spectrum.relative_error(index) > Rule::PEAK_TOLERANCE;
     let is_open = || found.is_ok() && !is_certain(spectrum, rule, &found, AUTO_TOLERANCE);
     let hidden = match rule {

@@ -41,8 +41,8 @@ impl<'a> Base<'a> {
         if shape != other {
             return Err(format!("shape {shape:?}, but {other:?} in the base"));
         }
-        let base =
-            stored_or_scaled(partner, *shard, &self.scales).map_err(|reason| format!("in the base: {reason}"))?;
+        let base = stored_or_scaled(partner, *shard, &self.scales)
+            .map_err(|skipped| format!("in the base: {}", skipped.reason))?;
         Ok(WeightMatrix { elements: Elements::Difference { weights, base }, dtype: FloatType::F64, ..matrix })
     }
 
@@ -52,8 +52,8 @@ impl<'a> Base<'a> {
             self.partners.remove(&part.name);
         }
         let skipped = |(part, shard): &(TensorInfo, usize)| {
-            let matrix = classify(part, *shard, &self.scales).and_then(|matrix| selection.admit(matrix));
-            Skipped { unpaired: matrix.is_ok(), ..Skipped::new(&part.name, "only in the base") }
+            let unpaired = classify(part, *shard, &self.scales, selection).is_ok();
+            Skipped { unpaired, ..Skipped::new(&part.name, "only in the base") }
         };
         self.partners.values().map(skipped).collect()
     }

@@ -112,7 +112,7 @@ impl Stored {
     /// Bytes in files.
     fn bytes(&self) -> u64 {
         let factors = self.scaled.as_ref().and_then(|scaled| scaled.factors.as_ref());
-        self.tensor.bytes + factors.map_or(0, |factors| factors.tensor.bytes)
+        self.tensor.bytes + factors.map_or(0, |factors| factors.stored.tensor.bytes)
     }
 
     /// Bytes of memory that reading it takes.
@@ -288,7 +288,7 @@ impl WeightMatrix {
     /// Name of the tensor with the scale factors of weights of 8 bits.
     pub(super) fn scale_factors(&self) -> Option<&str> {
         let factors = self.stored().scaled.as_ref()?.factors.as_ref()?;
-        Some(whole(&factors.tensor.name))
+        Some(whole(&factors.stored.tensor.name))
     }
 
     /// Bytes of the tensors that the elements come from.

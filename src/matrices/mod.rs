@@ -153,12 +153,9 @@ impl Catalog {
                 continue;
             }
             for part in stack::parts(info) {
-                match classify(&part, shard, &scales).and_then(|matrix| selection.admit(matrix)) {
+                match classify(&part, shard, &scales, selection) {
                     Ok(matrix) => catalog.matrices.push(matrix),
-                    Err(reason) if reason == scaled::WITHOUT_FACTORS => {
-                        catalog.skipped.push(Skipped::unpaired(&part.name, reason));
-                    }
-                    Err(reason) => catalog.skipped.push(Skipped::new(&part.name, reason)),
+                    Err(skipped) => catalog.skipped.push(skipped),
                 }
             }
         }
@@ -186,17 +183,24 @@ impl Catalog {
     }
 }
 
-/// A matrix, or the reason why `tensor` is none.
-fn classify(tensor: &TensorInfo, shard: usize, scales: &Scales) -> Result<WeightMatrix, String> {
-    let place = place(&tensor.name, tensor.shape.len())?;
+/// A matrix that is to be scored, or why `tensor` is none.
+fn classify(
+    tensor: &TensorInfo,
+    shard: usize,
+    scales: &Scales,
+    selection: &Selection,
+) -> Result<WeightMatrix, Skipped> {
+    let skipped = |reason: &str| Skipped::new(&tensor.name, reason);
+    let place = place(&tensor.name, tensor.shape.len()).map_err(skipped)?;
     if float8(tensor).is_none() {
-        float_type(tensor)?;
+        float_type(tensor).map_err(|reason| skipped(&reason))?;
     }
-    let Place { stack, layer, role } = place.ok_or(OUTSIDE)?;
+    let Place { stack, layer, role } = place.ok_or(OUTSIDE).map_err(skipped)?;
     let elements = stored_or_scaled(tensor, shard, scales)?;
     let ([rows, cols], dtype) = (elements.shape(), elements.dtype);
     let (name, elements) = (tensor.name.clone(), Elements::Stored(elements));
-    Ok(WeightMatrix { name, elements, stack, layer, role, dtype, rows, cols })
+    let matrix = WeightMatrix { name, elements, stack, layer, role, dtype, rows, cols };
+    selection.admit(matrix).map_err(|reason| skipped(&reason))
 }
 
 /// Where a tensor of this name belongs, if it is in a layer, or the reason why it is no projection matrix.
@@ -238,9 +242,10 @@ fn stored(tensor: &TensorInfo, shard: usize) -> Result<Stored, String> {
 }
 
 /// The same for weights that may be of 8 bits.
-fn stored_or_scaled(tensor: &TensorInfo, shard: usize, scales: &Scales) -> Result<Stored, String> {
-    let Some(format) = float8(tensor) else { return stored(tensor, shard) };
-    check_shape(tensor)?;
+fn stored_or_scaled(tensor: &TensorInfo, shard: usize, scales: &Scales) -> Result<Stored, Skipped> {
+    let skipped = |reason| Skipped::new(&tensor.name, reason);
+    let Some(format) = float8(tensor) else { return stored(tensor, shard).map_err(skipped) };
+    check_shape(tensor).map_err(skipped)?;
     let scaled = Scaled { format, factors: scales.of(tensor)? };
     Ok(Stored { tensor: tensor.clone(), shard, dtype: FloatType::F32, scaled: Some(scaled) })
 }

@@ -7,11 +7,8 @@
 use std::collections::HashMap;
 
 use super::elements::{Loaded, Mapped, Stored, Unavailable, buffer};
-use super::{float_type, skip, stack};
+use super::{Skipped, skip, stack};
 use crate::checkpoint::{Cast, Checkpoint, Dtype, Float8, FloatType, Tensor, TensorInfo};
-
-/// Why weights of 8 bits are not scored where others have factors.
-pub(super) const WITHOUT_FACTORS: &str = "weights of 8 bits without their scale factors";
 
 /// How the elements of a tensor of 8 bits are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,20 +16,16 @@ pub struct Scaled {
     /// What the bits mean.
     pub format: Float8,
     /// What the numbers are multiplied by, unless they are the weights themselves.
-    pub factors: Option<Factors>,
+    pub factors: Option<Box<Factors>>,
 }
 
 /// Scale factors, one for each block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Factors {
-    /// The tensor that holds them.
-    pub tensor: TensorInfo,
-    /// Index into [`Checkpoint::shards`].
-    pub shard: usize,
+    /// The tensor that holds them, as a matrix that has an element for each block.
+    pub stored: Stored,
     /// Rows and columns of a block.
     block: [usize; 2],
-    /// How many blocks stand side by side.
-    across: usize,
 }
 
 /// The tensors of a checkpoint that are called scale factors, by name.
@@ -50,25 +43,29 @@ impl<'a> Scales<'a> {
     ///
     /// # Errors
     ///
-    /// A reason, if others have factors and these have none, or theirs do not fit.
-    pub fn of(&self, weights: &TensorInfo) -> Result<Option<Factors>, String> {
+    /// If others have factors and these have none, or theirs do not fit.
+    pub fn of(&self, weights: &TensorInfo) -> Result<Option<Box<Factors>>, Skipped> {
         if self.0.is_empty() {
             return Ok(None);
         }
+        let skipped = |reason: String| Skipped::new(&weights.name, reason);
         let name = stack::whole(&weights.name);
         let module = name.strip_suffix(".weight").unwrap_or(name);
         let names = [format!("{name}_scale_inv"), format!("{name}_scale"), format!("{module}.scale")];
         let found = names.iter().find_map(|name| self.0.get(name.as_str()));
-        let found = found.ok_or(WITHOUT_FACTORS)?;
+        let found =
+            found.ok_or_else(|| Skipped::unpaired(&weights.name, "weights of 8 bits without their scale factors"))?;
         let tensor = match stack::index(&weights.name) {
             Some(index) => stack::slice(found.info, index),
             None => Some(found.info.clone()),
         };
-        let unfit = || format!("scale factors of shape {:?} do not fit {:?}", found.info.shape, weights.shape);
+        let unfit = || skipped(format!("scale factors of shape {:?} do not fit {:?}", found.info.shape, weights.shape));
         let tensor = tensor.ok_or_else(unfit)?;
-        if !matches!(tensor.dtype, Dtype::Float(_) | Dtype::Float8(_)) {
-            return Err(format!("scale factors of type {} are not supported", tensor.dtype));
-        }
+        let (dtype, scaled) = match tensor.dtype {
+            Dtype::Float(float) => (float, None),
+            Dtype::Float8(format) => (FloatType::F32, Some(Scaled { format, factors: None })),
+            _ => return Err(skipped(format!("scale factors of type {} are not supported", tensor.dtype))),
+        };
         let &[rows, cols] = weights.shape.as_slice() else { return Err(unfit()) };
         let [down, across] = match *tensor.shape.as_slice() {
             [] | [1] => [1, 1],
@@ -77,7 +74,9 @@ impl<'a> Scales<'a> {
             _ => return Err(unfit()),
         };
         let block = side(rows, down).zip(side(cols, across)).ok_or_else(unfit)?;
-        Ok(Some(Factors { shard: found.shard, block: [block.0, block.1], across: across as usize, tensor }))
+        let tensor = TensorInfo { shape: vec![down, across], ..tensor };
+        let stored = Stored { tensor, shard: found.shard, dtype, scaled };
+        Ok(Some(Box::new(Factors { stored, block: [block.0, block.1] })))
     }
 }
 
@@ -88,24 +87,16 @@ fn side(length: u64, count: u64) -> Option<usize> {
 }
 
 impl Factors {
-    /// All of them, block by block.
-    fn read(&self, checkpoint: &Checkpoint) -> Result<Vec<f32>, Unavailable> {
-        let tensor = &self.tensor;
-        let count = tensor.shape.iter().product::<u64>() as usize;
-        if let Dtype::Float8(format) = tensor.dtype {
-            let (mapped, values) = (Mapped::new(tensor, self.shard, checkpoint, false)?, format.values());
-            let factors = mapped.bytes().iter().map(|&bits| values[usize::from(bits)]).collect();
-            mapped.finish()?;
-            return Ok(factors);
+    /// All of them, row by row. `keep`: see [`Mapped::new`].
+    fn read(&self, checkpoint: &Checkpoint, keep: bool) -> Result<Vec<f32>, Unavailable> {
+        let [down, across] = self.stored.shape();
+        let loaded = Loaded::stored(&self.stored, checkpoint, Cast::None, keep)?;
+        let mut factors = vec![0.0_f32; down * across];
+        for (row, line) in factors.chunks_exact_mut(across).enumerate() {
+            loaded.view().read_segment(row, 0..across, 1.0, line);
         }
-        let dtype = float_type(tensor).map_err(Unavailable::Unreadable)?;
-        let line = TensorInfo { shape: vec![1, count as u64], ..tensor.clone() };
-        let line = Stored { tensor: line, shard: self.shard, dtype, scaled: None };
-        let loaded = Loaded::stored(&line, checkpoint, Cast::None, false)?;
-        let mut factors = vec![0.0_f64; count];
-        loaded.view().read_segment(0, 0..count, 1.0, &mut factors);
         loaded.finish()?;
-        Ok(factors.into_iter().map(|factor| factor as f32).collect())
+        Ok(factors)
     }
 }
 
@@ -132,7 +123,7 @@ pub(super) fn load(
     let mut weights = buffer(usize::try_from(bytes(stored)).map_err(|_| refused())?)?;
     let values = scaled.format.values();
     let ([down, right], across, factors) = match &scaled.factors {
-        Some(factors) => (factors.block, factors.across, factors.read(checkpoint)?),
+        Some(factors) => (factors.block, factors.stored.shape()[1], factors.read(checkpoint, keep)?),
         None => ([rows, cols], 1, vec![1.0]),
     };
     let mapped = Mapped::new(&stored.tensor, stored.shard, checkpoint, keep)?;
