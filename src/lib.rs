@@ -35,6 +35,9 @@
 pub mod allocate;
 pub mod bench;
 pub mod checkpoint;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod compare;
 pub mod device;
 pub mod error;

@@ -12,7 +12,8 @@ use super::{Solution, Solve, check_beta, powers, reference};
 use crate::error::{Error, Result};
 
 /// How shares become whole numbers that add up to the total.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Rounding {
     /// As AlphaLoRA's script does it, bit for bit: round half to even, then repair by single steps against the *unscaled*

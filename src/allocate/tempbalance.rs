@@ -12,7 +12,8 @@ use super::{Solution, unusable};
 use crate::error::Result;
 
 /// How alphas become multipliers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Map {
     /// A straight line from the range of the alphas to that of the multipliers.

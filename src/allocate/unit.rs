@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::score::{LayerScore, MatrixScore};
 
 /// What gets a number of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
     /// Every layer of every stack.
@@ -22,7 +23,8 @@ pub enum Group {
 }
 
 /// How the alphas of the matrices of a layer or role become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregate {
     /// The unweighted mean: AlphaLoRA, AlphaPruning.

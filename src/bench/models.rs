@@ -2,41 +2,40 @@
 
 use std::fmt;
 
-use clap::ValueEnum;
-
 use super::Tensor;
 use crate::checkpoint::FloatType;
 use crate::matrices::WeightMatrix;
 
 /// A published model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Model {
     /// 30 layers of 7 matrices, 576 wide.
-    #[value(name = "smollm2-135m")]
+    #[cfg_attr(feature = "cli", value(name = "smollm2-135m"))]
     SmolLm2_135M,
     /// 32 layers of 7 matrices, 4096 wide.
-    #[value(name = "llama-2-7b")]
+    #[cfg_attr(feature = "cli", value(name = "llama-2-7b"))]
     Llama2_7B,
     /// 40 layers of 7 matrices, 5120 wide.
-    #[value(name = "llama-2-13b")]
+    #[cfg_attr(feature = "cli", value(name = "llama-2-13b"))]
     Llama2_13B,
     /// 80 layers of 7 matrices, 8192 wide.
-    #[value(name = "llama-2-70b")]
+    #[cfg_attr(feature = "cli", value(name = "llama-2-70b"))]
     Llama2_70B,
     /// 32 layers of 7 matrices, 4096 wide.
-    #[value(name = "llama-3-8b")]
+    #[cfg_attr(feature = "cli", value(name = "llama-3-8b"))]
     Llama3_8B,
     /// 80 layers of 7 matrices, 8192 wide.
-    #[value(name = "llama-3-70b")]
+    #[cfg_attr(feature = "cli", value(name = "llama-3-70b"))]
     Llama3_70B,
     /// 32 layers of 7 matrices, 4096 wide.
-    #[value(name = "mistral-7b")]
+    #[cfg_attr(feature = "cli", value(name = "mistral-7b"))]
     Mistral7B,
     /// 32 layers of 4 matrices and 8 experts of 3, 4096 wide.
-    #[value(name = "mixtral-8x7b")]
+    #[cfg_attr(feature = "cli", value(name = "mixtral-8x7b"))]
     Mixtral8x7B,
     /// 48 layers of 4 matrices and 128 experts of 3, 2048 wide.
-    #[value(name = "qwen3-30b-a3b")]
+    #[cfg_attr(feature = "cli", value(name = "qwen3-30b-a3b"))]
     Qwen3_30B,
 }
 
@@ -136,7 +135,17 @@ const LAYER_0: &str = "model.layers.0.";
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
+        f.write_str(match self {
+            Model::SmolLm2_135M => "smollm2-135m",
+            Model::Llama2_7B => "llama-2-7b",
+            Model::Llama2_13B => "llama-2-13b",
+            Model::Llama2_70B => "llama-2-70b",
+            Model::Llama3_8B => "llama-3-8b",
+            Model::Llama3_70B => "llama-3-70b",
+            Model::Mistral7B => "mistral-7b",
+            Model::Mixtral8x7B => "mixtral-8x7b",
+            Model::Qwen3_30B => "qwen3-30b-a3b",
+        })
     }
 }
 

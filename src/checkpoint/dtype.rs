@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::float8::Float8;
 
 /// The floating-point types whose spectra can be computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum FloatType {
     /// IEEE double precision.
     F64,
     /// IEEE single precision.
     F32,
     /// IEEE half precision.
-    #[value(alias = "fp16")]
+    #[cfg_attr(feature = "cli", value(alias = "fp16"))]
     F16,
     /// bfloat16: the upper half of a single.
     BF16,

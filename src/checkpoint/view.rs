@@ -19,7 +19,8 @@ const SCAN_ELEMENTS: usize = 1 << 14;
 /// A precision to which weights are rounded before anything is computed.
 ///
 /// AlphaLoRA's script rounds to fp16; `--cast fp16` reproduces that. It moves alpha by about 1e-5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Cast {
     /// Use the weights as they are stored.

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use htsr::error::{Error, Kind, Result};
-use htsr::report::Report;
-use htsr::score::LayerScore;
-use htsr::study::{Allocated, Scores};
+use crate::error::{Error, Kind, Result};
+use crate::report::Report;
+use crate::score::LayerScore;
+use crate::study::{Allocated, Scores};
 
 use super::Ending;
 use super::args::{AllocateArgs, ScoreRow};

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::{Cast, Checkpoint};
+use crate::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
+use crate::error::Error;
+use crate::export::{Rename, Target};
+use crate::fit::Rule;
+use crate::matrices::{Farms, Layers, Selection};
+use crate::metrics::Plan;
+use crate::pipeline::Sampling;
+use crate::report::{Document, Format, Report};
+use crate::tails::Alternative;
+use crate::uncertainty::Simulations;
 use clap::{Parser, Subcommand, ValueEnum};
-use htsr::checkpoint::{Cast, Checkpoint};
-use htsr::device::{self, Choice, Device, Method, Opened, Precision, SolverChoice};
-use htsr::error::Error;
-use htsr::export::{Rename, Target};
-use htsr::fit::Rule;
-use htsr::matrices::{Farms, Layers, Selection};
-use htsr::metrics::Plan;
-use htsr::pipeline::Sampling;
-use htsr::report::{Document, Format, Report};
-use htsr::tails::Alternative;
-use htsr::uncertainty::Simulations;
 use regex::Regex;
 
 use super::bench::BenchArgs;
@@ -330,7 +330,7 @@ pub struct BaseArgs {
 
 impl BaseArgs {
     /// Opens the checkpoint at `path`, as an update of the base if there is one.
-    pub fn open(&self, path: &Path) -> htsr::error::Result<Checkpoint> {
+    pub fn open(&self, path: &Path) -> crate::error::Result<Checkpoint> {
         let checkpoint = Checkpoint::open(path)?;
         let Some(base) = &self.base else { return Ok(checkpoint) };
         if checkpoint.adapter().is_some() {
@@ -462,7 +462,7 @@ pub struct DeviceArgs {
 
 impl DeviceArgs {
     /// Opens the device.
-    pub fn open(&self, method: Method, printer: &Printer) -> htsr::error::Result<Box<dyn Device>> {
+    pub fn open(&self, method: Method, printer: &Printer) -> crate::error::Result<Box<dyn Device>> {
         open_device(self.device, method, self.solver, self.threads.count(), Some(printer))
     }
 }
@@ -474,7 +474,7 @@ pub fn open_device(
     solver: SolverChoice,
     lanes: Option<usize>,
     printer: Option<&Printer>,
-) -> htsr::error::Result<Box<dyn Device>> {
+) -> crate::error::Result<Box<dyn Device>> {
     let Opened { device, note } = device::open(choice, method, solver, lanes)?;
     if let (Some(note), Some(printer)) = (note, printer) {
         printer.warning(&note, Some("`htsr doctor` says what was looked for; --device cpu asks for the CPU"));

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use htsr::allocate::Plan;
-use htsr::checkpoint::Checkpoint;
-use htsr::device::{Device, Method};
-use htsr::error::{Error, Result};
-use htsr::pipeline::{Request, Scored};
-use htsr::report::{Comparison, Report};
-use htsr::score::LayerScore;
-use htsr::study::{Scores, Study};
+use crate::allocate::Plan;
+use crate::checkpoint::Checkpoint;
+use crate::device::{Device, Method};
+use crate::error::{Error, Result};
+use crate::pipeline::{Request, Scored};
+use crate::report::{Comparison, Report};
+use crate::score::LayerScore;
+use crate::study::{Scores, Study};
 
 use super::Ending;
 use super::args::{CompareArgs, CompareRow};

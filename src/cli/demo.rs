@@ -3,16 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use htsr::allocate::{Plan, Unit};
-use htsr::checkpoint::Checkpoint;
-use htsr::device::Device;
-use htsr::error::{Error, Result};
-use htsr::matrices::Selection;
-use htsr::metrics;
-use htsr::pipeline::{Request, Sampling, Scored};
-use htsr::report::{Cell, Document, Report};
-use htsr::study::Study;
-use htsr::synthetic::Model;
+use crate::allocate::{Plan, Unit};
+use crate::checkpoint::Checkpoint;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::matrices::Selection;
+use crate::metrics;
+use crate::pipeline::{Request, Sampling, Scored};
+use crate::report::{Cell, Document, Report};
+use crate::study::Study;
+use crate::synthetic::Model;
 use serde::Serialize;
 
 use super::Ending;

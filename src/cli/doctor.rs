@@ -1,9 +1,9 @@
 //! `htsr doctor`: which devices can be used, and what is missing for the others.
 
-use htsr::device::cpu::{Cpu, Level};
-use htsr::device::{self, Device, Method, SolverChoice};
-use htsr::error::Result;
-use htsr::report::{Cell, Document, Table};
+use crate::device::cpu::{Cpu, Level};
+use crate::device::{self, Device, Method, SolverChoice};
+use crate::error::Result;
+use crate::report::{Cell, Document, Table};
 use serde::Serialize;
 
 use super::Ending;

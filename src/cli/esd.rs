@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use htsr::error::{Error, Result};
-use htsr::matrices::{Catalog, Selection};
-use htsr::metrics::Plan;
-use htsr::pipeline::{self, Examined, Request};
-use htsr::plot::{Figure, png, svg, terminal};
-use htsr::report::Format;
-use htsr::tails::Comparison;
+use crate::error::{Error, Result};
+use crate::matrices::{Catalog, Selection};
+use crate::metrics::Plan;
+use crate::pipeline::{self, Examined, Request};
+use crate::plot::{Figure, png, svg, terminal};
+use crate::report::Format;
+use crate::tails::Comparison;
 
 use super::Ending;
 use super::args::{EsdArgs, OutputArgs, TailChoice};

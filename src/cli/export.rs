@@ -1,11 +1,11 @@
 //! `htsr export`: scores or an allocation in the form that another tool reads.
 
-use htsr::allocate::Plan;
-use htsr::error::{Error, Result};
-use htsr::export::Target;
-use htsr::report::Report;
-use htsr::score::LayerScore;
-use htsr::study::{Scores, Study};
+use crate::allocate::Plan;
+use crate::error::{Error, Result};
+use crate::export::Target;
+use crate::report::Report;
+use crate::score::LayerScore;
+use crate::study::{Scores, Study};
 
 use super::Ending;
 use super::allocate::blame;

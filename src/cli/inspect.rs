@@ -1,8 +1,8 @@
 //! `htsr inspect`: what a checkpoint holds, from its headers alone.
 
-use htsr::error::Result;
-use htsr::matrices::Catalog;
-use htsr::report::Inspection;
+use crate::error::Result;
+use crate::matrices::Catalog;
+use crate::report::Inspection;
 
 use super::Ending;
 use super::args::{InspectArgs, InspectRow};

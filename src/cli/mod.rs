@@ -20,8 +20,8 @@ mod study;
 
 use std::process::ExitCode;
 
+use crate::error::Result;
 use clap::Parser;
-use htsr::error::Result;
 
 use args::{Args, Command};
 use printer::Printer;

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use htsr::error::{Error, Result};
-use htsr::report::{Document, Format};
+use crate::error::{Error, Result};
+use crate::report::{Document, Format};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 

@@ -1,10 +1,10 @@
 //! What can be typed of an allocation, and the plan that it makes.
 
-use clap::ValueEnum;
-use htsr::allocate::{
+use crate::allocate::{
     Aggregate, AlphaDecay, AlphaPruning, Budget, Group, Map, Plan, Ranks, Rounding, Rule, Shape, TempBalance, Uniform,
 };
-use htsr::error::{Error, Result};
+use crate::error::{Error, Result};
+use clap::ValueEnum;
 
 /// The rules of allocation by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

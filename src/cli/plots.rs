@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use htsr::device::Analysis;
-use htsr::error::{Error, Result};
-use htsr::plot::{Drawing, Figure, HeatMap, svg};
-use htsr::report::Report;
-use htsr::score::MatrixScore;
-use htsr::tails::{self, Alternative, Comparison};
+use crate::device::Analysis;
+use crate::error::{Error, Result};
+use crate::plot::{Drawing, Figure, HeatMap, svg};
+use crate::report::Report;
+use crate::score::MatrixScore;
+use crate::tails::{self, Alternative, Comparison};
 
 use super::output;
 use super::printer::Printer;

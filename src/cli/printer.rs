@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::error::{Error, printable};
+use crate::matrices::Skipped;
 use anstyle::{AnsiColor, Style};
-use htsr::error::{Error, printable};
-use htsr::matrices::Skipped;
 
 use super::args::Verbosity;
 

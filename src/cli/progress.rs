@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use htsr::device::Outcome;
-use htsr::error::printable;
-use htsr::matrices::WeightMatrix;
-use htsr::pipeline::Observer;
+use crate::device::Outcome;
+use crate::error::printable;
+use crate::matrices::WeightMatrix;
+use crate::pipeline::Observer;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::interrupt;

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use htsr::allocate::Comparison;
-use htsr::checkpoint::Checkpoint;
-use htsr::device::{Device, Outcome};
-use htsr::error::{Error, Result};
-use htsr::matrices::WeightMatrix;
-use htsr::pipeline::{self, Observer, Request, Scored};
-use htsr::report::{Provenance, Report};
-use htsr::score::{LayerScore, MatrixScore};
+use crate::allocate::Comparison;
+use crate::checkpoint::Checkpoint;
+use crate::device::{Device, Outcome};
+use crate::error::{Error, Result};
+use crate::matrices::WeightMatrix;
+use crate::pipeline::{self, Observer, Request, Scored};
+use crate::report::{Provenance, Report};
+use crate::score::{LayerScore, MatrixScore};
 
 use super::Ending;
 use super::args::{ScoreArgs, ScoreRow, TailChoice};

@@ -1,8 +1,8 @@
 //! What can be typed to ask more of an allocation.
 
-use htsr::allocate::{Simulation, Sweep};
-use htsr::fit::Rule;
-use htsr::study::Study;
+use crate::allocate::{Simulation, Sweep};
+use crate::fit::Rule;
+use crate::study::Study;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Stability and comparison")]

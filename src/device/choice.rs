@@ -56,7 +56,8 @@ impl fmt::Display for Choice {
 }
 
 /// A way to the eigenvalues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum SolverChoice {
     /// On the CPU `two-stage`; on a GPU too, above n = 1024, and `batched` up to that where cuSOLVER has it.
     #[default]

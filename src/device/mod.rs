@@ -30,7 +30,8 @@ use crate::matrices::{Unavailable, WeightMatrix, Window};
 use crate::spectrum::{Inconsistent, Spectrum};
 
 /// The arithmetic in which the Gram matrix is formed and its eigenvalues are computed. Fits are always in f64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Whatever is fastest and still gives alpha to 1e-3, by its error bound, of what f64 gives.

@@ -14,14 +14,13 @@ mod modules;
 mod mola;
 mod npy;
 mod optimizer;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod peft;
 mod rename;
 mod yaml;
 
 use std::fmt;
-
-use clap::ValueEnum;
 
 pub use rename::Rename;
 
@@ -30,7 +29,8 @@ use crate::error::{Error, Kind, Result};
 use crate::report::{Document, Format, Provenance, Report};
 
 /// A form that another tool reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Target {
     /// JSON for `LoraConfig(**...)` of Hugging Face PEFT: r, lora_alpha, target_modules, rank_pattern, alpha_pattern (ranks)
     Peft,
@@ -51,18 +51,29 @@ pub enum Target {
     /// The table in Markdown
     Md,
     /// The table as a Parquet file, with the provenance in its metadata
+    #[cfg(feature = "parquet")]
     Parquet,
 }
 
 impl Target {
     /// True if it is no text.
     pub fn is_binary(self) -> bool {
-        matches!(self, Target::Alphapruning | Target::Parquet)
+        match self {
+            Target::Alphapruning => true,
+            #[cfg(feature = "parquet")]
+            Target::Parquet => true,
+            _ => false,
+        }
     }
 
     /// True if it is a table, with rows to choose.
     pub fn is_table(self) -> bool {
-        matches!(self, Target::Csv | Target::Json | Target::Md | Target::Parquet)
+        match self {
+            Target::Csv | Target::Json | Target::Md => true,
+            #[cfg(feature = "parquet")]
+            Target::Parquet => true,
+            _ => false,
+        }
     }
 
     /// True if it names modules or parameters of a model.
@@ -89,6 +100,7 @@ impl Target {
             Target::Csv => format(Format::Csv),
             Target::Json => format(Format::Json),
             Target::Md => format(Format::Md),
+            #[cfg(feature = "parquet")]
             Target::Parquet => parquet::render(&document.table, &report.provenance).map_err(unwritable),
         }
     }
@@ -113,7 +125,19 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
+        f.write_str(match self {
+            Target::Peft => "peft",
+            Target::Axolotl => "axolotl",
+            Target::Mola => "mola",
+            Target::Alphapruning => "alphapruning",
+            Target::LlmCompressor => "llm-compressor",
+            Target::Optimizer => "optimizer",
+            Target::Csv => "csv",
+            Target::Json => "json",
+            Target::Md => "md",
+            #[cfg(feature = "parquet")]
+            Target::Parquet => "parquet",
+        })
     }
 }
 

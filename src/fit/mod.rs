@@ -34,7 +34,8 @@ pub use range::{DISTANCE_MARGIN, alpha_range};
 pub const MIN_EIGENVALUES: usize = 8;
 
 /// How the start of the tail, xmin, is chosen. The rule moves alpha far more than any rounding does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// The best KS distance near the peak of the histogram of log10 x ("fix-finger"): AlphaLoRA, AlphaPruning, FARMS.

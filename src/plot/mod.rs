@@ -11,9 +11,17 @@ mod figure;
 mod heat_map;
 mod histogram;
 mod picture;
+#[cfg(feature = "plot")]
+mod sheet;
 pub mod terminal;
+#[cfg(not(feature = "plot"))]
+mod without_plot;
 
-pub use canvas::{Anchor, Canvas, Drawing, png, svg};
+pub use canvas::{Anchor, Canvas, Drawing};
 pub use colour::Colour;
 pub use figure::{Bar, Curve, CurveKind, Figure, Mark, MarkKind};
 pub use heat_map::HeatMap;
+#[cfg(feature = "plot")]
+pub use sheet::{png, svg};
+#[cfg(not(feature = "plot"))]
+pub use without_plot::{png, svg};

@@ -12,6 +12,7 @@ mod metrics;
 mod provenance;
 mod read;
 mod schema;
+#[cfg(feature = "cli")]
 mod table;
 
 use std::str::FromStr;
@@ -29,10 +30,11 @@ use crate::error::{Result, printable};
 use crate::metrics::Value;
 
 /// A format of results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
     /// Aligned columns for people.
-    #[default]
+    #[cfg(feature = "cli")]
     Table,
     /// Everything, for programs.
     Json,
@@ -48,6 +50,7 @@ impl FromStr for Format {
 
     fn from_str(extension: &str) -> Result<Self, ()> {
         match extension.to_ascii_lowercase().as_str() {
+            #[cfg(feature = "cli")]
             "txt" => Ok(Format::Table),
             "json" => Ok(Format::Json),
             "csv" => Ok(Format::Csv),
@@ -158,6 +161,7 @@ impl<J: Serialize> Document<'_, J> {
     /// None in practice: only if the results could not be serialised.
     pub fn render(&self, format: Format) -> std::io::Result<String> {
         match format {
+            #[cfg(feature = "cli")]
             Format::Table => Ok(table::render(&self.table, &self.footer)),
             Format::Json => json::render(self.json),
             Format::Csv => csv::render(&self.table),

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use clap::ValueEnum;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::{Deserialize, Deserializer};
 
 use super::{AllocationRow, Input, Options, Provenance, Report, SCHEMA};
@@ -46,6 +47,12 @@ const COLUMNS: &[&str] = &[
     "base",
     "base_headers_sha256",
 ];
+
+/// The rule of this name, if there is one.
+fn rule_of_name(name: &str) -> Option<Rule> {
+    let name: StrDeserializer<'_, ValueError> = name.into_deserializer();
+    Rule::deserialize(name).ok()
+}
 
 #[derive(Deserialize)]
 struct CsvRow {
@@ -126,7 +133,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         return Err(refused(format!("has alphas of several rules: {}", rules.join(", "))));
     }
     // Alphas from elsewhere may have a rule of their own.
-    let rule = rules.into_iter().next().and_then(|rule| Rule::from_str(rule, false).ok());
+    let rule = rules.into_iter().next().and_then(rule_of_name);
     let mut layers: Vec<LayerScore> = rows
         .into_iter()
         .map(|CsvRow { stack, layer, alpha, matrices, .. }| LayerScore { stack, layer, alpha, matrices })

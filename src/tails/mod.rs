@@ -30,7 +30,8 @@ use crate::fit::{Fit, MIN_EIGENVALUES};
 use crate::spectrum::Spectrum;
 
 /// A distribution of the tail other than the power law.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Alternative {
     /// A power law with an exponential cutoff, x^-alpha exp(-lambda x); the power law is the case lambda = 0.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use htsr::bench::Model;
-use htsr::checkpoint::FloatType;
-use htsr::device::{Choice, Precision, SolverChoice};
-use htsr::fit::{MIN_EIGENVALUES, Rule};
+use crate::bench::Model;
+use crate::checkpoint::FloatType;
+use crate::device::{Choice, Precision, SolverChoice};
+use crate::fit::{MIN_EIGENVALUES, Rule};
 
 use crate::cli::args::OutputArgs;
 

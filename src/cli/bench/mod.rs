@@ -6,13 +6,13 @@ mod sizes;
 
 use std::path::Path;
 
-use htsr::bench::{self, Tensor, Throughput, Timing};
-use htsr::checkpoint::{Cast, Checkpoint};
-use htsr::device::{Ceilings, Device, Method, Outcome, SolverChoice};
-use htsr::error::{Error, Result};
-use htsr::matrices::WeightMatrix;
-use htsr::pipeline;
-use htsr::report::{Benchmark, BenchmarkOptions, BenchmarkRow};
+use crate::bench::{self, Tensor, Throughput, Timing};
+use crate::checkpoint::{Cast, Checkpoint};
+use crate::device::{Ceilings, Device, Method, Outcome, SolverChoice};
+use crate::error::{Error, Result};
+use crate::matrices::WeightMatrix;
+use crate::pipeline;
+use crate::report::{Benchmark, BenchmarkOptions, BenchmarkRow};
 use tempfile::TempDir;
 
 use super::Ending;

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use htsr::bench::{Model, repeat_layer};
-use htsr::checkpoint::{Checkpoint, FloatType};
-use htsr::error::{Error, Result};
-use htsr::matrices::{Catalog, Selection};
-use htsr::pipeline;
-use htsr::report::{BenchmarkRow, Work, WorkOptions};
+use crate::bench::{Model, repeat_layer};
+use crate::checkpoint::{Checkpoint, FloatType};
+use crate::error::{Error, Result};
+use crate::matrices::{Catalog, Selection};
+use crate::pipeline;
+use crate::report::{BenchmarkRow, Work, WorkOptions};
 
 use super::args::ModelArgs;
 use super::{Bench, Measured, generate, temporary_folder};

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use htsr::bench::{self, Tensor};
-use htsr::checkpoint::{Cast, Checkpoint, FloatType};
-use htsr::device::cpu::Cpu;
-use htsr::device::{Method, Precision};
-use htsr::error::Result;
-use htsr::fit::Rule;
-use htsr::matrices::{Catalog, Selection, WeightMatrix};
-use htsr::pipeline;
-use htsr::report::{BenchmarkRow, Work, WorkOptions};
-use htsr::spectrum::Spectrum;
+use crate::bench::{self, Tensor};
+use crate::checkpoint::{Cast, Checkpoint, FloatType};
+use crate::device::cpu::Cpu;
+use crate::device::{Method, Precision};
+use crate::error::Result;
+use crate::fit::Rule;
+use crate::matrices::{Catalog, Selection, WeightMatrix};
+use crate::pipeline;
+use crate::report::{BenchmarkRow, Work, WorkOptions};
+use crate::spectrum::Spectrum;
 
 use super::args::SizeArgs;
 use super::{Bench, Measured, generate, temporary_folder};
