@@ -7,11 +7,32 @@ use crate::report::Report;
 use crate::score::LayerScore;
 use crate::study::{Allocated, Scores};
 
-use super::Ending;
-use super::args::{AllocateArgs, ScoreRow};
-use super::output::{self, Output};
+use super::ending::Ending;
+use super::options::{PlanArgs, RuleName, ScoreRow, StudyArgs};
+use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
-use super::score::{tell_of_comparison, warn_of_zeros};
+use super::warnings::{tell_of_comparison, warn_of_zeros};
+
+#[derive(Debug, clap::Args)]
+pub struct AllocateArgs {
+    /// A JSON that `htsr score` wrote, or a CSV with the columns layer,alpha
+    pub scores: PathBuf,
+    /// More such files, of the same layers, to compare with
+    #[arg(value_name = "OTHERS", conflicts_with = "sweep")]
+    pub others: Vec<PathBuf>,
+    /// What the alphas are turned into
+    #[arg(long, value_enum, default_value_t, value_name = "RULE", help_heading = "Allocation")]
+    pub rule: RuleName,
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// One row of the table per layer, per matrix, or per role (JSON always has all) [default: what got a number: see --group]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    pub by: Option<ScoreRow>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
 
 pub fn run(args: AllocateArgs, printer: &Printer) -> Result<Ending> {
     let plan = args.plan.plan(args.rule)?;

@@ -1,6 +1,6 @@
 //! `htsr compare`: two models side by side, scored now or before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::allocate::Plan;
 use crate::checkpoint::Checkpoint;
@@ -10,12 +10,41 @@ use crate::pipeline::{Request, Scored};
 use crate::report::{Comparison, Report};
 use crate::score::LayerScore;
 use crate::study::{Scores, Study};
+use clap::ValueEnum;
 
-use super::Ending;
-use super::args::{CompareArgs, CompareRow};
-use super::output::{self, Output};
+use super::ending::Ending;
+use super::options::{BudgetArgs, DeviceArgs, MethodArgs, SelectionArgs};
+use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
-use super::score::score;
+use super::scoring::score;
+
+#[derive(Debug, clap::Args)]
+pub struct CompareArgs {
+    /// A checkpoint or adapter, which is scored now, or the .json or .csv of one that `htsr score` wrote
+    pub a: PathBuf,
+    /// The same of the other model
+    pub b: PathBuf,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// One row of the table per layer, or per matrix (JSON always has both)
+    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
+    pub by: CompareRow,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompareRow {
+    #[default]
+    Layer,
+    Matrix,
+}
 
 /// A model as it was given.
 #[expect(clippy::large_enum_variant, reason = "there are only two")]

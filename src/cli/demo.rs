@@ -1,7 +1,7 @@
 //! `htsr demo`: a checkpoint with known exponents through the very same path as a real one.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::allocate::{Plan, Unit};
 use crate::checkpoint::Checkpoint;
@@ -15,11 +15,32 @@ use crate::study::Study;
 use crate::synthetic::Model;
 use serde::Serialize;
 
-use super::Ending;
-use super::args::DemoArgs;
-use super::output::Output;
+use super::ending::Ending;
+use super::options::{BudgetArgs, DeviceArgs, MethodArgs};
+use super::output::{Output, OutputArgs};
 use super::printer::Printer;
-use super::{interrupt, score};
+use super::{interrupt, scoring, warnings};
+
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Number of layers
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub layers: u32,
+    /// Width of the model
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..=16384))]
+    pub hidden: u32,
+    /// Write the checkpoint into this folder, which must not exist yet, and keep it
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
 
 /// The results, and what they should have been.
 #[derive(Serialize)]
@@ -65,7 +86,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let planted = (0..model.layers).map(|layer| model.planted_alpha(layer)).collect();
     let demonstration = Demonstration { planted, report: &report };
     let written = output.write(&demonstration.document(), printer);
-    let ending = score::tell(&report, &problems, printer);
+    let ending = warnings::tell(&report, &problems, printer);
     written.map(|()| ending)
 }
 
@@ -88,7 +109,7 @@ fn generate_and_score(
     if interrupt::requested() {
         return Err(Error::interrupted());
     }
-    score::score(&Checkpoint::open(folder)?, request, device, printer)
+    scoring::score(&Checkpoint::open(folder)?, request, device, printer)
 }
 
 fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {

@@ -1,15 +1,23 @@
 //! `htsr doctor`: which devices can be used, and what is missing for the others.
 
 use crate::device::cpu::{Cpu, Level};
-use crate::device::{self, Device, Method, SolverChoice};
+use crate::device::{self, Choice, Device, Method, SolverChoice};
 use crate::error::Result;
 use crate::report::{Cell, Document, Table};
 use serde::Serialize;
 
-use super::Ending;
-use super::args::DoctorArgs;
-use super::output::Output;
+use super::ending::Ending;
+use super::output::{Output, OutputArgs};
 use super::printer::Printer;
+
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Fail (exit code 5) unless this device can be used: auto, cpu, cuda, cuda:N or cuda:all
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub device: Choice,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
 
 /// One thing that was looked for.
 #[derive(Serialize)]

@@ -1,6 +1,6 @@
 //! `htsr esd`: one matrix in depth.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection};
@@ -10,11 +10,39 @@ use crate::plot::{Figure, png, svg, terminal};
 use crate::report::Format;
 use crate::tails::Comparison;
 
-use super::Ending;
-use super::args::{EsdArgs, OutputArgs, TailChoice};
-use super::output::{self, Output};
+use super::ending::Ending;
+use super::options::{BaseArgs, DeviceArgs, MethodArgs, SamplingArgs, SimulationArgs, TailChoice};
+use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::progress::Progress;
+
+#[derive(Debug, clap::Args)]
+pub struct EsdArgs {
+    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
+    pub path: PathBuf,
+    /// Name of a matrix, or a part of it that no other matrix has
+    #[arg(value_name = "TENSOR")]
+    pub tensor: String,
+    #[command(flatten)]
+    pub base: BaseArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub simulations: SimulationArgs,
+    /// Draw these fitted tails into the picture of --output, too; all of them are compared in any case
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
+    pub fit: Vec<TailChoice>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Format of the results; csv has the eigenvalues, json everything [default: by the extension of --output, else table]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub format: Option<Format>,
+    /// Write the picture (.svg, .png) or the results (.json, .csv, .md, .txt) to this file, in one step
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+}
 
 pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let picture = args.output.as_deref().filter(|file| PictureFormat::of(file).is_some());

@@ -1,18 +1,44 @@
 //! `htsr export`: scores or an allocation in the form that another tool reads.
 
+use std::path::PathBuf;
+
 use crate::allocate::Plan;
 use crate::error::{Error, Result};
-use crate::export::Target;
+use crate::export::{Rename, Target};
 use crate::report::Report;
 use crate::score::LayerScore;
 use crate::study::{Scores, Study};
 
-use super::Ending;
 use super::allocate::blame;
-use super::args::{ExportArgs, ScoreRow};
+use super::ending::Ending;
+use super::options::{PlanArgs, RuleName, ScoreRow};
 use super::output::Destination;
 use super::printer::Printer;
-use super::score::warn_of_zeros;
+use super::warnings::warn_of_zeros;
+
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// A JSON that `htsr score` or `htsr allocate` wrote, or a CSV with the columns layer,alpha
+    pub scores: PathBuf,
+    /// The tool, or the format of the table; see docs/exports.md
+    #[arg(long, value_enum, value_name = "TARGET")]
+    pub to: Target,
+    /// Allocate by this rule first; without it, the allocation in SCORES is exported
+    #[arg(long, value_enum, value_name = "RULE", help_heading = "Allocation")]
+    pub rule: Option<RuleName>,
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Names in the model that begin otherwise than in the checkpoint: `=transformer.` puts that in front of all, `model.=`
+    /// takes it away (peft, axolotl, llm-compressor, optimizer)
+    #[arg(long, value_name = "OLD=NEW", help_heading = "Output")]
+    pub rename: Option<Rename>,
+    /// One row per layer, or per matrix (csv, md, parquet) [default: what got a number: see --group]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    pub by: Option<ScoreRow>,
+    /// Write to this file instead of stdout, in one step
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+}
 
 pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
     let target = args.to;

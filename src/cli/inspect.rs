@@ -1,13 +1,42 @@
 //! `htsr inspect`: what a checkpoint holds, from its headers alone.
 
+use std::path::PathBuf;
+
 use crate::error::Result;
 use crate::matrices::Catalog;
 use crate::report::Inspection;
+use clap::ValueEnum;
 
-use super::Ending;
-use super::args::{InspectArgs, InspectRow};
-use super::output::{self, Output};
+use super::ending::Ending;
+use super::options::{BaseArgs, MethodArgs, SelectionArgs, ThreadArgs};
+use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
+
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub base: BaseArgs,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+    /// One row of the table per role, or per tensor (JSON always has all tensors)
+    #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
+    pub by: InspectRow,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum InspectRow {
+    #[default]
+    Role,
+    Tensor,
+}
 
 pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;

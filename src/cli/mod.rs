@@ -6,17 +6,20 @@ mod bench;
 mod compare;
 mod demo;
 mod doctor;
+mod ending;
 mod esd;
 mod export;
 mod inspect;
 mod interrupt;
+mod options;
 mod output;
-mod plan;
 mod plots;
 mod printer;
 mod progress;
 mod score;
-mod study;
+mod scoring;
+mod warnings;
+mod words;
 
 use std::process::ExitCode;
 
@@ -24,15 +27,8 @@ use crate::error::Result;
 use clap::Parser;
 
 use args::{Args, Command};
+use ending::Ending;
 use printer::Printer;
-
-/// How a command that ran to its end has ended.
-enum Ending {
-    /// All that was asked for is there.
-    Complete,
-    /// Something is missing, and was reported; the rest is there.
-    Partial,
-}
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {

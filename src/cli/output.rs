@@ -9,9 +9,19 @@ use crate::report::{Document, Format};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::args::OutputArgs;
 use super::interrupt;
 use super::printer::Printer;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Format of the results [default: by the extension of --output, else table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Write the results to this file instead of stdout, in one step
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
 
 /// The role of a checkpoint that is read, in a sentence.
 pub const CHECKPOINT: &str = "belongs to the checkpoint";

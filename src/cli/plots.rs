@@ -15,6 +15,7 @@ use crate::tails::{self, Alternative, Comparison};
 
 use super::output;
 use super::printer::Printer;
+use super::words::count;
 
 /// The folder, and what has happened in it.
 pub struct Plots {
@@ -80,7 +81,7 @@ impl Plots {
         let drawn = self.drawn.into_inner() - 1;
         let without = report.matrices.len() - drawn;
         let rest = if without > 0 { format!(" ({without} without a spectrum to draw)") } else { String::new() };
-        let spectra = super::score::count(drawn, "spectrum", "spectra");
+        let spectra = count(drawn, "spectrum", "spectra");
         printer.note(&format!("drew {spectra}{rest} and alpha.svg in {}", self.folder.display()));
         Ok(())
     }

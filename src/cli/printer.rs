@@ -6,7 +6,15 @@ use crate::error::{Error, printable};
 use crate::matrices::Skipped;
 use anstyle::{AnsiColor, Style};
 
-use super::args::Verbosity;
+#[derive(Debug, clap::Args)]
+pub struct Verbosity {
+    /// Print nothing to stderr but errors and warnings
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print every matrix as it is scored and every skipped tensor to stderr
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();

@@ -7,7 +7,7 @@ use crate::checkpoint::FloatType;
 use crate::device::{Choice, Precision, SolverChoice};
 use crate::fit::{MIN_EIGENVALUES, Rule};
 
-use crate::cli::args::OutputArgs;
+use crate::cli::output::OutputArgs;
 
 /// Largest size that can be asked for.
 const MAX_SIZE: usize = 65536;

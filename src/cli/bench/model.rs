@@ -11,9 +11,10 @@ use crate::pipeline;
 use crate::report::{BenchmarkRow, Work, WorkOptions};
 
 use super::args::ModelArgs;
-use super::{Bench, Measured, generate, temporary_folder};
+use super::engines::{Bench, Measured};
+use super::weights::{generate, temporary_folder};
 use crate::cli::interrupt;
-use crate::cli::score::count;
+use crate::cli::words::count;
 
 pub fn run(model: Model, args: &ModelArgs, bench: &Bench) -> Result<(WorkOptions, Measured)> {
     let limit = args.layers.map(|layers| layers as usize);

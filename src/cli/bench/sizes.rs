@@ -14,7 +14,8 @@ use crate::report::{BenchmarkRow, Work, WorkOptions};
 use crate::spectrum::Spectrum;
 
 use super::args::SizeArgs;
-use super::{Bench, Measured, generate, temporary_folder};
+use super::engines::{Bench, Measured};
+use super::weights::{generate, temporary_folder};
 use crate::cli::interrupt;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;

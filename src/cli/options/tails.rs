@@ -1,0 +1,38 @@
+//! `--fit`: the tails that are fitted.
+
+use crate::metrics::Plan;
+use crate::tails::Alternative;
+use clap::ValueEnum;
+
+/// A tail to be fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TailChoice {
+    /// The power law, which is always fitted: alpha is its exponent
+    Pl,
+    /// The truncated power law, x^-alpha exp(-lambda x)
+    Tpl,
+    /// A normal distribution of ln x
+    Lognormal,
+    /// exp(-lambda x)
+    Exponential,
+}
+
+impl TailChoice {
+    /// What is compared with the power law.
+    pub fn alternative(self) -> Option<Alternative> {
+        match self {
+            TailChoice::Pl => None,
+            TailChoice::Tpl => Some(Alternative::Tpl),
+            TailChoice::Lognormal => Some(Alternative::Lognormal),
+            TailChoice::Exponential => Some(Alternative::Exponential),
+        }
+    }
+
+    /// The metrics of these alternatives, too.
+    pub fn add_to(choices: &[TailChoice], plan: Plan) -> Plan {
+        let names =
+            choices.iter().filter_map(|choice| choice.alternative()).map(|alternative| format!("{alternative}_"));
+        let prefixes: Vec<String> = names.collect();
+        plan.and(|metric| prefixes.iter().any(|prefix| metric.name.starts_with(prefix)))
+    }
+}

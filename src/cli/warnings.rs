@@ -1,0 +1,93 @@
+//! What is missing from a report, and what to know before using it.
+
+use std::collections::HashSet;
+
+use crate::allocate::Comparison;
+use crate::error::Error;
+use crate::report::{Provenance, Report};
+use crate::score::LayerScore;
+
+use super::ending::Ending;
+use super::printer::Printer;
+use super::words::count;
+
+/// Reports what is missing from the results, and what to know before using them.
+pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
+    printer.warnings(problems);
+    warn_of_zeros(report, printer);
+    warn_of_unpaired(report, printer);
+    warn_of_gaps(report, printer);
+    let noted = report.matrices.iter().filter_map(|matrix| Some((matrix, matrix.note.as_ref()?)));
+    let noted: Vec<_> = noted.collect();
+    if let Some((matrix, note)) = noted.first() {
+        let others = if noted.len() > 1 { format!(" (and {} more)", noted.len() - 1) } else { String::new() };
+        let hint = match matrix.precision.starts_with("f32") {
+            true => "--precision f64 resolves smaller eigenvalues",
+            false => "the matrix is nearly singular: compare with another --rule",
+        };
+        printer.warning(&format!("tensor `{}`{others}: {note}", matrix.tensor), Some(hint));
+    }
+    match tell_of_comparison(report, printer) {
+        Ending::Complete if problems.is_empty() => Ending::Complete,
+        _ => Ending::Partial,
+    }
+}
+
+/// What has no partner is missing from its layer's mean, and may be a sign of the wrong base or a damaged adapter.
+fn warn_of_unpaired(report: &Report, printer: &Printer) {
+    const NAMED: usize = 5;
+    let unpaired: Vec<_> = report.skipped.iter().filter(|skipped| skipped.unpaired).collect();
+    if unpaired.is_empty() {
+        return;
+    }
+    let names: Vec<String> =
+        unpaired.iter().take(NAMED).map(|skipped| format!("`{}` ({})", skipped.tensor, skipped.reason)).collect();
+    let others = unpaired.len().saturating_sub(NAMED);
+    let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let tensors = count(unpaired.len(), "tensor has", "tensors have");
+    let hint = "`htsr inspect --by tensor`, with the same --base, lists them all";
+    printer.warning(&format!("{tensors} no partner: {}{others}", names.join(", ")), Some(hint));
+}
+
+/// A layer that nobody left out and of which no tensor can be scored gets no experts, and lists by place are wrong without it.
+fn warn_of_gaps(report: &Report, printer: &Printer) {
+    let Provenance { options, input, base, .. } = &report.provenance;
+    let is_all = options.include.is_empty() && options.exclude.is_empty() && options.layers.is_none();
+    if !is_all || input.adapter.is_some() || base.is_some() {
+        return;
+    }
+    const NAMED: usize = 5;
+    let layers: Vec<&LayerScore> = report.layers.iter().map(|row| &row.score).collect();
+    for stack in layers.chunk_by(|a, b| a.stack == b.stack) {
+        let numbers: HashSet<u32> = stack.iter().map(|score| score.layer).collect();
+        let all = stack.iter().map(|score| score.layer as usize + 1).max().unwrap_or(0);
+        let missing = all - numbers.len();
+        if missing == 0 {
+            continue;
+        }
+        let absent = (0..).filter(|layer| !numbers.contains(layer)).take(missing.min(NAMED));
+        let name = |layer| LayerScore { stack: stack[0].stack.clone(), layer, alpha: None, matrices: 0 }.name();
+        let others = if missing > NAMED { format!(" and {} more", missing - NAMED) } else { String::new() };
+        let names = absent.map(name).collect::<Vec<_>>().join(", ");
+        let hint = "`htsr inspect --by tensor` says which tensors are skipped, and why";
+        printer.warning(&format!("nothing to score in {names}{others}"), Some(hint));
+    }
+}
+
+/// Layers without experts are what the reference rounding may give, and hardly what anybody wants.
+pub fn warn_of_zeros(report: &Report, printer: &Printer) {
+    let Some(experts) = report.allocation.as_ref().filter(|row| row.experts.is_some()) else { return };
+    let empty = experts.allocation.rows.iter().filter(|row| row.value.real() == 0.0);
+    let empty: Vec<String> = empty.map(|row| row.unit.name()).collect();
+    if !empty.is_empty() {
+        let hint = "--rounding largest-remainder gives every layer at least --min-experts (1)";
+        printer.warning(&format!("no expert for {}", empty.join(", ")), Some(hint));
+    }
+}
+
+/// Reports which allocations of a comparison there are none of.
+pub fn tell_of_comparison(report: &Report, printer: &Printer) -> Ending {
+    let problems = report.comparison.as_ref().map(Comparison::problems).unwrap_or_default();
+    printer.warnings(&problems);
+    if problems.is_empty() { Ending::Complete } else { Ending::Partial }
+}
