@@ -13,10 +13,10 @@ use htsr::device::Method;
 use htsr::device::cpu::{Cpu, Level, gram_matrix, symmetric_eigenvalues};
 use htsr::fit::{Rule, fit};
 use htsr::matrices::{Catalog, Selection};
-use htsr::metrics::{Plan, Subject, measure};
+use htsr::metrics::{AnalyzedMatrix, MetricSelection, measure};
 use htsr::pipeline::{Request, analyze, score};
 use htsr::spectrum::Spectrum;
-use htsr::synthetic::Model;
+use htsr::synthetic::SyntheticModel;
 
 fn sizes() -> Vec<usize> {
     let text = std::env::var("HTSR_BENCH_SIZES").unwrap_or_else(|_| "256,512,1024".into());
@@ -87,16 +87,16 @@ fn metrics(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("metrics");
     for hidden in sizes() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Model { layers: 2, hidden }.write(folder.path(), |_, _| true).expect("disk space");
+        SyntheticModel { layers: 2, hidden }.write(folder.path(), |_, _| true).expect("disk space");
         let checkpoint = Checkpoint::open(folder.path()).expect("just written");
         let Catalog { matrices, .. } = Catalog::new(&checkpoint, &Selection::default());
         let method = Method::default();
         let outcomes = analyze(&checkpoint, &matrices, &Cpu::new(method, None), &()).expect("a CPU");
-        let all: Plan = "all".parse().expect("a list of metrics");
+        let all: MetricSelection = "all".parse().expect("a list of metrics");
         group.bench_function(BenchmarkId::new("cpu/peak", hidden), |bench| {
             bench.iter(|| {
                 for (matrix, outcome) in matrices.iter().zip(&outcomes) {
-                    black_box(measure(&all, &Subject::new(matrix, method.rule, black_box(outcome))));
+                    black_box(measure(&all, &AnalyzedMatrix::new(matrix, method.rule, black_box(outcome))));
                 }
             });
         });
@@ -107,7 +107,7 @@ fn pipeline(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pipeline");
     for hidden in sizes() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Model { layers: 2, hidden }.write(folder.path(), |_, _| true).expect("disk space");
+        SyntheticModel { layers: 2, hidden }.write(folder.path(), |_, _| true).expect("disk space");
         let checkpoint = Checkpoint::open(folder.path()).expect("just written");
         group.throughput(Throughput::Bytes(checkpoint.bytes()));
         let request = Request::default();

@@ -1,7 +1,7 @@
 //! The alpha that chance alone gives: simulates Gaussian matrices, and writes the table that `alpha_mp` is read from.
 //!
 //! ```console
-//! $ cargo run --release --example aspect_table > src/metrics/chance.csv       # an hour of one core
+//! $ cargo run --release --example aspect_table > src/metrics/random_baseline.csv       # an hour of one core
 //! $ cargo run --release --example aspect_table 64 256                       # only the rows of these N, to compare
 //! ```
 //!

@@ -13,7 +13,7 @@ use crate::score::{LayerScore, MatrixScore};
 
 /// A scored model.
 #[derive(Debug, Clone, Copy)]
-pub struct Model<'a> {
+pub struct ComparedModel<'a> {
     /// Its layers.
     pub layers: &'a [LayerScore],
     /// Their experts, in the same order, if they are allocated.
@@ -110,7 +110,7 @@ pub struct RankCorrelation {
 }
 
 /// Pairs the layers and matrices of two models.
-pub fn compare(a: Model, b: Model) -> Pairs {
+pub fn compare(a: ComparedModel, b: ComparedModel) -> Pairs {
     let single =
         [a, b].iter().all(|model| model.layers.iter().map(|layer| &layer.stack).collect::<HashSet<_>>().len() == 1);
     let stack = |stack: &str| if single { String::new() } else { stack.to_owned() };
@@ -157,7 +157,7 @@ fn pair<T, K: Eq + Hash>(
     (pairs, unpaired)
 }
 
-fn layer_pair(a: Model, b: Model, (i, j): (usize, usize)) -> LayerPair {
+fn layer_pair(a: ComparedModel, b: ComparedModel, (i, j): (usize, usize)) -> LayerPair {
     let (one, other) = (&a.layers[i], &b.layers[j]);
     let (experts_a, experts_b) = (a.experts.map(|experts| experts[i]), b.experts.map(|experts| experts[j]));
     LayerPair {
@@ -191,14 +191,14 @@ fn difference(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 /// Spearman's rho: the correlation of ranks, those of equal numbers being their mean.
 fn rank_correlation(pairs: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Option<f64> {
     let (x, y): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(a, b)| a.zip(b)).unzip();
-    let (x, y) = (centred_ranks(&x), centred_ranks(&y));
+    let (x, y) = (centered_ranks(&x), centered_ranks(&y));
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
     let norm = (dot(&x, &x) * dot(&y, &y)).sqrt();
     (norm > 0.0).then(|| dot(&x, &y) / norm)
 }
 
 /// Ranks less their mean.
-fn centred_ranks(values: &[f64]) -> Vec<f64> {
+fn centered_ranks(values: &[f64]) -> Vec<f64> {
     let mean = (values.len() as f64 - 1.0) / 2.0;
     let rank = |value: f64| {
         let below = values.iter().filter(|&&other| other < value).count() as f64;
@@ -216,8 +216,8 @@ mod tests {
         LayerScore { stack: stack.into(), layer, alpha: alpha.into(), matrices: 1 }
     }
 
-    fn model<'a>(layers: &'a [LayerScore], experts: Option<&'a [u32]>) -> Model<'a> {
-        Model { layers, experts, matrices: &[] }
+    fn model<'a>(layers: &'a [LayerScore], experts: Option<&'a [u32]>) -> ComparedModel<'a> {
+        ComparedModel { layers, experts, matrices: &[] }
     }
 
     #[test]

@@ -13,11 +13,11 @@
 //! use htsr::checkpoint::Checkpoint;
 //! use htsr::device::cpu::Cpu;
 //! use htsr::pipeline::{Request, score};
-//! use htsr::synthetic::Model;
+//! use htsr::synthetic::SyntheticModel;
 //!
 //! // A checkpoint of 14 matrices in 2 layers whose exponents are known.
 //! let folder = tempfile::tempdir()?;
-//! let model = Model { layers: 2, hidden: 64 };
+//! let model = SyntheticModel { layers: 2, hidden: 64 };
 //! model.write(folder.path(), |_, _| true)?;
 //!
 //! let checkpoint = Checkpoint::open(folder.path())?;
@@ -50,8 +50,8 @@ pub mod pipeline;
 pub mod plot;
 pub mod report;
 pub mod score;
+pub mod sensitivity;
 pub mod spectrum;
-pub mod study;
 pub mod synthetic;
 pub mod tails;
 pub mod uncertainty;

@@ -5,18 +5,18 @@ mod parts;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::allocate::{Plan, units};
+use crate::allocate::{AllocationPlan, units};
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Analysis, Device, Failure, Method, Outcome};
 use crate::error::{Error, Result};
 use crate::fit::Fit;
 use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
-use crate::metrics::{self, Subject};
+use crate::metrics::{self, AnalyzedMatrix};
 use crate::report::{Esd, Options, Provenance, Report};
 use crate::score::{self, MatrixScore, WindowSet};
-use crate::study::{Scores, Study};
-use crate::tails::{self, Alternative, Comparison};
-use crate::uncertainty::{self, Library};
+use crate::sensitivity::{Scores, SensitivityAnalysis};
+use crate::tails::{self, Alternative, TailComparison};
+use crate::uncertainty::{self, PositionsCache};
 use parts::Parts;
 pub use parts::Sampling;
 
@@ -33,11 +33,11 @@ pub struct Request {
     /// How they are fitted: by [`Sampling::method`].
     pub method: Method,
     /// What else is measured of them.
-    pub metrics: metrics::Plan,
+    pub metrics: metrics::MetricSelection,
     /// What is allocated to layers, matrices or roles.
-    pub plan: Plan,
+    pub plan: AllocationPlan,
     /// What is asked of the allocation.
-    pub study: Study,
+    pub sensitivity: SensitivityAnalysis,
 }
 
 /// Results, and what is missing from them.
@@ -97,10 +97,10 @@ pub fn score(
     }
     check(checkpoint, &matrices, request)?;
     let parts = Parts::new(&matrices, request.sampling);
-    let library = Library::new(request.metrics.simulations());
+    let positions = PositionsCache::new(request.metrics.simulations());
     let keep = |part: usize, outcome: Outcome| {
         let (matrix, outcomes) = parts.collect(part, outcome)?;
-        let (row, outcome) = examine(checkpoint, request, &library, &matrices[matrix], outcomes);
+        let (row, outcome) = examine(checkpoint, request, &positions, &matrices[matrix], outcomes);
         observer.scored(&row, &outcome);
         let problem = problem(checkpoint, &matrices[matrix], &outcome, &row);
         Some((row, problem))
@@ -110,7 +110,7 @@ pub fn score(
     let layers = score::layers(&rows);
     let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
     let scores = Scores { matrices: &rows, layers: &layers, rule: Some(request.method.rule) };
-    let allocated = request.study.allocate(scores, &request.plan, &[]).map_err(|error| problems.push(error)).ok();
+    let allocated = request.sensitivity.allocate(scores, &request.plan, &[]).map_err(|error| problems.push(error)).ok();
     let (allocation, comparison) = allocated.map(|found| (found.allocation, found.comparison)).unzip();
     let provenance = Provenance::of_scores(device, &request.method, options(request), checkpoint);
     let mut report = Report::new(provenance, rows, layers, allocation, skipped);
@@ -124,7 +124,7 @@ pub fn score(
 fn examine(
     checkpoint: &Checkpoint,
     request: &Request,
-    library: &Library,
+    positions: &PositionsCache,
     matrix: &WeightMatrix,
     outcomes: Vec<Outcome>,
 ) -> (MatrixScore, Outcome) {
@@ -143,16 +143,16 @@ fn examine(
     let mut row = MatrixScore::new(matrix, &request.method, &outcome);
     row.windows =
         windows.map(|windows| WindowSet { count: windows.len(), rows: windows[0].rows, cols: windows[0].cols });
-    let subject = match row.windows {
-        Some(set) => Subject::of_windows(set.count, (set.rows, set.cols), rule, &outcome),
-        None => Subject::new(matrix, rule, &outcome),
+    let analyzed = match row.windows {
+        Some(set) => AnalyzedMatrix::of_windows(set.count, (set.rows, set.cols), rule, &outcome),
+        None => AnalyzedMatrix::new(matrix, rule, &outcome),
     };
     row.eigenvalues = row.windows.map_or(row.eigenvalues, |windows| windows.eigenvalues());
-    row.measured = metrics::measure(&request.metrics, &subject);
+    row.measured = metrics::measure(&request.metrics, &analyzed);
     let elements = || check_elements(checkpoint, matrix, request.method.cast, &outcome);
-    metrics::simulate(library, matrix.name(), &subject, elements, &mut row.measured);
+    metrics::simulate(positions, matrix.name(), &analyzed, elements, &mut row.measured);
     if let Some(twin) = twin {
-        for (name, measurement) in metrics::compare(&subject, &Subject::new(matrix, rule, &twin)) {
+        for (name, measurement) in metrics::compare(&analyzed, &AnalyzedMatrix::new(matrix, rule, &twin)) {
             row.measured.insert(name, measurement);
         }
     }
@@ -174,10 +174,10 @@ fn check_elements(checkpoint: &Checkpoint, matrix: &WeightMatrix, cast: Cast, ou
 /// Checks the plan of `request` before the long work, as far as it does not depend on the alphas.
 fn check(checkpoint: &Checkpoint, matrices: &[WeightMatrix], request: &Request) -> Result<()> {
     check_sampling(checkpoint, request)?;
-    request.study.check(&request.plan)?;
+    request.sensitivity.check(&request.plan)?;
     let unscored = || Err(Failure::Solver(String::new()));
     let rows = matrices.iter().map(|matrix| MatrixScore::new(matrix, &request.method, &unscored()));
-    let Plan { group, aggregate, .. } = request.plan;
+    let AllocationPlan { group, aggregate, .. } = request.plan;
     request.plan.check(&units(&rows.collect::<Vec<_>>(), &[], group, aggregate)?)
 }
 
@@ -199,7 +199,7 @@ pub struct Examined {
     /// Its spectrum and fit.
     pub analysis: Analysis,
     /// The other tails, as far as they can be compared.
-    pub comparisons: Vec<Comparison>,
+    pub comparisons: Vec<TailComparison>,
     /// If it has no alpha, why.
     pub problem: Option<Error>,
 }
@@ -218,10 +218,10 @@ pub fn examine_one(
 ) -> Result<Examined> {
     check_sampling(checkpoint, request)?;
     let parts = Parts::new(std::slice::from_ref(matrix), request.sampling);
-    let library = Library::new(request.metrics.simulations());
+    let positions = PositionsCache::new(request.metrics.simulations());
     let keep = |part: usize, outcome: Outcome| {
         let (_, outcomes) = parts.collect(part, outcome)?;
-        Some(examine(checkpoint, request, &library, matrix, outcomes))
+        Some(examine(checkpoint, request, &positions, matrix, outcomes))
     };
     let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
     let (row, outcome) = examined.into_iter().flatten().next().expect("the last part completes the matrix");

@@ -14,7 +14,7 @@ const VOCABULARY: usize = 512;
 
 /// The size of a synthetic model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Model {
+pub struct SyntheticModel {
     /// Number of layers, at least 1.
     pub layers: usize,
     /// Width, at least 32: q and o are hidden x hidden, k and v a quarter of that (grouped-query attention), and the MLP is
@@ -22,7 +22,7 @@ pub struct Model {
     pub hidden: usize,
 }
 
-impl Model {
+impl SyntheticModel {
     /// The planted alpha of a layer: from 2.2 in the first layer up to 5 at three quarters of the depth, and down to 3.4.
     pub fn planted_alpha(&self, layer: usize) -> f64 {
         let depth = (layer as f64 + 0.5) / self.layers as f64;
@@ -33,7 +33,7 @@ impl Model {
 
     /// Roles and shapes of the matrices of a layer.
     fn matrices(&self) -> [(&'static str, usize, usize); 7] {
-        let Model { hidden, .. } = *self;
+        let SyntheticModel { hidden, .. } = *self;
         let (kv, wide) = (hidden / 4, hidden * 11 / 4);
         [
             ("self_attn.q_proj", hidden, hidden),
@@ -73,44 +73,44 @@ impl Model {
         std::fs::write(folder.join("model.safetensors.index.json"), serde_json::to_vec_pretty(&index)?)
     }
 
-    fn shard(&self, shard: usize, shards: usize) -> Vec<Tensor> {
+    fn shard(&self, shard: usize, shards: usize) -> Vec<SyntheticTensor> {
         let mut tensors = Vec::new();
         if shard == 0 {
-            tensors.push(Tensor::constant("model.embed_tokens.weight", &[VOCABULARY, self.hidden]));
+            tensors.push(SyntheticTensor::constant("model.embed_tokens.weight", &[VOCABULARY, self.hidden]));
         }
         for layer in (shard * LAYERS_PER_SHARD..self.layers).take(LAYERS_PER_SHARD) {
             for (index, (role, rows, cols)) in self.matrices().into_iter().enumerate() {
                 let matrix = power_law_matrix(rows, cols, self.planted_alpha(layer), (layer * 7 + index) as u64);
                 let name = format!("model.layers.{layer}.{role}.weight");
-                tensors.push(Tensor::new(name, &[rows, cols], matrix.into_iter()));
+                tensors.push(SyntheticTensor::new(name, &[rows, cols], matrix.into_iter()));
             }
             for norm in ["input_layernorm", "post_attention_layernorm"] {
-                tensors.push(Tensor::constant(&format!("model.layers.{layer}.{norm}.weight"), &[self.hidden]));
+                tensors.push(SyntheticTensor::constant(&format!("model.layers.{layer}.{norm}.weight"), &[self.hidden]));
             }
         }
         if shard + 1 == shards {
-            tensors.push(Tensor::constant("model.norm.weight", &[self.hidden]));
-            tensors.push(Tensor::constant("lm_head.weight", &[VOCABULARY, self.hidden]));
+            tensors.push(SyntheticTensor::constant("model.norm.weight", &[self.hidden]));
+            tensors.push(SyntheticTensor::constant("lm_head.weight", &[VOCABULARY, self.hidden]));
         }
         tensors
     }
 }
 
 /// A bf16 tensor to be written.
-struct Tensor {
+struct SyntheticTensor {
     name: String,
     shape: Vec<usize>,
     bytes: Vec<u8>,
 }
 
-impl Tensor {
-    fn new(name: String, shape: &[usize], values: impl Iterator<Item = f64>) -> Tensor {
+impl SyntheticTensor {
+    fn new(name: String, shape: &[usize], values: impl Iterator<Item = f64>) -> SyntheticTensor {
         let bytes = values.flat_map(|value| bf16::from_f64(value).to_le_bytes()).collect();
-        Tensor { name, shape: shape.to_vec(), bytes }
+        SyntheticTensor { name, shape: shape.to_vec(), bytes }
     }
 
-    fn constant(name: &str, shape: &[usize]) -> Tensor {
-        Tensor::new(name.to_owned(), shape, std::iter::repeat_n(1.0, shape.iter().product()))
+    fn constant(name: &str, shape: &[usize]) -> SyntheticTensor {
+        SyntheticTensor::new(name.to_owned(), shape, std::iter::repeat_n(1.0, shape.iter().product()))
     }
 
     fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::multiplier::linear;
 use super::shares::bounded;
-use super::{Fulfilment, Solve, Unit};
+use super::{BudgetOutcome, Solve, Unit};
 use crate::error::{Error, Result};
 
 /// A sparsity of the whole model, and how far layers may depart from it.
@@ -52,13 +52,13 @@ impl AlphaPruning {
     }
 
     /// The sparsity of the whole model.
-    pub(super) fn fulfilment(&self, units: &[Unit], sparsities: &[f64]) -> Fulfilment {
+    pub(super) fn budget_outcome(&self, units: &[Unit], sparsities: &[f64]) -> BudgetOutcome {
         let sizes = sizes(units);
         let pruned: f64 = sizes.iter().zip(sparsities).map(|(size, sparsity)| size * sparsity).sum();
         let (asked, met) = (self.sparsity, pruned / sizes.iter().sum::<f64>());
         let exact = (met - asked).abs() <= 1e-12;
         let why = (!exact).then(|| "sums of numbers of very different size are rounded".to_owned());
-        Fulfilment { of: "of all weights pruned".into(), asked, met: if exact { asked } else { met }, why }
+        BudgetOutcome { of: "of all weights pruned".into(), asked, met: if exact { asked } else { met }, why }
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Allocation, Plan, Rule, Unit, Value, unusable};
+use super::{AllocatedValue, Allocation, AllocationPlan, AllocationRule, Unit, unusable};
 use crate::error::{Error, Kind, Result};
 
 /// Most columns of a comparison.
@@ -13,7 +13,7 @@ const MOST: usize = 100;
 
 /// Allocations of the same units, beside that of the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct AllocationComparison {
     /// What differs: the name of a parameter, or `alphas`.
     pub of: String,
     /// One per value of the parameter, or per source of alphas.
@@ -26,7 +26,7 @@ pub struct Column {
     /// Its name: `beta=1.5`, `ks`, or a file.
     pub label: String,
     /// Values in the order of the allocation's rows; null if there is none.
-    pub values: Option<Vec<Value>>,
+    pub values: Option<Vec<AllocatedValue>>,
     /// Alphas in the same order.
     pub alphas: Option<Vec<Option<f64>>>,
     /// Spearman's rank correlation of its values with those of the results; null where all values of either are equal.
@@ -42,7 +42,7 @@ pub struct Column {
 
 impl Column {
     /// `units` by `plan`, beside `base`. That there is no such allocation is a result, too.
-    fn new(label: String, plan: &Plan, units: Result<Vec<Unit>>, base: &Allocation) -> Column {
+    fn new(label: String, plan: &AllocationPlan, units: Result<Vec<Unit>>, base: &Allocation) -> Column {
         let allocation = units.and_then(|units| {
             let pairs = units.len() == base.rows.len() && units.iter().zip(&base.rows).all(|(a, b)| a.is_same(&b.unit));
             if pairs { plan.allocate(units) } else { Err(unusable("holds other layers or matrices")) }
@@ -82,27 +82,27 @@ impl Allocation {
     /// # Errors
     ///
     /// [`Kind::Usage`] if the rule has no such parameter. What single values make impossible is in their columns.
-    pub fn sweep(&self, sweep: &Sweep) -> Result<Comparison> {
+    pub fn sweep(&self, sweep: &Sweep) -> Result<AllocationComparison> {
         let units: Vec<Unit> = self.rows.iter().map(|row| row.unit.clone()).collect();
         let column = |&value: &f64| {
             let rule = self.plan.rule.with(&sweep.parameter, value)?;
             let label = format!("{}={value}", sweep.parameter);
-            Ok(Column::new(label, &Plan { rule, ..self.plan }, Ok(units.clone()), self))
+            Ok(Column::new(label, &AllocationPlan { rule, ..self.plan }, Ok(units.clone()), self))
         };
         let columns = sweep.values.iter().map(column).collect::<Result<_>>()?;
-        Ok(Comparison { of: sweep.parameter.clone(), columns })
+        Ok(AllocationComparison { of: sweep.parameter.clone(), columns })
     }
 
     /// The same plan for units with other alphas, each under a label.
-    pub fn compare(&self, others: impl IntoIterator<Item = (String, Result<Vec<Unit>>)>) -> Comparison {
+    pub fn compare(&self, others: impl IntoIterator<Item = (String, Result<Vec<Unit>>)>) -> AllocationComparison {
         let column = |(label, units)| Column::new(label, &self.plan, units, self);
-        Comparison { of: "alphas".into(), columns: others.into_iter().map(column).collect() }
+        AllocationComparison { of: "alphas".into(), columns: others.into_iter().map(column).collect() }
     }
 }
 
-impl Rule {
+impl AllocationRule {
     /// The rule with another value of a parameter.
-    fn with(self, parameter: &str, value: f64) -> Result<Rule> {
+    fn with(self, parameter: &str, value: f64) -> Result<AllocationRule> {
         let mut rule = self;
         let whole = || {
             let number = Some(value as u32).filter(|number| f64::from(*number) == value && *number > 0);
@@ -112,20 +112,22 @@ impl Rule {
             })
         };
         match (&mut rule, parameter) {
-            (Rule::AlphaLora(budget), "beta") => budget.beta = value,
-            (Rule::AlphaLora(budget), "experts") => budget.experts = whole()?,
-            (Rule::Uniform(uniform), "experts") => uniform.experts = whole()?,
-            (Rule::Rank(ranks), "beta") => ranks.beta = value,
-            (Rule::Rank(ranks), "rank") if ranks.parameters.is_none() => ranks.rank = whole()?,
-            (Rule::AlphaPruning(pruning), "sparsity") => pruning.sparsity = value,
-            (Rule::AlphaPruning(pruning), "epsilon") => pruning.epsilon = value,
+            (AllocationRule::AlphaLora(budget), "beta") => budget.beta = value,
+            (AllocationRule::AlphaLora(budget), "experts") => budget.experts = whole()?,
+            (AllocationRule::Uniform(uniform), "experts") => uniform.experts = whole()?,
+            (AllocationRule::Rank(ranks), "beta") => ranks.beta = value,
+            (AllocationRule::Rank(ranks), "rank") if ranks.parameters.is_none() => ranks.rank = whole()?,
+            (AllocationRule::AlphaPruning(pruning), "sparsity") => pruning.sparsity = value,
+            (AllocationRule::AlphaPruning(pruning), "epsilon") => pruning.epsilon = value,
             _ => {
                 let known = match self {
-                    Rule::AlphaLora(_) => "beta or experts",
-                    Rule::Uniform(_) => "experts",
-                    Rule::Rank(_) => "beta, or rank where --parameters is not given",
-                    Rule::AlphaPruning(_) => "sparsity or epsilon",
-                    Rule::Mola { .. } | Rule::TempBalance(_) | Rule::AlphaDecay(_) => "nothing",
+                    AllocationRule::AlphaLora(_) => "beta or experts",
+                    AllocationRule::Uniform(_) => "experts",
+                    AllocationRule::Rank(_) => "beta, or rank where --parameters is not given",
+                    AllocationRule::AlphaPruning(_) => "sparsity or epsilon",
+                    AllocationRule::Mola { .. } | AllocationRule::TempBalance(_) | AllocationRule::AlphaDecay(_) => {
+                        "nothing"
+                    }
                 };
                 let cause = format!("the rule {} cannot be swept over `{parameter}`", self.name());
                 return Err(Error::usage(cause).hint(format!("it can be over {known}")));
@@ -151,7 +153,7 @@ impl Sweep {
     /// # Errors
     ///
     /// [`Kind::Usage`] if the rule has no such parameter, or it takes whole numbers only.
-    pub fn check(&self, plan: &Plan) -> Result<()> {
+    pub fn check(&self, plan: &AllocationPlan) -> Result<()> {
         self.values.iter().try_for_each(|&value| plan.rule.with(&self.parameter, value).map(drop))
     }
 }
@@ -207,7 +209,7 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
     ranks
 }
 
-impl Comparison {
+impl AllocationComparison {
     /// One error for each allocation that there is none of.
     pub fn problems(&self) -> Vec<Error> {
         let problem = |column: &Column| {
@@ -241,7 +243,7 @@ mod tests {
 
     fn base() -> Allocation {
         let units = [2.0, 3.0, 4.0, 2.5].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
-        Plan::default().allocate(units).unwrap()
+        AllocationPlan::default().allocate(units).unwrap()
     }
 
     #[test]
@@ -277,7 +279,7 @@ mod tests {
         let sweep = base.sweep(&"beta=0:2.5:2.5".parse().unwrap()).unwrap();
         assert_eq!(sweep.columns[1].moved, Some(0.0));
         assert_eq!(sweep.columns[1].rank_correlation, Some(1.0));
-        assert_eq!(sweep.columns[0].values, Some(vec![Value::Whole(40); 4]));
+        assert_eq!(sweep.columns[0].values, Some(vec![AllocatedValue::Whole(40); 4]));
         assert_eq!(sweep.columns[0].rank_correlation, None);
         let moved: u32 = base.whole_values().unwrap().iter().map(|&experts| 40_u32.saturating_sub(experts)).sum();
         assert_eq!(sweep.columns[0].moved, Some(f64::from(moved)));
@@ -287,11 +289,11 @@ mod tests {
     fn what_cannot_be_is_a_column_without_values_or_a_usage_error() {
         let budget = Budget { rounding: Rounding::LargestRemainder, ..Budget::default() };
         let units = base().rows.into_iter().map(|row| row.unit).collect();
-        let base = Plan::experts(budget).allocate(units).unwrap();
+        let base = AllocationPlan::experts(budget).allocate(units).unwrap();
         let sweep = base.sweep(&"experts=1:5:4".parse().unwrap()).unwrap();
         assert!(sweep.columns[0].values.is_none() && sweep.columns[0].why.is_some());
         assert_eq!(sweep.problems().len(), 1);
-        for text in ["colour=1:2:1", "rank=1:2:1", "experts=1:2:0.5"] {
+        for text in ["color=1:2:1", "rank=1:2:1", "experts=1:2:0.5"] {
             assert_eq!(base.sweep(&text.parse().unwrap()).unwrap_err().kind, Kind::Usage, "{text}");
         }
     }

@@ -1,20 +1,20 @@
 //! From scores to decisions: experts, ranks, sparsities, learning rates and weight decays, one number per layer, matrix or
 //! role.
 //!
-//! A [`Plan`] names a [`Rule`] with its parameters, what gets a number ([`Group`]), and how the alphas of several matrices
+//! A [`AllocationPlan`] names a [`AllocationRule`] with its parameters, what gets a number ([`Group`]), and how the alphas of several matrices
 //! become one ([`Aggregate`]). [`units`] joins scored matrices into the [`Unit`]s that get a number each;
-//! [`Plan::allocate`] gives them one. All rules see a unit's alpha m as a measure of how well it is trained: small alphas
+//! [`AllocationPlan::allocate`] gives them one. All rules see a unit's alpha m as a measure of how well it is trained: small alphas
 //! need little. Each rule is a file, with its formula and where it comes from; whole numbers are rounded by
 //! [`Rounding`].
 //!
 //! # Examples
 //!
 //! ```
-//! use htsr::allocate::{Budget, Plan, Rounding, Unit};
+//! use htsr::allocate::{Budget, AllocationPlan, Rounding, Unit};
 //!
 //! let units: Vec<Unit> = [2.0, 3.0, 4.0].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
 //! let budget = Budget { experts: 10, rounding: Rounding::LargestRemainder, ..Budget::default() };
-//! let allocation = Plan::experts(budget).allocate(units).unwrap();
+//! let allocation = AllocationPlan::experts(budget).allocate(units).unwrap();
 //! assert_eq!(allocation.whole_values(), Some(vec![1, 3, 6]));
 //! assert_eq!(allocation.rows[0].top_k, Some(1));
 //! ```
@@ -40,13 +40,13 @@ mod unit;
 pub use alphadecay::AlphaDecay;
 pub use alphalora::{Budget, Rounding};
 pub use alphapruning::AlphaPruning;
-pub use comparison::{Column, Comparison, Sweep, rank_correlation};
-pub use mola::Shape;
-pub use outcome::{Allocation, Bound, Fulfilment, Quantity, Row, Value};
-pub use plan::{Plan, Rule};
+pub use comparison::{AllocationComparison, Column, Sweep, rank_correlation};
+pub use mola::MolaShape;
+pub use outcome::{AllocatedUnit, AllocatedValue, Allocation, Bound, BudgetOutcome, Quantity};
+pub use plan::{AllocationPlan, AllocationRule};
 pub use rank::Ranks;
-pub use stability::{Range, Simulation, Stability};
-pub use tempbalance::{Map, TempBalance};
+pub use stability::{Stability, StabilitySimulation, ValueRange};
+pub use tempbalance::{MultiplierMap, TempBalance};
 pub use uniform::Uniform;
 pub use unit::{Aggregate, Group, Unit, units};
 

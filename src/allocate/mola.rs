@@ -13,41 +13,41 @@ use super::{Solution, Solve, Unit};
 
 /// Experts of a layer in each quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape(pub [u32; 4]);
+pub struct MolaShape(pub [u32; 4]);
 
 /// The shape that MoLA recommends: more experts for higher layers.
-impl Default for Shape {
+impl Default for MolaShape {
     fn default() -> Self {
-        Shape([2, 4, 6, 8])
+        MolaShape([2, 4, 6, 8])
     }
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for MolaShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape([a, b, c, d]) = self;
+        let MolaShape([a, b, c, d]) = self;
         write!(f, "{a},{b},{c},{d}")
     }
 }
 
 /// `2468`, as the paper names shapes of one-digit numbers, or `2,4,6,8`.
-impl FromStr for Shape {
+impl FromStr for MolaShape {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Shape, String> {
+    fn from_str(text: &str) -> Result<MolaShape, String> {
         let numbers: Option<Vec<u32>> = match text.contains(',') {
             true => text.split(',').map(|number| number.trim().parse().ok()).collect(),
             false => text.chars().map(|digit| digit.to_digit(10)).collect(),
         };
         let shape = numbers.and_then(|numbers| <[u32; 4]>::try_from(numbers).ok());
         // A layer without experts has no adapter, and more than this is a slip of the hand.
-        shape.filter(|shape| shape.iter().all(|number| (1..=65536).contains(number))).map(Shape).ok_or_else(|| {
+        shape.filter(|shape| shape.iter().all(|number| (1..=65536).contains(number))).map(MolaShape).ok_or_else(|| {
             "not four positive whole numbers\n\nhint: MoLA's shapes are 2468, 8642, 8228 and 5555; a,b,c,d is any other"
                 .into()
         })
     }
 }
 
-impl Shape {
+impl MolaShape {
     /// The rule for layers in their order, each stack divided on its own.
     pub(super) fn prepare(self, units: &[Unit]) -> Solve<'static> {
         let stacks = units.chunk_by(|a, b| a.stack == b.stack);
@@ -66,7 +66,7 @@ mod tests {
 
     fn shape(text: &str, layers: u32) -> Vec<f64> {
         let units: Vec<Unit> = (0..layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
-        text.parse::<Shape>().unwrap().prepare(&units)(&[]).unwrap().values
+        text.parse::<MolaShape>().unwrap().prepare(&units)(&[]).unwrap().values
     }
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn what_is_no_shape() {
         for text in ["", "246", "24680", "2,4,6", "2,4,6,8,9", "2,4,x,8", "0246", "-1,2,3,4", "2468,"] {
-            assert!(text.parse::<Shape>().is_err(), "{text}");
+            assert!(text.parse::<MolaShape>().is_err(), "{text}");
         }
     }
 }

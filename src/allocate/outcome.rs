@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, Range, Stability, Unit};
+use super::{AllocationPlan, Stability, Unit, ValueRange};
 use crate::score::MatrixScore;
 
 /// What is given out.
@@ -62,24 +62,24 @@ impl fmt::Display for Quantity {
 /// What a unit gets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Value {
+pub enum AllocatedValue {
     /// A number of experts, or a rank.
     Whole(u32),
     /// A sparsity or a multiplier.
     Real(f64),
 }
 
-impl Value {
+impl AllocatedValue {
     /// True of a number of experts, or a rank.
     pub fn is_whole(self) -> bool {
-        matches!(self, Value::Whole(_))
+        matches!(self, Self::Whole(_))
     }
 
     /// The number, whole or not.
     pub fn real(self) -> f64 {
         match self {
-            Value::Whole(number) => number.into(),
-            Value::Real(number) => number,
+            Self::Whole(number) => number.into(),
+            Self::Real(number) => number,
         }
     }
 }
@@ -96,7 +96,7 @@ pub enum Bound {
 
 /// A budget and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fulfilment {
+pub struct BudgetOutcome {
     /// What is counted: `experts`, `trainable parameters`, `pruned share of the weights`.
     pub of: String,
     /// What was asked for.
@@ -109,12 +109,12 @@ pub struct Fulfilment {
 
 /// A unit and its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct AllocatedUnit {
     /// What the number is for.
     #[serde(flatten)]
     pub unit: Unit,
     /// The number.
-    pub value: Value,
+    pub value: AllocatedValue,
     /// Experts that a router chooses per token: 2, or 1 where there is only one. With experts only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
@@ -125,20 +125,20 @@ pub struct Row {
     pub held: Option<Bound>,
     /// How far the number hangs on the errors of the alphas. With a simulation only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub range: Option<Range>,
+    pub range: Option<ValueRange>,
 }
 
 /// A number for every unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Allocation {
     /// The rule with its parameters, the grouping and the aggregation.
-    pub plan: Plan,
+    pub plan: AllocationPlan,
     /// What is given out.
     pub quantity: Quantity,
     /// One per unit, in their order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<AllocatedUnit>,
     /// The budget; null for rules without one.
-    pub budget: Option<Fulfilment>,
+    pub budget: Option<BudgetOutcome>,
     /// What to know before use, as sentences: what was held at a bound, what had to be assumed.
     pub notes: Vec<String>,
     /// What was simulated for the ranges of the rows. With a simulation only.
@@ -148,12 +148,12 @@ pub struct Allocation {
 
 impl Allocation {
     /// The row of the unit that `matrix` belongs to.
-    pub fn row_of(&self, matrix: &MatrixScore) -> Option<&Row> {
+    pub fn row_of(&self, matrix: &MatrixScore) -> Option<&AllocatedUnit> {
         self.rows.iter().find(|row| row.unit.holds(matrix))
     }
 
     /// For each of `matrices`, the row of the unit that it belongs to.
-    pub fn rows_of(&self, matrices: &[MatrixScore]) -> Vec<Option<&Row>> {
+    pub fn rows_of(&self, matrices: &[MatrixScore]) -> Vec<Option<&AllocatedUnit>> {
         let rows: HashMap<_, _> = self.rows.iter().map(|row| (row.unit.key(), row)).collect();
         let row = |matrix| Unit::keys_around(matrix).iter().find_map(|key| rows.get(key).copied());
         matrices.iter().map(row).collect()
@@ -161,9 +161,9 @@ impl Allocation {
 
     /// All values, if they are whole numbers.
     pub fn whole_values(&self) -> Option<Vec<u32>> {
-        let whole = |row: &Row| match row.value {
-            Value::Whole(number) => Some(number),
-            Value::Real(_) => None,
+        let whole = |row: &AllocatedUnit| match row.value {
+            AllocatedValue::Whole(number) => Some(number),
+            AllocatedValue::Real(_) => None,
         };
         self.rows.iter().map(whole).collect()
     }

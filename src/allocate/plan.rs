@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::alphalora::Budget;
 use super::largest_remainder::count_held;
 use super::{
-    Aggregate, Allocation, AlphaDecay, AlphaPruning, Bound, Fulfilment, Group, Map, Quantity, Ranks, Row, Shape,
-    Solution, Solve, TempBalance, Uniform, Unit, Value, unusable,
+    Aggregate, AllocatedUnit, AllocatedValue, Allocation, AlphaDecay, AlphaPruning, Bound, BudgetOutcome, Group,
+    MolaShape, MultiplierMap, Quantity, Ranks, Solution, Solve, TempBalance, Uniform, Unit, unusable,
 };
 use crate::error::{Error, Result};
 
 /// A rule of allocation and its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "lowercase")]
-pub enum Rule {
+pub enum AllocationRule {
     /// AlphaLoRA's experts, in proportion to alpha^beta.
     AlphaLora(Budget),
     /// The same number of experts everywhere.
@@ -23,7 +23,7 @@ pub enum Rule {
     /// MoLA's fixed numbers of experts for each quarter of the layers.
     Mola {
         /// Experts of a layer in each quarter.
-        shape: Shape,
+        shape: MolaShape,
     },
     /// LoRA ranks in proportion to alpha^beta.
     Rank(Ranks),
@@ -35,113 +35,121 @@ pub enum Rule {
     AlphaDecay(AlphaDecay),
 }
 
-impl Rule {
+impl AllocationRule {
     /// Its name on the command line and in JSON.
     pub fn name(&self) -> &'static str {
         match self {
-            Rule::AlphaLora(_) => "alphalora",
-            Rule::Uniform(_) => "uniform",
-            Rule::Mola { .. } => "mola",
-            Rule::Rank(_) => "rank",
-            Rule::AlphaPruning(_) => "alphapruning",
-            Rule::TempBalance(_) => "tempbalance",
-            Rule::AlphaDecay(_) => "alphadecay",
+            Self::AlphaLora(_) => "alphalora",
+            Self::Uniform(_) => "uniform",
+            Self::Mola { .. } => "mola",
+            Self::Rank(_) => "rank",
+            Self::AlphaPruning(_) => "alphapruning",
+            Self::TempBalance(_) => "tempbalance",
+            Self::AlphaDecay(_) => "alphadecay",
         }
     }
 
     /// What it gives out.
     pub fn quantity(&self) -> Quantity {
         match self {
-            Rule::AlphaLora(_) | Rule::Uniform(_) | Rule::Mola { .. } => Quantity::Experts,
-            Rule::Rank(_) => Quantity::Rank,
-            Rule::AlphaPruning(_) => Quantity::Sparsity,
-            Rule::TempBalance(_) => Quantity::LearningRate,
-            Rule::AlphaDecay(_) => Quantity::WeightDecay,
+            Self::AlphaLora(_) | Self::Uniform(_) | Self::Mola { .. } => Quantity::Experts,
+            Self::Rank(_) => Quantity::Rank,
+            Self::AlphaPruning(_) => Quantity::Sparsity,
+            Self::TempBalance(_) => Quantity::LearningRate,
+            Self::AlphaDecay(_) => Quantity::WeightDecay,
         }
     }
 
     /// What the published code gives numbers to.
     pub fn usual_group(&self) -> Group {
         match self {
-            Rule::TempBalance(_) | Rule::AlphaDecay(_) => Group::Matrix,
+            Self::TempBalance(_) | Self::AlphaDecay(_) => Group::Matrix,
             _ => Group::Layer,
         }
     }
 
     /// True if it looks at alphas at all.
     pub fn needs_alphas(&self) -> bool {
-        !matches!(self, Rule::Uniform(_) | Rule::Mola { .. })
+        !matches!(self, Self::Uniform(_) | Self::Mola { .. })
     }
 
     fn check(&self, group: Group, units: &[Unit]) -> Result<()> {
         match self {
-            Rule::AlphaLora(budget) => budget.check(units.len()),
-            Rule::Uniform(uniform) => uniform.check(units.len()),
-            Rule::Mola { .. } if group != Group::Layer => {
+            Self::AlphaLora(budget) => budget.check(units.len()),
+            Self::Uniform(uniform) => uniform.check(units.len()),
+            Self::Mola { .. } if group != Group::Layer => {
                 let cause = format!("MoLA's shapes are for layers, not for a group by {group}");
                 Err(Error::usage(cause).hint("leave --group layer, or use --rule uniform"))
             }
-            Rule::Mola { .. } => Ok(()),
-            Rule::Rank(ranks) => ranks.check(units),
-            Rule::AlphaPruning(pruning) => pruning.check(),
-            Rule::TempBalance(balance) => balance.check(),
-            Rule::AlphaDecay(decay) => decay.check(),
+            Self::Mola { .. } => Ok(()),
+            Self::Rank(ranks) => ranks.check(units),
+            Self::AlphaPruning(pruning) => pruning.check(),
+            Self::TempBalance(balance) => balance.check(),
+            Self::AlphaDecay(decay) => decay.check(),
         }
     }
 
     /// The rule for units that were checked.
     fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
         Ok(match *self {
-            Rule::AlphaLora(budget) => budget.prepare(units.len()),
-            Rule::Uniform(uniform) => uniform.prepare(units.len()),
-            Rule::Mola { shape } => shape.prepare(units),
-            Rule::Rank(ranks) => ranks.prepare(units)?,
-            Rule::AlphaPruning(pruning) => pruning.prepare(units),
-            Rule::TempBalance(balance) => Box::new(move |alphas| balance.multipliers(alphas)),
-            Rule::AlphaDecay(decay) => Box::new(move |alphas| decay.multipliers(alphas)),
+            Self::AlphaLora(budget) => budget.prepare(units.len()),
+            Self::Uniform(uniform) => uniform.prepare(units.len()),
+            Self::Mola { shape } => shape.prepare(units),
+            Self::Rank(ranks) => ranks.prepare(units)?,
+            Self::AlphaPruning(pruning) => pruning.prepare(units),
+            Self::TempBalance(balance) => Box::new(move |alphas| balance.multipliers(alphas)),
+            Self::AlphaDecay(decay) => Box::new(move |alphas| decay.multipliers(alphas)),
         })
     }
 
-    fn fulfilment(&self, units: &[Unit], values: &[f64]) -> Option<Fulfilment> {
+    fn budget_outcome(&self, units: &[Unit], values: &[f64]) -> Option<BudgetOutcome> {
         let experts = |asked: u32| {
             let (asked, met) = (asked.into(), values.iter().sum());
-            Some(Fulfilment { of: "experts".into(), asked, met, why: None })
+            Some(BudgetOutcome { of: "experts".into(), asked, met, why: None })
         };
         match self {
-            Rule::AlphaLora(budget) => experts(budget.experts),
-            Rule::Uniform(uniform) => experts(uniform.experts),
-            Rule::Rank(ranks) => ranks.fulfilment(units, values),
-            Rule::AlphaPruning(pruning) => Some(pruning.fulfilment(units, values)),
-            Rule::Mola { .. } | Rule::TempBalance(_) | Rule::AlphaDecay(_) => None,
+            Self::AlphaLora(budget) => experts(budget.experts),
+            Self::Uniform(uniform) => experts(uniform.experts),
+            Self::Rank(ranks) => ranks.budget_outcome(units, values),
+            Self::AlphaPruning(pruning) => Some(pruning.budget_outcome(units, values)),
+            Self::Mola { .. } | Self::TempBalance(_) | Self::AlphaDecay(_) => None,
         }
     }
 }
 
 /// For people: `by alpha^2.5, reference rounding`.
-impl fmt::Display for Rule {
+impl fmt::Display for AllocationRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::AlphaLora(Budget { beta, rounding, .. }) => write!(f, "by alpha^{beta}, {rounding} rounding"),
-            Rule::Uniform(_) => f.write_str("shared out evenly"),
-            Rule::Mola { shape } => write!(f, "in MoLA's shape {shape}"),
-            Rule::Rank(Ranks { beta, multiple_of: 1, .. }) => write!(f, "by alpha^{beta}"),
-            Rule::Rank(Ranks { beta, multiple_of, .. }) => write!(f, "by alpha^{beta}, multiples of {multiple_of}"),
-            Rule::AlphaPruning(AlphaPruning { epsilon, .. }) => write!(f, "by AlphaPruning, epsilon {epsilon}"),
-            Rule::TempBalance(TempBalance { map: map @ (Map::Sqrt | Map::Log2), .. }) => {
+            Self::AlphaLora(Budget { beta, rounding, .. }) => {
+                write!(f, "by alpha^{beta}, {rounding} rounding")
+            }
+            Self::Uniform(_) => f.write_str("shared out evenly"),
+            Self::Mola { shape } => write!(f, "in MoLA's shape {shape}"),
+            Self::Rank(Ranks { beta, multiple_of: 1, .. }) => write!(f, "by alpha^{beta}"),
+            Self::Rank(Ranks { beta, multiple_of, .. }) => {
+                write!(f, "by alpha^{beta}, multiples of {multiple_of}")
+            }
+            Self::AlphaPruning(AlphaPruning { epsilon, .. }) => {
+                write!(f, "by AlphaPruning, epsilon {epsilon}")
+            }
+            Self::TempBalance(TempBalance { map: map @ (MultiplierMap::Sqrt | MultiplierMap::Log2), .. }) => {
                 write!(f, "by TempBalance, {map} over its mean")
             }
-            Rule::TempBalance(TempBalance { map, low, high }) => write!(f, "by TempBalance, {map} {low} to {high}"),
-            Rule::AlphaDecay(AlphaDecay { low, high }) => write!(f, "by AlphaDecay, linear {low} to {high}"),
+            Self::TempBalance(TempBalance { map, low, high }) => {
+                write!(f, "by TempBalance, {map} {low} to {high}")
+            }
+            Self::AlphaDecay(AlphaDecay { low, high }) => write!(f, "by AlphaDecay, linear {low} to {high}"),
         }
     }
 }
 
 /// All that an allocation is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct AllocationPlan {
     /// The rule.
     #[serde(flatten)]
-    pub rule: Rule,
+    pub rule: AllocationRule,
     /// What gets a number.
     pub group: Group,
     /// How alphas become one.
@@ -149,16 +157,16 @@ pub struct Plan {
 }
 
 /// AlphaLoRA's experts per layer.
-impl Default for Plan {
+impl Default for AllocationPlan {
     fn default() -> Self {
-        Plan::experts(Budget::default())
+        AllocationPlan::experts(Budget::default())
     }
 }
 
-impl Plan {
+impl AllocationPlan {
     /// AlphaLoRA's experts per layer with this budget.
-    pub fn experts(budget: Budget) -> Plan {
-        Plan { rule: Rule::AlphaLora(budget), group: Group::Layer, aggregate: Aggregate::Mean }
+    pub fn experts(budget: Budget) -> AllocationPlan {
+        AllocationPlan { rule: AllocationRule::AlphaLora(budget), group: Group::Layer, aggregate: Aggregate::Mean }
     }
 
     /// Checks the plan against units whose alphas are not known yet, before anything is computed.
@@ -184,15 +192,15 @@ impl Plan {
         self.check(&units)?;
         let alphas = self.alphas(&units)?;
         let Solution { values, held } = self.rule.prepare(&units)?(&alphas)?;
-        let budget = self.rule.fulfilment(&units, &values);
+        let budget = self.rule.budget_outcome(&units, &values);
         let quantity = self.rule.quantity();
         let notes = self.notes(&units, &held);
-        let rows = units.into_iter().zip(values).zip(held).map(|((unit, value), held)| Row {
+        let rows = units.into_iter().zip(values).zip(held).map(|((unit, value), held)| AllocatedUnit {
             unit,
-            value: if quantity.is_whole() { Value::Whole(value as u32) } else { Value::Real(value) },
+            value: if quantity.is_whole() { AllocatedValue::Whole(value as u32) } else { AllocatedValue::Real(value) },
             top_k: (quantity == Quantity::Experts).then_some(if value > 1.0 { 2 } else { 1 }),
             lora_alpha: match &self.rule {
-                Rule::Rank(ranks) => Some(ranks.lora_alpha(value)),
+                AllocationRule::Rank(ranks) => Some(ranks.lora_alpha(value)),
                 _ => None,
             },
             held,
@@ -234,7 +242,7 @@ impl Plan {
         };
         let mut notes: Vec<String> =
             [note(Bound::Minimum, "minimum"), note(Bound::Maximum, "maximum")].into_iter().flatten().collect();
-        if matches!(self.rule, Rule::AlphaPruning(_)) && units.iter().any(|unit| unit.parameters.is_none()) {
+        if matches!(self.rule, AllocationRule::AlphaPruning(_)) && units.iter().any(|unit| unit.parameters.is_none()) {
             notes.push("numbers of parameters are unknown, so that every layer counts the same".into());
         }
         notes

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::common_divisor;
 use super::largest_remainder::Rounding;
-use super::{Fulfilment, Solution, Solve, Unit, check_beta, powers, unusable};
+use super::{BudgetOutcome, Solution, Solve, Unit, check_beta, powers, unusable};
 use crate::error::{Error, Result};
 
 /// A budget of trainable parameters, and how ranks share it.
@@ -153,7 +153,7 @@ impl Ranks {
     }
 
     /// How far the budget was used, and why not wholly.
-    pub(super) fn fulfilment(&self, units: &[Unit], ranks: &[f64]) -> Option<Fulfilment> {
+    pub(super) fn budget_outcome(&self, units: &[Unit], ranks: &[f64]) -> Option<BudgetOutcome> {
         let Steps { costs, total, .. } = self.steps(units).ok()?;
         let multiple = u64::from(self.multiple_of.max(1));
         let met: u64 = costs.iter().zip(ranks).map(|(cost, &rank)| cost / multiple * rank as u64).sum();
@@ -168,6 +168,6 @@ impl Ranks {
                 costs.iter().min()?
             )),
         };
-        Some(Fulfilment { of: "trainable parameters".into(), asked: total as f64, met: met as f64, why })
+        Some(BudgetOutcome { of: "trainable parameters".into(), asked: total as f64, met: met as f64, why })
     }
 }

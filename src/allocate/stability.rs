@@ -8,9 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Allocation, Plan, Row, Solve, Unit};
+use super::{Aggregate, AllocatedUnit, Allocation, AllocationPlan, Solve, Unit};
 use crate::error::{Error, Result};
-use crate::metrics::Value as Metric;
+use crate::metrics::MetricValue;
 use crate::score::MatrixScore;
 
 /// Share of the draws that must give the printed number for it to count as determined.
@@ -22,7 +22,7 @@ const TAIL: f64 = 0.025;
 
 /// What to simulate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Simulation {
+pub struct StabilitySimulation {
     /// Number of draws.
     pub draws: u32,
     /// Where the random numbers start.
@@ -31,25 +31,25 @@ pub struct Simulation {
     pub relative_error: f64,
 }
 
-impl Default for Simulation {
+impl Default for StabilitySimulation {
     fn default() -> Self {
-        Simulation { draws: 10_000, seed: 0, relative_error: 0.05 }
+        StabilitySimulation { draws: 10_000, seed: 0, relative_error: 0.05 }
     }
 }
 
-impl Simulation {
+impl StabilitySimulation {
     /// Checks it against the plan whose numbers it is for.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage) if the rule does not look at alphas, or the simulation makes no sense.
-    pub fn check(&self, plan: &Plan) -> Result<()> {
+    pub fn check(&self, plan: &AllocationPlan) -> Result<()> {
         if !plan.rule.needs_alphas() {
             let rule = plan.rule.name();
             let cause = format!("the rule {rule} does not look at alphas, whose errors --stability simulates");
             return Err(Error::usage(cause).hint("leave --stability out"));
         }
-        let Simulation { draws, relative_error, .. } = *self;
+        let StabilitySimulation { draws, relative_error, .. } = *self;
         if draws == 0 || !(relative_error.is_finite() && relative_error >= 0.0) {
             let cause = format!("{draws} draws with a relative error of {relative_error} say nothing");
             return Err(Error::usage(cause).hint("use --stability-draws 10000 --alpha-error 0.05"));
@@ -79,7 +79,7 @@ pub struct Stability {
 
 /// What came out of it for one unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Range {
+pub struct ValueRange {
     /// 2.5 % of the draws give less.
     pub low: f64,
     /// 2.5 % of the draws give more.
@@ -103,7 +103,7 @@ struct Uncertain {
 impl Uncertain {
     fn of_matrix(matrix: &MatrixScore, relative_error: f64) -> Option<(Uncertain, bool)> {
         let alpha = matrix.alpha?;
-        let metric = |name| matrix.measured.get(name).and_then(Metric::number).filter(|number| number.is_finite());
+        let metric = |name| matrix.measured.get(name).and_then(MetricValue::number).filter(|number| number.is_finite());
         let interval = metric("alpha_low").zip(metric("alpha_high"));
         let interval = interval.filter(|&(low, high)| 0.0 < low && low <= high);
         let stated = metric("alpha_se").filter(|error| *error >= 0.0);
@@ -126,13 +126,13 @@ impl Uncertain {
 }
 
 /// The alphas of each unit with their errors.
-struct Model {
+struct AlphaSampler {
     units: Vec<Vec<Uncertain>>,
     aggregate: Aggregate,
     seed: u64,
 }
 
-impl Model {
+impl AlphaSampler {
     /// The alphas of all units in draw number `draw`.
     fn draw(&self, draw: u32, alphas: &mut Vec<f64>, members: &mut Vec<(f64, f64)>) {
         // Neighbouring seeds of this generator give related numbers; mixed ones do not.
@@ -176,14 +176,14 @@ impl Allocation {
     ///
     /// # Errors
     ///
-    /// As [`Simulation::check`], and if no draw has an allocation.
-    pub fn simulate(&mut self, matrices: &[MatrixScore], simulation: &Simulation) -> Result<()> {
-        let Simulation { draws, seed, relative_error } = *simulation;
+    /// As [`StabilitySimulation::check`], and if no draw has an allocation.
+    pub fn simulate(&mut self, matrices: &[MatrixScore], simulation: &StabilitySimulation) -> Result<()> {
+        let StabilitySimulation { draws, seed, relative_error } = *simulation;
         simulation.check(&self.plan)?;
         let units: Vec<Unit> = self.rows.iter().map(|row| row.unit.clone()).collect();
         let (members, stated) = uncertain(&units, matrices, relative_error);
         let alphas: usize = members.iter().map(Vec::len).sum();
-        let model = Model { units: members, aggregate: self.plan.aggregate, seed };
+        let model = AlphaSampler { units: members, aggregate: self.plan.aggregate, seed };
         let (values, failed) = draw_all(&self.plan, &units, &model, draws)?;
         if failed == draws {
             let cause = format!("none of {draws} draws has an allocation: the errors of the alphas are too large");
@@ -223,7 +223,7 @@ fn uncertain(units: &[Unit], matrices: &[MatrixScore], relative_error: f64) -> (
 }
 
 /// The values of all draws, unit after unit and draw after draw, in a chunk per thread; and how many draws had none.
-fn draw_all(plan: &Plan, units: &[Unit], model: &Model, draws: u32) -> Result<(Vec<Vec<f64>>, u32)> {
+fn draw_all(plan: &AllocationPlan, units: &[Unit], model: &AlphaSampler, draws: u32) -> Result<(Vec<Vec<f64>>, u32)> {
     let solve = plan.prepare(units)?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 64) as u32;
     let chunk = draws.div_ceil(threads);
@@ -244,7 +244,7 @@ fn draw_all(plan: &Plan, units: &[Unit], model: &Model, draws: u32) -> Result<(V
     Ok((chunks, draws - done as u32))
 }
 
-fn draw_some(solve: &Solve, model: &Model, start: u32, end: u32) -> Vec<f64> {
+fn draw_some(solve: &Solve, model: &AlphaSampler, start: u32, end: u32) -> Vec<f64> {
     let mut values = Vec::with_capacity((end - start) as usize * model.units.len());
     let (mut alphas, mut members) = (Vec::new(), Vec::new());
     for draw in start..end {
@@ -260,7 +260,7 @@ fn draw_some(solve: &Solve, model: &Model, start: u32, end: u32) -> Vec<f64> {
 }
 
 /// What the values of all draws say of a row.
-fn range(row: &Row, mut values: Vec<f64>, draws: u32) -> Range {
+fn range(row: &AllocatedUnit, mut values: Vec<f64>, draws: u32) -> ValueRange {
     let printed = row.value.real();
     let tolerance = if row.value.is_whole() { 0.0 } else { SAME * printed.abs() };
     let same = values.iter().filter(|value| (**value - printed).abs() <= tolerance).count();
@@ -269,19 +269,19 @@ fn range(row: &Row, mut values: Vec<f64>, draws: u32) -> Range {
         let place = ((part * values.len() as f64) as usize).min(values.len() - 1);
         *values.select_nth_unstable_by(place, f64::total_cmp).1
     };
-    Range { low: quantile(TAIL), high: quantile(1.0 - TAIL), share, determined: share >= DETERMINED }
+    ValueRange { low: quantile(TAIL), high: quantile(1.0 - TAIL), share, determined: share >= DETERMINED }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AlphaDecay, Budget, Group, Rounding, Rule, TempBalance, Uniform};
+    use super::super::{AllocationRule, AlphaDecay, Budget, Group, Rounding, TempBalance, Uniform};
     use super::*;
 
     fn layers(alphas: &[f64]) -> Vec<Unit> {
         alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect()
     }
 
-    fn simulated(plan: Plan, alphas: &[f64], simulation: Simulation) -> Allocation {
+    fn simulated(plan: AllocationPlan, alphas: &[f64], simulation: StabilitySimulation) -> Allocation {
         let mut allocation = plan.allocate(layers(alphas)).unwrap();
         allocation.simulate(&[], &simulation).unwrap();
         allocation
@@ -289,11 +289,11 @@ mod tests {
 
     #[test]
     fn without_errors_everything_is_determined() {
-        let exact = Simulation { relative_error: 0.0, draws: 50, ..Simulation::default() };
-        let allocation = simulated(Plan::default(), &[1.5, 2.5, 3.5, 0.4], exact);
+        let exact = StabilitySimulation { relative_error: 0.0, draws: 50, ..StabilitySimulation::default() };
+        let allocation = simulated(AllocationPlan::default(), &[1.5, 2.5, 3.5, 0.4], exact);
         assert_eq!(allocation.stability.unwrap().undetermined, 0);
         for row in allocation.rows {
-            let Range { low, high, share, .. } = row.range.unwrap();
+            let ValueRange { low, high, share, .. } = row.range.unwrap();
             assert_eq!((low, high, share), (row.value.real(), row.value.real(), 1.0));
         }
     }
@@ -302,7 +302,7 @@ mod tests {
     fn two_layers_share_two_experts_as_their_alphas_are_ordered() {
         // 3 experts for two layers: who has the larger alpha gets 2. With equal alphas that is a coin.
         let budget = Budget { experts: 3, rounding: Rounding::LargestRemainder, ..Budget::default() };
-        let allocation = simulated(Plan::experts(budget), &[2.0, 2.0], Simulation::default());
+        let allocation = simulated(AllocationPlan::experts(budget), &[2.0, 2.0], StabilitySimulation::default());
         for row in &allocation.rows {
             let range = row.range.as_ref().unwrap();
             assert!((range.share - 0.5).abs() < 0.02, "{range:?}");
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn draws_have_the_error_that_was_asked_for() {
         let member = Uncertain { alpha: 3.0, interval: None, standard_error: 0.06, weight: 1.0 };
-        let model = Model { units: vec![vec![member]; 2], aggregate: Aggregate::Mean, seed: 7 };
+        let model = AlphaSampler { units: vec![vec![member]; 2], aggregate: Aggregate::Mean, seed: 7 };
         let (mut all, mut alphas, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for draw in 0..20_000 {
             model.draw(draw, &mut alphas, &mut members);
@@ -339,7 +339,11 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_and_another_one_does_not() {
         let run = |seed| {
-            simulated(Plan::default(), &[2.0, 2.1, 3.0], Simulation { seed, draws: 999, ..Simulation::default() })
+            simulated(
+                AllocationPlan::default(),
+                &[2.0, 2.1, 3.0],
+                StabilitySimulation { seed, draws: 999, ..StabilitySimulation::default() },
+            )
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1).rows, run(2).rows);
@@ -347,9 +351,9 @@ mod tests {
 
     #[test]
     fn real_values_have_ranges_too() {
-        let rule = Rule::AlphaDecay(AlphaDecay::default());
-        let plan = Plan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
-        let allocation = simulated(plan, &[1.5, 2.5, 4.0], Simulation::default());
+        let rule = AllocationRule::AlphaDecay(AlphaDecay::default());
+        let plan = AllocationPlan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
+        let allocation = simulated(plan, &[1.5, 2.5, 4.0], StabilitySimulation::default());
         let middle = allocation.rows[1].range.as_ref().unwrap();
         assert!(middle.low < allocation.rows[1].value.real() && middle.high > allocation.rows[1].value.real());
         assert!(allocation.rows[2].range.as_ref().unwrap().determined);
@@ -357,29 +361,35 @@ mod tests {
 
     #[test]
     fn rules_without_alphas_and_empty_simulations_are_refused() {
-        let plan = Plan { rule: Rule::Uniform(Uniform { experts: 4, min_experts: 1 }), ..Plan::default() };
-        let error = plan.allocate(layers(&[2.0, 3.0])).unwrap().simulate(&[], &Simulation::default()).unwrap_err();
+        let plan = AllocationPlan {
+            rule: AllocationRule::Uniform(Uniform { experts: 4, min_experts: 1 }),
+            ..AllocationPlan::default()
+        };
+        let error =
+            plan.allocate(layers(&[2.0, 3.0])).unwrap().simulate(&[], &StabilitySimulation::default()).unwrap_err();
         assert!(error.cause.contains("does not look at alphas"));
         for simulation in [
-            Simulation { draws: 0, ..Simulation::default() },
-            Simulation { relative_error: -1.0, ..Simulation::default() },
-            Simulation { relative_error: f64::NAN, ..Simulation::default() },
+            StabilitySimulation { draws: 0, ..StabilitySimulation::default() },
+            StabilitySimulation { relative_error: -1.0, ..StabilitySimulation::default() },
+            StabilitySimulation { relative_error: f64::NAN, ..StabilitySimulation::default() },
         ] {
-            let mut allocation = Plan::default().allocate(layers(&[2.0, 3.0])).unwrap();
+            let mut allocation = AllocationPlan::default().allocate(layers(&[2.0, 3.0])).unwrap();
             assert!(allocation.simulate(&[], &simulation).is_err());
         }
         // Draws with alphas beyond all numbers count as failed, whatever a rule makes of them.
-        let rough = Simulation { relative_error: 300.0, draws: 1000, ..Simulation::default() };
-        for rule in [Rule::AlphaDecay(AlphaDecay::default()), Rule::TempBalance(TempBalance::default())] {
-            let plan = Plan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
+        let rough = StabilitySimulation { relative_error: 300.0, draws: 1000, ..StabilitySimulation::default() };
+        for rule in
+            [AllocationRule::AlphaDecay(AlphaDecay::default()), AllocationRule::TempBalance(TempBalance::default())]
+        {
+            let plan = AllocationPlan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
             let allocation = simulated(plan, &[2.0, 3.0, 4.0], rough);
             assert!(allocation.stability.unwrap().failed > 0);
             let ranges = allocation.rows.iter().map(|row| row.range.as_ref().unwrap());
             assert!(ranges.into_iter().all(|range| range.low <= range.high && range.high.is_finite()));
         }
         // Some of the alphas are beyond all numbers in every draw.
-        let wild = Simulation { relative_error: 1e300, ..Simulation::default() };
-        let error = Plan::default().allocate(layers(&[2.0; 40])).unwrap().simulate(&[], &wild).unwrap_err();
+        let wild = StabilitySimulation { relative_error: 1e300, ..StabilitySimulation::default() };
+        let error = AllocationPlan::default().allocate(layers(&[2.0; 40])).unwrap().simulate(&[], &wild).unwrap_err();
         assert!(error.cause.starts_with("none of 10000 draws has an allocation"), "{}", error.cause);
     }
 }

@@ -15,7 +15,7 @@ use crate::error::Result;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
-pub enum Map {
+pub enum MultiplierMap {
     /// A straight line from the range of the alphas to that of the multipliers.
     #[default]
     Linear,
@@ -27,13 +27,13 @@ pub enum Map {
     Step,
 }
 
-impl fmt::Display for Map {
+impl fmt::Display for MultiplierMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Map::Linear => "linear",
-            Map::Sqrt => "sqrt",
-            Map::Log2 => "log2",
-            Map::Step => "step",
+            Self::Linear => "linear",
+            Self::Sqrt => "sqrt",
+            Self::Log2 => "log2",
+            Self::Step => "step",
         })
     }
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Map {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TempBalance {
     /// Its form.
-    pub map: Map,
+    pub map: MultiplierMap,
     /// Smallest multiplier, of the forms linear and step.
     pub low: f64,
     /// Largest multiplier, of the forms linear and step.
@@ -52,7 +52,7 @@ pub struct TempBalance {
 /// The published settings.
 impl Default for TempBalance {
     fn default() -> Self {
-        TempBalance { map: Map::Linear, low: 0.5, high: 1.5 }
+        TempBalance { map: MultiplierMap::Linear, low: 0.5, high: 1.5 }
     }
 }
 
@@ -73,16 +73,16 @@ impl TempBalance {
     /// [`Kind::Input`](crate::error::Kind::Input) if the alphas have no such map.
     pub(super) fn multipliers(&self, alphas: &[f64]) -> Result<Solution> {
         let values = match self.map {
-            Map::Linear => linear(alphas, self.low, self.high)?,
-            Map::Sqrt => over_their_mean(alphas.iter().map(|alpha| alpha.sqrt()).collect()),
-            Map::Log2 => {
+            MultiplierMap::Linear => linear(alphas, self.low, self.high)?,
+            MultiplierMap::Sqrt => over_their_mean(alphas.iter().map(|alpha| alpha.sqrt()).collect()),
+            MultiplierMap::Log2 => {
                 if let Some(alpha) = alphas.iter().find(|alpha| **alpha <= 1.0) {
                     let cause = format!("an alpha of {alpha} has no positive logarithm");
                     return Err(unusable(cause).hint("use --map linear or sqrt"));
                 }
                 over_their_mean(alphas.iter().map(|alpha| alpha.log2()).collect())
             }
-            Map::Step => self.steps(alphas)?,
+            MultiplierMap::Step => self.steps(alphas)?,
         };
         Ok(Solution::free(values))
     }
@@ -113,32 +113,34 @@ fn over_their_mean(numbers: Vec<f64>) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn multipliers(map: Map, alphas: &[f64]) -> Vec<f64> {
+    fn multipliers(map: MultiplierMap, alphas: &[f64]) -> Vec<f64> {
         TempBalance { map, ..TempBalance::default() }.multipliers(alphas).unwrap().values
     }
 
     #[test]
     fn every_form_by_its_formula() {
         // numpy: interp([2,4,3], [2,4], [.5,1.5]); sqrt([1,4,9]) / sum * 3; log2([2,4,8]) / sum * 3; ranks / 3 + .5.
-        assert_eq!(multipliers(Map::Linear, &[2.0, 4.0, 3.0]), [0.5, 1.5, 1.0]);
-        assert_eq!(multipliers(Map::Sqrt, &[1.0, 4.0, 9.0]), [0.5, 1.0, 1.5]);
-        assert_eq!(multipliers(Map::Log2, &[2.0, 4.0, 8.0]), [0.5, 1.0, 1.5]);
-        assert_eq!(multipliers(Map::Step, &[3.0, 9.0, 1.0, 5.0]), [0.75, 1.25, 0.5, 1.0]);
+        assert_eq!(multipliers(MultiplierMap::Linear, &[2.0, 4.0, 3.0]), [0.5, 1.5, 1.0]);
+        assert_eq!(multipliers(MultiplierMap::Sqrt, &[1.0, 4.0, 9.0]), [0.5, 1.0, 1.5]);
+        assert_eq!(multipliers(MultiplierMap::Log2, &[2.0, 4.0, 8.0]), [0.5, 1.0, 1.5]);
+        assert_eq!(multipliers(MultiplierMap::Step, &[3.0, 9.0, 1.0, 5.0]), [0.75, 1.25, 0.5, 1.0]);
     }
 
     #[test]
     fn extreme_alphas_stay_in_range() {
-        for map in [Map::Linear, Map::Sqrt, Map::Log2, Map::Step] {
+        for map in [MultiplierMap::Linear, MultiplierMap::Sqrt, MultiplierMap::Log2, MultiplierMap::Step] {
             for value in multipliers(map, &[1.0 + 1e-12, 1e300, 1e-3 + 1e300, 2.0]) {
                 assert!(value.is_finite() && value >= 0.0, "{map} {value}");
             }
         }
-        assert_eq!(multipliers(Map::Sqrt, &[2.5]), [1.0]);
+        assert_eq!(multipliers(MultiplierMap::Sqrt, &[2.5]), [1.0]);
     }
 
     #[test]
     fn what_has_no_map_is_refused() {
-        for (map, alphas) in [(Map::Linear, [2.0, 2.0]), (Map::Step, [2.0, 2.0]), (Map::Log2, [1.0, 2.0])] {
+        for (map, alphas) in
+            [(MultiplierMap::Linear, [2.0, 2.0]), (MultiplierMap::Step, [2.0, 2.0]), (MultiplierMap::Log2, [1.0, 2.0])]
+        {
             assert!(TempBalance { map, ..TempBalance::default() }.multipliers(&alphas).unwrap_err().hint.is_some());
         }
     }

@@ -4,7 +4,7 @@ use crate::checkpoint::{Dtype, TensorInfo};
 use crate::device::Device;
 use crate::matrices::{Elements, Stored, WeightMatrix};
 
-use super::Tensor;
+use super::RandomTensor;
 
 /// Batches for each lane, so that copies and solves overlap and lanes end at about the same time.
 const ROUNDS: usize = 4;
@@ -18,7 +18,7 @@ const MOST_MATRICES: usize = 4096;
 const MANY: usize = 1024;
 
 /// A number of matrices like `tensor` that is enough for `device`: four batches for each lane, fewer of large ones.
-pub fn enough(device: &dyn Device, tensor: &Tensor) -> usize {
+pub fn enough(device: &dyn Device, tensor: &RandomTensor) -> usize {
     let matrix = described(tensor);
     let lanes = device.lanes(&vec![matrix.clone(); MANY]);
     let rounds = (LARGE_ORDER / matrix.eigenvalues()).clamp(1, ROUNDS);
@@ -27,7 +27,7 @@ pub fn enough(device: &dyn Device, tensor: &Tensor) -> usize {
 }
 
 /// What a device has to know of a matrix that does not exist yet.
-fn described(tensor: &Tensor) -> WeightMatrix {
+fn described(tensor: &RandomTensor) -> WeightMatrix {
     let info = TensorInfo {
         name: tensor.name.clone(),
         dtype: Dtype::Float(tensor.dtype),
@@ -58,7 +58,7 @@ mod tests {
     fn fewer_of_large_ones() {
         let device = Cpu::new(Method::default(), Some(3));
         let count = |order| {
-            let tensor = Tensor { name: String::new(), dtype: FloatType::BF16, rows: order, cols: order };
+            let tensor = RandomTensor { name: String::new(), dtype: FloatType::BF16, rows: order, cols: order };
             enough(&device, &tensor)
         };
         assert_eq!([64, 1024, 2048, 4096, 8192, 32768].map(count), [12, 12, 6, 3, 3, 3]);

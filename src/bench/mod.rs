@@ -10,10 +10,10 @@ mod timing;
 mod weights;
 
 pub use count::enough;
-pub use models::{Model, repeat_layer};
+pub use models::{PublishedModel, repeat_layer};
 pub use throughput::Throughput;
 pub use timing::Timing;
-pub use weights::{Tensor, write};
+pub use weights::{RandomTensor, write};
 
 use crate::spectrum::Spectrum;
 

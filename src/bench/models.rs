@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::Tensor;
+use super::RandomTensor;
 use crate::checkpoint::FloatType;
 use crate::matrices::WeightMatrix;
 
 /// A published model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Model {
+pub enum PublishedModel {
     /// 30 layers of 7 matrices, 576 wide.
     #[cfg_attr(feature = "cli", value(name = "smollm2-135m"))]
     SmolLm2_135M,
@@ -66,7 +66,7 @@ struct Config {
     mlp: Mlp,
 }
 
-impl Model {
+impl PublishedModel {
     /// From the `config.json` of each model's repository on huggingface.co, named beside it.
     fn config(self) -> Config {
         let dense = |layers, [hidden, intermediate]: [usize; 2], [queries, keys]: [usize; 2]| Config {
@@ -79,19 +79,19 @@ impl Model {
         };
         match self {
             // HuggingFaceTB/SmolLM2-135M
-            Model::SmolLm2_135M => dense(30, [576, 1536], [9 * 64, 3 * 64]),
+            Self::SmolLm2_135M => dense(30, [576, 1536], [9 * 64, 3 * 64]),
             // meta-llama/Llama-2-7b-hf
-            Model::Llama2_7B => dense(32, [4096, 11008], [32 * 128, 32 * 128]),
+            Self::Llama2_7B => dense(32, [4096, 11008], [32 * 128, 32 * 128]),
             // meta-llama/Llama-2-13b-hf
-            Model::Llama2_13B => dense(40, [5120, 13824], [40 * 128, 40 * 128]),
+            Self::Llama2_13B => dense(40, [5120, 13824], [40 * 128, 40 * 128]),
             // meta-llama/Llama-2-70b-hf, meta-llama/Meta-Llama-3-70B
-            Model::Llama2_70B | Model::Llama3_70B => dense(80, [8192, 28672], [64 * 128, 8 * 128]),
+            Self::Llama2_70B | Self::Llama3_70B => dense(80, [8192, 28672], [64 * 128, 8 * 128]),
             // meta-llama/Meta-Llama-3-8B, mistralai/Mistral-7B-v0.1
-            Model::Llama3_8B | Model::Mistral7B => dense(32, [4096, 14336], [32 * 128, 8 * 128]),
+            Self::Llama3_8B | Self::Mistral7B => dense(32, [4096, 14336], [32 * 128, 8 * 128]),
             // mistralai/Mixtral-8x7B-v0.1
-            Model::Mixtral8x7B => Config { mlp: Mlp::Mixtral(8), ..dense(32, [4096, 14336], [32 * 128, 8 * 128]) },
+            Self::Mixtral8x7B => Config { mlp: Mlp::Mixtral(8), ..dense(32, [4096, 14336], [32 * 128, 8 * 128]) },
             // Qwen/Qwen3-30B-A3B
-            Model::Qwen3_30B => Config { mlp: Mlp::Qwen(128), ..dense(48, [2048, 768], [32 * 128, 4 * 128]) },
+            Self::Qwen3_30B => Config { mlp: Mlp::Qwen(128), ..dense(48, [2048, 768], [32 * 128, 4 * 128]) },
         }
     }
 
@@ -101,7 +101,7 @@ impl Model {
     }
 
     /// The projection matrices of layer 0, in bf16. What is not scored (norms, routers, embeddings) is not there.
-    pub fn layer(self) -> Vec<Tensor> {
+    pub fn layer(self) -> Vec<RandomTensor> {
         let Config { hidden, intermediate, queries, keys, mlp, .. } = self.config();
         let mut shapes = vec![
             ("self_attn.q_proj".to_owned(), queries, hidden),
@@ -121,7 +121,7 @@ impl Model {
             Mlp::Mixtral(experts) => (0..experts)
                 .for_each(|expert| add_mlp(&format!("block_sparse_moe.experts.{expert}"), ["w1", "w3", "w2"])),
         }
-        let tensor = |(role, rows, cols): (String, usize, usize)| Tensor {
+        let tensor = |(role, rows, cols): (String, usize, usize)| RandomTensor {
             name: format!("{LAYER_0}{role}.weight"),
             dtype: FloatType::BF16,
             rows,
@@ -133,23 +133,23 @@ impl Model {
 
 const LAYER_0: &str = "model.layers.0.";
 
-impl fmt::Display for Model {
+impl fmt::Display for PublishedModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Model::SmolLm2_135M => "smollm2-135m",
-            Model::Llama2_7B => "llama-2-7b",
-            Model::Llama2_13B => "llama-2-13b",
-            Model::Llama2_70B => "llama-2-70b",
-            Model::Llama3_8B => "llama-3-8b",
-            Model::Llama3_70B => "llama-3-70b",
-            Model::Mistral7B => "mistral-7b",
-            Model::Mixtral8x7B => "mixtral-8x7b",
-            Model::Qwen3_30B => "qwen3-30b-a3b",
+            Self::SmolLm2_135M => "smollm2-135m",
+            Self::Llama2_7B => "llama-2-7b",
+            Self::Llama2_13B => "llama-2-13b",
+            Self::Llama2_70B => "llama-2-70b",
+            Self::Llama3_8B => "llama-3-8b",
+            Self::Llama3_70B => "llama-3-70b",
+            Self::Mistral7B => "mistral-7b",
+            Self::Mixtral8x7B => "mixtral-8x7b",
+            Self::Qwen3_30B => "qwen3-30b-a3b",
         })
     }
 }
 
-/// The matrices of [`Model::layer`] once for each of so many layers, under its number: other matrices for the device, the
+/// The matrices of [`PublishedModel::layer`] once for each of so many layers, under its number: other matrices for the device, the
 /// same bytes on disk.
 pub fn repeat_layer(matrices: &[WeightMatrix], layers: usize) -> Vec<WeightMatrix> {
     let in_layer = |layer: usize, matrix: &WeightMatrix| {
@@ -169,15 +169,15 @@ mod tests {
     #[test]
     fn projection_parameters_are_those_of_the_published_models() {
         for (model, tensors, billions) in [
-            (Model::SmolLm2_135M, 7, 0.1062),
-            (Model::Llama2_7B, 7, 6.476),
-            (Model::Llama2_13B, 7, 12.687),
-            (Model::Llama2_70B, 7, 68.451),
-            (Model::Llama3_8B, 7, 6.979),
-            (Model::Llama3_70B, 7, 68.451),
-            (Model::Mistral7B, 7, 6.979),
-            (Model::Mixtral8x7B, 28, 46.439),
-            (Model::Qwen3_30B, 388, 29.897),
+            (PublishedModel::SmolLm2_135M, 7, 0.1062),
+            (PublishedModel::Llama2_7B, 7, 6.476),
+            (PublishedModel::Llama2_13B, 7, 12.687),
+            (PublishedModel::Llama2_70B, 7, 68.451),
+            (PublishedModel::Llama3_8B, 7, 6.979),
+            (PublishedModel::Llama3_70B, 7, 68.451),
+            (PublishedModel::Mistral7B, 7, 6.979),
+            (PublishedModel::Mixtral8x7B, 28, 46.439),
+            (PublishedModel::Qwen3_30B, 388, 29.897),
         ] {
             let layer = model.layer();
             let parameters: usize = layer.iter().map(|tensor| tensor.rows * tensor.cols).sum();

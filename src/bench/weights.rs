@@ -16,7 +16,7 @@ const CHUNK: usize = 1 << 20;
 
 /// A matrix to be generated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tensor {
+pub struct RandomTensor {
     /// Full name.
     pub name: String,
     /// Element type.
@@ -27,7 +27,7 @@ pub struct Tensor {
     pub cols: usize,
 }
 
-impl Tensor {
+impl RandomTensor {
     fn elements(&self) -> usize {
         self.rows * self.cols
     }
@@ -53,7 +53,7 @@ struct Chunk {
 /// # Errors
 ///
 /// If the file cannot be written, or [`io::ErrorKind::Interrupted`] if `go_on` said no.
-pub fn write(path: &Path, tensors: &[Tensor], go_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
+pub fn write(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
     let written = fill(path, tensors, go_on);
     if written.is_err() {
         // What failed first is what matters.
@@ -62,7 +62,7 @@ pub fn write(path: &Path, tensors: &[Tensor], go_on: &(dyn Fn() -> bool + Sync))
     written
 }
 
-fn fill(path: &Path, tensors: &[Tensor], go_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
+fn fill(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
     let header = header(tensors)?;
     File::create(path)?.write_all(&header)?;
     let chunks = chunks(tensors, header.len() as u64);
@@ -94,7 +94,7 @@ fn fill(path: &Path, tensors: &[Tensor], go_on: &(dyn Fn() -> bool + Sync)) -> i
 }
 
 /// The length of the header and the header, padded to a multiple of eight bytes.
-fn header(tensors: &[Tensor]) -> io::Result<Vec<u8>> {
+fn header(tensors: &[RandomTensor]) -> io::Result<Vec<u8>> {
     let mut entries = serde_json::Map::new();
     let mut start = 0;
     for tensor in tensors {
@@ -108,7 +108,7 @@ fn header(tensors: &[Tensor]) -> io::Result<Vec<u8>> {
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 
-fn chunks(tensors: &[Tensor], mut offset: u64) -> Vec<Chunk> {
+fn chunks(tensors: &[RandomTensor], mut offset: u64) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     for tensor in tensors {
         for start in (0..tensor.elements()).step_by(CHUNK) {
@@ -152,8 +152,8 @@ mod tests {
     use crate::checkpoint::{Cast, Checkpoint};
     use crate::matrices::{Catalog, Selection};
 
-    fn tensor(layer: usize, dtype: FloatType, rows: usize, cols: usize) -> Tensor {
-        Tensor { name: format!("layers.{layer}.self_attn.q_proj.weight"), dtype, rows, cols }
+    fn tensor(layer: usize, dtype: FloatType, rows: usize, cols: usize) -> RandomTensor {
+        RandomTensor { name: format!("layers.{layer}.self_attn.q_proj.weight"), dtype, rows, cols }
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         let types = [FloatType::F64, FloatType::F32, FloatType::F16, FloatType::BF16];
-        let tensors: Vec<Tensor> =
+        let tensors: Vec<RandomTensor> =
             types.into_iter().enumerate().map(|(layer, dtype)| tensor(layer, dtype, 1200, 1000)).collect();
         write(&path, &tensors, &|| true).unwrap();
         let checkpoint = Checkpoint::open(&path).unwrap();

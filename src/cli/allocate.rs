@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::report::Report;
 use crate::score::LayerScore;
-use crate::study::{Allocated, Scores};
+use crate::sensitivity::{Allocated, Scores};
 
 use super::ending::Ending;
 use super::options::{PlanArgs, RuleName, ScoreRow, StudyArgs};

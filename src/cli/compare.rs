@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::allocate::Plan;
+use crate::allocate::AllocationPlan;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Method};
 use crate::error::{Error, Result};
 use crate::pipeline::{Request, Scored};
-use crate::report::{Comparison, Report};
+use crate::report::{ModelComparison, Report};
 use crate::score::LayerScore;
-use crate::study::{Scores, Study};
+use crate::sensitivity::{Scores, SensitivityAnalysis};
 use clap::ValueEnum;
 
 use super::ending::Ending;
@@ -77,7 +77,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     let default_experts = given.iter().find_map(allocated).unwrap_or(160);
     let method = args.method.method();
     check_rules(&given, paths, method)?;
-    let plan = Plan::experts(args.budget.budget(default_experts));
+    let plan = AllocationPlan::experts(args.budget.budget(default_experts));
     let request = Request { selection, method, plan, ..Request::default() };
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
@@ -96,7 +96,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         reports.push(report);
         problems.extend(new);
     }
-    let comparison = Comparison::new(&reports[0], &reports[1]);
+    let comparison = ModelComparison::new(&reports[0], &reports[1]);
     if comparison.pairs.layers.is_empty() {
         let error = Error::input(paths[0], format!("no layer pairs with one of {}", paths[1].display()));
         return Err(error.hint("layers pair by stack and number: `htsr inspect` shows those of a checkpoint"));
@@ -146,12 +146,12 @@ fn check_rules(given: &[Given; 2], paths: [&Path; 2], method: Method) -> Result<
 }
 
 /// Saved scores with experts of another plan.
-fn allocate(report: Report, plan: &Plan) -> Scored {
+fn allocate(report: Report, plan: &AllocationPlan) -> Scored {
     let Report { mut provenance, matrices, layers, skipped, .. } = report;
     provenance.options.set_plan(*plan);
     let layers: Vec<LayerScore> = layers.into_iter().map(|row| row.score).collect();
     let scores = Scores { matrices: &matrices, layers: &layers, rule: provenance.rule };
-    let (allocation, problems) = match Study::default().allocate(scores, plan, &[]) {
+    let (allocation, problems) = match SensitivityAnalysis::default().allocate(scores, plan, &[]) {
         Ok(allocated) => (Some(allocated.allocation), Vec::new()),
         Err(problem) => (None, vec![problem]),
     };

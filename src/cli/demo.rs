@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::allocate::{Plan, Unit};
+use crate::allocate::{AllocationPlan, Unit};
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -11,8 +11,8 @@ use crate::matrices::Selection;
 use crate::metrics;
 use crate::pipeline::{Request, Sampling, Scored};
 use crate::report::{Cell, Document, Report};
-use crate::study::Study;
-use crate::synthetic::Model;
+use crate::sensitivity::SensitivityAnalysis;
+use crate::synthetic::SyntheticModel;
 use serde::Serialize;
 
 use super::ending::Ending;
@@ -53,14 +53,14 @@ struct Demonstration<'a> {
 
 pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
-    let model = Model { layers: args.layers as usize, hidden: args.hidden as usize };
+    let model = SyntheticModel { layers: args.layers as usize, hidden: args.hidden as usize };
     let request = Request {
         selection: Selection::default(),
         sampling: Sampling::Whole,
         method: args.method.method(),
-        metrics: metrics::Plan::default(),
-        plan: Plan::experts(args.budget.budget(args.layers * 5)),
-        study: Study::default(),
+        metrics: metrics::MetricSelection::default(),
+        plan: AllocationPlan::experts(args.budget.budget(args.layers * 5)),
+        sensitivity: SensitivityAnalysis::default(),
     };
     // Before anything is written; whatever the alphas are going to be.
     let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
@@ -91,13 +91,13 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
 }
 
 fn generate_and_score(
-    model: &Model,
+    model: &SyntheticModel,
     folder: &Path,
     request: &Request,
     device: &dyn Device,
     printer: &Printer,
 ) -> Result<Scored> {
-    let Model { layers, hidden } = model;
+    let SyntheticModel { layers, hidden } = model;
     printer.note(&format!("generating a Llama-shaped checkpoint, {layers} x {hidden}, in {}", folder.display()));
     let go_on = |_, _| !interrupt::requested();
     let written = model.write(folder, go_on);

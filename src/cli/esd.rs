@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection};
-use crate::metrics::Plan;
+use crate::metrics::MetricSelection;
 use crate::pipeline::{self, Examined, Request};
 use crate::plot::{Figure, png, svg, terminal};
 use crate::report::Format;
-use crate::tails::Comparison;
+use crate::tails::TailComparison;
 
 use super::ending::Ending;
 use super::options::{BaseArgs, DeviceArgs, MethodArgs, SamplingArgs, SimulationArgs, TailChoice};
@@ -50,7 +50,7 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(OutputArgs { format: args.format, output: file })?;
     picture.map_or(Ok(()), output::check)?;
     let sampling = args.sampling.sampling();
-    let metrics = all_tails(Plan::default()).with_simulations(args.simulations.simulations());
+    let metrics = all_tails(MetricSelection::default()).with_simulations(args.simulations.simulations());
     let request = Request { method: sampling.method(args.method.method()), sampling, metrics, ..Request::default() };
     let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files(), output::CHECKPOINT)?;
@@ -78,13 +78,14 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     Ok(if examined.problem.is_some() { Ending::Partial } else { Ending::Complete })
 }
 
-fn all_tails(plan: Plan) -> Plan {
+fn all_tails(plan: MetricSelection) -> MetricSelection {
     TailChoice::add_to(&[TailChoice::Tpl, TailChoice::Lognormal, TailChoice::Exponential], plan)
 }
 
 fn figure(examined: &Examined, fit: &[TailChoice]) -> Result<Figure> {
-    let shown = |comparison: &&Comparison| fit.iter().any(|tail| tail.alternative() == Some(comparison.alternative));
-    let alternatives: Vec<Comparison> = examined.comparisons.iter().filter(shown).cloned().collect();
+    let shown =
+        |comparison: &&TailComparison| fit.iter().any(|tail| tail.alternative() == Some(comparison.alternative));
+    let alternatives: Vec<TailComparison> = examined.comparisons.iter().filter(shown).cloned().collect();
     Figure::new(&examined.esd.matrix, &examined.analysis, &alternatives).map_err(|reason| {
         let error = Error::usage(format!("there is nothing to draw: {reason}"));
         error.tensor(&examined.esd.matrix.tensor)

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::allocate::Plan;
+use crate::allocate::AllocationPlan;
 use crate::error::{Error, Result};
 use crate::export::{Rename, Target};
 use crate::report::Report;
 use crate::score::LayerScore;
-use crate::study::{Scores, Study};
+use crate::sensitivity::{Scores, SensitivityAnalysis};
 
 use super::allocate::blame;
 use super::ending::Ending;
@@ -68,7 +68,7 @@ pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
 }
 
 /// How to allocate first, if that is asked for.
-fn plan(args: &ExportArgs) -> Result<Option<Plan>> {
+fn plan(args: &ExportArgs) -> Result<Option<AllocationPlan>> {
     match (args.rule, args.plan.given()) {
         (Some(_), _) if args.to == Target::Alphapruning => {
             let error = Error::usage("alphapruning takes alphas, of which AlphaPruning makes sparsities itself");
@@ -85,11 +85,11 @@ fn plan(args: &ExportArgs) -> Result<Option<Plan>> {
 }
 
 /// `report` with an allocation by `plan`.
-fn allocated(report: Report, plan: Plan) -> Result<Report> {
+fn allocated(report: Report, plan: AllocationPlan) -> Result<Report> {
     let Report { mut provenance, matrices, layers, skipped, .. } = report;
     let layers: Vec<LayerScore> = layers.into_iter().map(|row| row.score).collect();
     let scores = Scores { matrices: &matrices, layers: &layers, rule: provenance.rule };
-    let allocation = Study::default().allocate(scores, &plan, &[])?.allocation;
+    let allocation = SensitivityAnalysis::default().allocate(scores, &plan, &[])?.allocation;
     provenance.options.set_plan(plan);
     Ok(Report::new(provenance, matrices, layers, Some(allocation), skipped))
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::plot::{Drawing, Figure, HeatMap, svg};
 use crate::report::Report;
 use crate::score::MatrixScore;
-use crate::tails::{self, Alternative, Comparison};
+use crate::tails::{self, Alternative, TailComparison};
 
 use super::output;
 use super::printer::Printer;
@@ -60,7 +60,7 @@ impl Plots {
     /// Draws the spectrum of the matrix with the row `row`, if there is something to draw.
     pub fn draw(&self, row: &MatrixScore, analysis: &Analysis) {
         let compare = |&alternative| tails::compare(&analysis.spectrum, analysis.fit.as_ref().ok()?, alternative).ok();
-        let alternatives: Vec<Comparison> = self.alternatives.iter().filter_map(compare).collect();
+        let alternatives: Vec<TailComparison> = self.alternatives.iter().filter_map(compare).collect();
         if let Ok(figure) = Figure::new(row, analysis, &alternatives) {
             self.write(&file_name(&row.tensor), &figure);
         }

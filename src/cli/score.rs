@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Result;
-use crate::metrics::Plan;
+use crate::metrics::MetricSelection;
 use crate::pipeline::{Request, Scored};
 
 use super::ending::Ending;
@@ -43,7 +43,7 @@ pub struct ScoreArgs {
     /// Show these metrics of every matrix, as names with commas between them, or all; an unknown name lists them. JSON and
     /// CSV have those that cost nothing in any case
     #[arg(long, value_name = "LIST", help_heading = "Output")]
-    pub metrics: Option<Plan>,
+    pub metrics: Option<MetricSelection>,
     /// Fit these tails to the eigenvalues, too, and compare them with the power law by likelihood: parameters, R and p of every
     /// matrix, as --metrics shows them. alpha stays that of the power law
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
@@ -72,7 +72,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         method: sampling.method(args.method.method()),
         metrics: metrics.and_alphas(&study.compare),
         plan: args.plan.plan(args.allocate)?,
-        study,
+        sensitivity: study,
     };
     let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files(), output::CHECKPOINT)?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::allocate::Comparison;
+use crate::allocate::AllocationComparison;
 use crate::error::Error;
 use crate::report::{Provenance, Report};
 use crate::score::LayerScore;
@@ -87,7 +87,7 @@ pub fn warn_of_zeros(report: &Report, printer: &Printer) {
 
 /// Reports which allocations of a comparison there are none of.
 pub fn tell_of_comparison(report: &Report, printer: &Printer) -> Ending {
-    let problems = report.comparison.as_ref().map(Comparison::problems).unwrap_or_default();
+    let problems = report.comparison.as_ref().map(AllocationComparison::problems).unwrap_or_default();
     printer.warnings(&problems);
     if problems.is_empty() { Ending::Complete } else { Ending::Partial }
 }

@@ -1,7 +1,7 @@
 //! The modules of a model that hold scored matrices, each with its number.
 
 use super::{Rename, Target, unusable};
-use crate::allocate::{Allocation, Row};
+use crate::allocate::{AllocatedUnit, Allocation};
 use crate::error::{Error, Result};
 use crate::report::Report;
 use crate::score::MatrixScore;
@@ -11,7 +11,7 @@ pub(super) struct Assigned<'a> {
     pub matrix: &'a MatrixScore,
     /// Full name of its parameter in the model.
     pub parameter: String,
-    pub row: &'a Row,
+    pub row: &'a AllocatedUnit,
 }
 
 impl Assigned<'_> {
@@ -44,7 +44,7 @@ pub(super) fn assigned<'a>(
         return Err(nameless(target));
     }
     let rows = allocation.rows_of(&report.matrices);
-    let assign = |(matrix, row): (&'a MatrixScore, Option<&'a Row>)| {
+    let assign = |(matrix, row): (&'a MatrixScore, Option<&'a AllocatedUnit>)| {
         let row = row.ok_or_else(|| {
             let error = unusable("the allocation holds no number for this matrix").tensor(&matrix.tensor);
             error.hint("allocate anew with --rule")

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::modules::{Assigned, assigned};
 use super::{Rename, Target, json};
-use crate::allocate::{Allocation, Quantity, Row};
+use crate::allocate::{AllocatedUnit, Allocation, Quantity};
 use crate::error::{Error, Result};
 use crate::matrices::whole;
 use crate::report::{Provenance, Report};
@@ -57,9 +57,9 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
 /// # Errors
 ///
 /// [`Kind::Usage`](crate::error::Kind::Usage) if the experts that are stacked in one have different rows.
-fn parameters<'a>(assigned: &'a [Assigned]) -> Result<Vec<(&'a str, &'a Row)>> {
+fn parameters<'a>(assigned: &'a [Assigned]) -> Result<Vec<(&'a str, &'a AllocatedUnit)>> {
     let mut parameters = Vec::new();
-    let mut rows: HashMap<&str, &Row> = HashMap::new();
+    let mut rows: HashMap<&str, &AllocatedUnit> = HashMap::new();
     for item in assigned {
         let parameter = whole(&item.parameter);
         match rows.insert(parameter, item.row) {

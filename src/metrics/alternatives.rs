@@ -1,61 +1,61 @@
 //! Other tails than the power law, and how they compare with it: parameters, log-likelihood ratio R and its p-value, as
 //! [`crate::tails`] defines them.
 
-use super::{Measurement, Subject};
+use super::{AnalyzedMatrix, Measurement};
 use crate::tails::Alternative::{self, Exponential, Lognormal, Tpl};
 
-fn parameter(subject: &Subject, alternative: Alternative, index: usize) -> Measurement {
-    Ok(subject.comparison(alternative)?.parameters[index].into())
+fn parameter(matrix: &AnalyzedMatrix, alternative: Alternative, index: usize) -> Measurement {
+    Ok(matrix.comparison(alternative)?.parameters[index].into())
 }
 
-fn ratio(subject: &Subject, alternative: Alternative) -> Measurement {
-    Ok(subject.comparison(alternative)?.log_likelihood_ratio.into())
+fn ratio(matrix: &AnalyzedMatrix, alternative: Alternative) -> Measurement {
+    Ok(matrix.comparison(alternative)?.log_likelihood_ratio.into())
 }
 
-fn p_value(subject: &Subject, alternative: Alternative) -> Measurement {
-    Ok(subject.comparison(alternative)?.p_value.into())
+fn p_value(matrix: &AnalyzedMatrix, alternative: Alternative) -> Measurement {
+    Ok(matrix.comparison(alternative)?.p_value.into())
 }
 
-pub(super) fn tpl_alpha(subject: &Subject) -> Measurement {
-    parameter(subject, Tpl, 0)
+pub(super) fn tpl_alpha(matrix: &AnalyzedMatrix) -> Measurement {
+    parameter(matrix, Tpl, 0)
 }
 
-pub(super) fn tpl_lambda(subject: &Subject) -> Measurement {
-    parameter(subject, Tpl, 1)
+pub(super) fn tpl_lambda(matrix: &AnalyzedMatrix) -> Measurement {
+    parameter(matrix, Tpl, 1)
 }
 
-pub(super) fn tpl_ratio(subject: &Subject) -> Measurement {
-    ratio(subject, Tpl)
+pub(super) fn tpl_ratio(matrix: &AnalyzedMatrix) -> Measurement {
+    ratio(matrix, Tpl)
 }
 
-pub(super) fn tpl_p_value(subject: &Subject) -> Measurement {
-    p_value(subject, Tpl)
+pub(super) fn tpl_p_value(matrix: &AnalyzedMatrix) -> Measurement {
+    p_value(matrix, Tpl)
 }
 
-pub(super) fn lognormal_mu(subject: &Subject) -> Measurement {
-    parameter(subject, Lognormal, 0)
+pub(super) fn lognormal_mu(matrix: &AnalyzedMatrix) -> Measurement {
+    parameter(matrix, Lognormal, 0)
 }
 
-pub(super) fn lognormal_sigma(subject: &Subject) -> Measurement {
-    parameter(subject, Lognormal, 1)
+pub(super) fn lognormal_sigma(matrix: &AnalyzedMatrix) -> Measurement {
+    parameter(matrix, Lognormal, 1)
 }
 
-pub(super) fn lognormal_ratio(subject: &Subject) -> Measurement {
-    ratio(subject, Lognormal)
+pub(super) fn lognormal_ratio(matrix: &AnalyzedMatrix) -> Measurement {
+    ratio(matrix, Lognormal)
 }
 
-pub(super) fn lognormal_p_value(subject: &Subject) -> Measurement {
-    p_value(subject, Lognormal)
+pub(super) fn lognormal_p_value(matrix: &AnalyzedMatrix) -> Measurement {
+    p_value(matrix, Lognormal)
 }
 
-pub(super) fn exponential_lambda(subject: &Subject) -> Measurement {
-    parameter(subject, Exponential, 0)
+pub(super) fn exponential_lambda(matrix: &AnalyzedMatrix) -> Measurement {
+    parameter(matrix, Exponential, 0)
 }
 
-pub(super) fn exponential_ratio(subject: &Subject) -> Measurement {
-    ratio(subject, Exponential)
+pub(super) fn exponential_ratio(matrix: &AnalyzedMatrix) -> Measurement {
+    ratio(matrix, Exponential)
 }
 
-pub(super) fn exponential_p_value(subject: &Subject) -> Measurement {
-    p_value(subject, Exponential)
+pub(super) fn exponential_p_value(matrix: &AnalyzedMatrix) -> Measurement {
+    p_value(matrix, Exponential)
 }

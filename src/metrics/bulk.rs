@@ -9,7 +9,7 @@
 
 use super::marchenko_pastur::MarchenkoPastur;
 use super::rank::numerical_rank;
-use super::{Measurement, Subject};
+use super::{AnalyzedMatrix, Measurement};
 use crate::fit::MIN_EIGENVALUES;
 use crate::spectrum::Spectrum;
 
@@ -86,37 +86,37 @@ fn distance(values: &[f64], mean: f64, law: MarchenkoPastur) -> f64 {
     values.iter().enumerate().map(gap).fold(0.0, f64::max)
 }
 
-pub(super) fn sigma_mp(subject: &Subject) -> Measurement {
-    Ok(subject.bulk()?.relative_variance.sqrt().into())
+pub(super) fn sigma_mp(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.bulk()?.relative_variance.sqrt().into())
 }
 
-pub(super) fn bulk_min(subject: &Subject) -> Measurement {
-    let bulk = subject.bulk()?;
+pub(super) fn bulk_min(matrix: &AnalyzedMatrix) -> Measurement {
+    let bulk = matrix.bulk()?;
     Ok((bulk.mean * bulk.law.edges().0).into())
 }
 
-pub(super) fn bulk_max(subject: &Subject) -> Measurement {
-    let bulk = subject.bulk()?;
+pub(super) fn bulk_max(matrix: &AnalyzedMatrix) -> Measurement {
+    let bulk = matrix.bulk()?;
     Ok((bulk.mean * bulk.law.edges().1).into())
 }
 
-pub(super) fn num_spikes(subject: &Subject) -> Measurement {
-    Ok(subject.bulk()?.spikes.into())
+pub(super) fn num_spikes(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.bulk()?.spikes.into())
 }
 
 /// Without spikes the largest eigenvalue is the edge of the bulk, wherever chance has put it.
-pub(super) fn mp_softrank(subject: &Subject) -> Measurement {
-    let bulk = subject.bulk()?;
+pub(super) fn mp_softrank(matrix: &AnalyzedMatrix) -> Measurement {
+    let bulk = matrix.bulk()?;
     Ok((bulk.mean * bulk.law.edges().1 / bulk.largest).min(1.0).into())
 }
 
-pub(super) fn mp_distance(subject: &Subject) -> Measurement {
-    Ok(subject.bulk()?.distance.into())
+pub(super) fn mp_distance(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.bulk()?.distance.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::subject::tests::{outcome, subject};
+    use super::super::analyzed_matrix::tests::{analyzed, outcome};
     use super::*;
     use crate::device::cpu::{Level, symmetric_eigenvalues};
     use crate::fit::Rule;
@@ -235,9 +235,9 @@ mod tests {
 
     #[test]
     fn edges_and_soft_rank_are_of_the_eigenvalues() {
-        let number = |metric: fn(&Subject) -> Measurement, spikes| {
+        let number = |metric: fn(&AnalyzedMatrix) -> Measurement, spikes| {
             let outcome = outcome(&spiked(400, 100, 1.0, spikes, 6), Rule::Median);
-            metric(&subject(&outcome, Rule::Median, 100, 400)).unwrap().number().unwrap()
+            metric(&analyzed(&outcome, Rule::Median, 100, 400)).unwrap().number().unwrap()
         };
         for spikes in [0, 4] {
             assert!((number(bulk_min, spikes) / 100.0 - 1.0).abs() < 0.1);

@@ -1,10 +1,14 @@
 //! The list of metrics, in the order of columns.
 
 use super::Source::{Elsewhere, Spectrum};
-use super::{Metric, alternatives, bulk, chance, norms, rank, shape, stability, tail};
+use super::{Metric, alternatives, bulk, norms, random_baseline, rank, shape, stability, tail};
 
 /// A metric that costs nothing.
-const fn free(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
+const fn free(
+    name: &'static str,
+    about: &'static str,
+    compute: fn(&super::AnalyzedMatrix) -> super::Measurement,
+) -> Metric {
     Metric { name, about, always: true, source: Spectrum(compute) }
 }
 
@@ -14,7 +18,11 @@ const fn randomized(name: &'static str, about: &'static str) -> Metric {
 }
 
 /// A metric that costs something, if only a little.
-const fn asked(name: &'static str, about: &'static str, compute: fn(&super::Subject) -> super::Measurement) -> Metric {
+const fn asked(
+    name: &'static str,
+    about: &'static str,
+    compute: fn(&super::AnalyzedMatrix) -> super::Measurement,
+) -> Metric {
     Metric { name, about, always: false, source: Spectrum(compute) }
 }
 
@@ -54,9 +62,9 @@ pub static METRICS: &[Metric] = &[
     free("num_spikes", "number of eigenvalues above the random bulk", bulk::num_spikes),
     free("mp_softrank", "upper edge of the random bulk by largest eigenvalue", bulk::mp_softrank),
     free("mp_distance", "Kolmogorov-Smirnov distance between bulk and Marchenko-Pastur law", bulk::mp_distance),
-    free("alpha_mp", "mean alpha of random matrices of this shape, by the rule of the row", chance::alpha_mp),
-    free("alpha_mp_sd", "standard deviation of alpha among these", chance::alpha_mp_sd),
-    free("alpha_excess", "alpha less alpha_mp", chance::alpha_excess),
+    free("alpha_mp", "mean alpha of random matrices of this shape, by the rule of the row", random_baseline::alpha_mp),
+    free("alpha_mp_sd", "standard deviation of alpha among these", random_baseline::alpha_mp_sd),
+    free("alpha_excess", "alpha less alpha_mp", random_baseline::alpha_excess),
     randomized("rand_distance", "Jensen-Shannon distance of the spectrum from that of the randomized matrix"),
     randomized("num_traps", "number of eigenvalues above the random bulk of the randomized matrix"),
     randomized("max_rand_eval", "largest eigenvalue of the randomized matrix"),

@@ -2,36 +2,36 @@
 //!
 //! Each is a line of [`METRICS`], under the name that WeightWatcher gives it if the definitions agree (`docs/metrics.md`
 //! has all definitions, sources and differences). Metrics are measured on the thread that has computed the spectrum, and
-//! look at nothing but a [`Subject`]: they are the same on every device. A metric that does not exist for a matrix is null,
+//! look at nothing but a [`AnalyzedMatrix`]: they are the same on every device. A metric that does not exist for a matrix is null,
 //! and a reason stands beside it; it is never -1, 0 or infinite.
 //!
 //! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
 //! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
 
 mod alternatives;
+mod analyzed_matrix;
 mod bulk;
-mod chance;
 mod list;
 mod marchenko_pastur;
 mod norms;
-mod plan;
+mod random_baseline;
 mod randomized;
 mod rank;
+mod selection;
 mod shape;
 mod simulated;
 mod stability;
-mod subject;
 mod tail;
 mod value;
 
-pub use chance::{Chance, chance};
+pub use analyzed_matrix::AnalyzedMatrix;
 pub use list::METRICS;
-pub use plan::{Plan, alpha_by};
+pub use random_baseline::{RandomBaseline, random_baseline};
 pub use randomized::compare;
+pub use selection::{MetricSelection, alpha_by};
 pub use simulated::simulate;
-pub use subject::Subject;
 pub use tail::{OVER_TRAINED, UNDER_TRAINED};
-pub use value::{Measured, Measurement, Value};
+pub use value::{Measured, Measurement, MetricValue};
 
 /// A metric.
 #[derive(Debug)]
@@ -50,21 +50,21 @@ pub struct Metric {
 #[derive(Debug, Clone, Copy)]
 pub enum Source {
     /// From the spectrum, the fit and the shape, by this function.
-    Spectrum(fn(&Subject) -> Measurement),
+    Spectrum(fn(&AnalyzedMatrix) -> Measurement),
     /// From elsewhere; where it has not been entered, it is missing for this reason.
     Elsewhere(&'static str),
 }
 
-/// Measures of `subject` what `plan` wants.
-pub fn measure(plan: &Plan, subject: &Subject) -> Measured {
-    measure_each(plan.metrics(), subject)
+/// Measures of `matrix` what `plan` wants.
+pub fn measure(plan: &MetricSelection, matrix: &AnalyzedMatrix) -> Measured {
+    measure_each(plan.metrics(), matrix)
 }
 
-fn measure_each<'a>(metrics: impl Iterator<Item = &'a Metric>, subject: &Subject) -> Measured {
+fn measure_each<'a>(metrics: impl Iterator<Item = &'a Metric>, matrix: &AnalyzedMatrix) -> Measured {
     let mut measured = Measured::default();
     for metric in metrics {
         let measurement = match metric.source {
-            Source::Spectrum(compute) => compute(subject),
+            Source::Spectrum(compute) => compute(matrix),
             Source::Elsewhere(reason) => Err(reason.to_owned()),
         };
         measured.insert(metric.name, measurement);
@@ -76,7 +76,7 @@ fn measure_each<'a>(metrics: impl Iterator<Item = &'a Metric>, subject: &Subject
 mod tests {
     use std::collections::HashSet;
 
-    use super::subject::tests::{outcome, subject};
+    use super::analyzed_matrix::tests::{analyzed, outcome};
     use super::*;
     use crate::device::{Failure, Outcome};
     use crate::fit::Rule;
@@ -98,20 +98,20 @@ mod tests {
             source: Source::Elsewhere("it takes --randomize"),
         };
         let outcome = outcome(&[1.0, 2.0], Rule::Ks);
-        let mut measured = measure_each([&elsewhere].into_iter(), &subject(&outcome, Rule::Ks, 2, 2));
+        let mut measured = measure_each([&elsewhere].into_iter(), &analyzed(&outcome, Rule::Ks, 2, 2));
         assert_eq!(measured.missing["num_traps"], "it takes --randomize");
         measured.insert("num_traps", Ok(3_usize.into()));
-        assert_eq!(measured.get("num_traps"), Some(&Value::Whole(3)));
+        assert_eq!(measured.get("num_traps"), Some(&MetricValue::Whole(3)));
     }
 
     #[test]
     fn a_matrix_without_a_spectrum_has_no_more_than_its_shape() {
         let failed: Outcome = Err(Failure::AllZero);
-        let measured = measure(&"all".parse().unwrap(), &subject(&failed, Rule::Ks, 10, 30));
+        let measured = measure(&"all".parse().unwrap(), &analyzed(&failed, Rule::Ks, 10, 30));
         for Metric { name, .. } in METRICS {
             let expected = match *name {
-                "num_evals" => Some(Value::Whole(10)),
-                "Q" => Some(Value::Real(3.0)),
+                "num_evals" => Some(MetricValue::Whole(10)),
+                "Q" => Some(MetricValue::Real(3.0)),
                 _ => None,
             };
             assert_eq!(measured.metrics[*name], expected, "{name}");

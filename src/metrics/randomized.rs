@@ -1,7 +1,7 @@
 //! What a matrix has beyond its elements: its spectrum beside that of the same elements in random order (Martin and Mahoney,
 //! arXiv 1810.01075; WeightWatcher's `randomize=True`).
 
-use super::{Measurement, Subject, bulk};
+use super::{AnalyzedMatrix, Measurement, bulk};
 
 /// The Jensen-Shannon distance of the two spectra, each ascending and with the sum 1, eigenvalue by eigenvalue: the root of
 /// H(m) - (H(p) + H(q)) / 2 for m = (p + q) / 2 and the entropy H with natural logarithms. Between 0 and the root of ln 2.
@@ -22,11 +22,11 @@ fn distance(spectrum: &[f64], randomized: &[f64]) -> f64 {
     divergence.max(0.0).sqrt()
 }
 
-/// The metrics that compare `subject` with its randomized twin.
-pub fn compare(subject: &Subject, randomized: &Subject) -> Vec<(&'static str, Measurement)> {
+/// The metrics that compare `matrix` with its randomized twin.
+pub fn compare(matrix: &AnalyzedMatrix, randomized: &AnalyzedMatrix) -> Vec<(&'static str, Measurement)> {
     let twin = || randomized.spectrum().map_err(|reason| format!("of the randomized matrix, {reason}"));
     let rand_distance = || {
-        let (spectrum, twin) = (subject.spectrum()?, twin()?);
+        let (spectrum, twin) = (matrix.spectrum()?, twin()?);
         Ok(distance(spectrum.values(), twin.values()).into())
     };
     let max_rand_eval = || Ok(twin()?.largest().into());

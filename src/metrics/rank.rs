@@ -5,7 +5,7 @@
 //! itself, if the singular value is below some 1e-14. Single precision hides eigenvalues that are not zero by any such
 //! measure; then there is no rank rather than a wrong one.
 
-use super::{Measurement, Subject};
+use super::{AnalyzedMatrix, Measurement};
 use crate::spectrum::Spectrum;
 
 /// Absolute error of the eigenvalues, in units of the largest, from which on they come from single precision.
@@ -30,18 +30,18 @@ pub(super) fn numerical_rank(spectrum: &Spectrum) -> Result<usize, String> {
     Ok(rank)
 }
 
-pub(super) fn matrix_rank(subject: &Subject) -> Measurement {
-    Ok(numerical_rank(subject.spectrum()?)?.into())
+pub(super) fn matrix_rank(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(numerical_rank(matrix.spectrum()?)?.into())
 }
 
-pub(super) fn rank_loss(subject: &Subject) -> Measurement {
-    let spectrum = subject.spectrum()?;
+pub(super) fn rank_loss(matrix: &AnalyzedMatrix) -> Measurement {
+    let spectrum = matrix.spectrum()?;
     let rank = numerical_rank(spectrum).map_err(|reason| format!("the rank is {reason}"))?;
     Ok((spectrum.len() - rank).into())
 }
 
-pub(super) fn weak_rank_loss(subject: &Subject) -> Measurement {
-    let spectrum = subject.spectrum()?;
+pub(super) fn weak_rank_loss(matrix: &AnalyzedMatrix) -> Measurement {
+    let spectrum = matrix.spectrum()?;
     let below = |shift: f64| {
         let moved = |(index, x): (usize, &f64)| x + shift * absolute_error(spectrum, index);
         spectrum.values().iter().enumerate().filter(|&value| moved(value) < WEAK).count()
@@ -64,8 +64,8 @@ fn absolute_error(spectrum: &Spectrum, index: usize) -> f64 {
 
 /// The matrix entropy (Martin and Mahoney, arXiv 1810.01075, section 2.2): Shannon's entropy of the shares of the eigenvalues
 /// in their sum, over its largest value for a matrix of this rank.
-pub(super) fn entropy(subject: &Subject) -> Measurement {
-    let spectrum = subject.spectrum()?;
+pub(super) fn entropy(matrix: &AnalyzedMatrix) -> Measurement {
+    let spectrum = matrix.spectrum()?;
     let rank = numerical_rank(spectrum).map_err(|reason| format!("the rank is {reason}"))?;
     if rank < 2 {
         return Err(format!("it compares with ln(rank), and the rank is {rank}"));
@@ -81,38 +81,38 @@ pub(super) fn entropy(subject: &Subject) -> Measurement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::subject::tests::{outcome, subject};
-    use super::super::{Subject, Value};
+    use super::super::analyzed_matrix::tests::{analyzed, outcome};
+    use super::super::{AnalyzedMatrix, MetricValue};
     use super::*;
     use crate::device::{Analysis, Arithmetic, Outcome};
     use crate::fit::Rule;
 
-    fn of(values: &[f64], metric: fn(&Subject) -> Measurement) -> Measurement {
+    fn of(values: &[f64], metric: fn(&AnalyzedMatrix) -> Measurement) -> Measurement {
         let outcome = outcome(values, Rule::Median);
-        metric(&subject(&outcome, Rule::Median, values.len(), values.len()))
+        metric(&analyzed(&outcome, Rule::Median, values.len(), values.len()))
     }
 
     /// What a solver in f32 finds.
-    fn single(values: &[f64], metric: fn(&Subject) -> Measurement) -> Measurement {
+    fn single(values: &[f64], metric: fn(&AnalyzedMatrix) -> Measurement) -> Measurement {
         let spectrum = Spectrum::from_gram(values.to_vec(), values.iter().sum(), f32::EPSILON.into()).unwrap();
         let outcome: Outcome =
             Ok(Analysis { fit: Err(crate::fit::NoFit::NoTail), spectrum, precision: Arithmetic::F32 });
-        metric(&subject(&outcome, Rule::Median, values.len(), values.len()))
+        metric(&analyzed(&outcome, Rule::Median, values.len(), values.len()))
     }
 
     #[test]
     fn zeros_are_lost_rank() {
         for (values, rank) in [(&[0.0, 0.0, 1.0, 2.0][..], 2), (&[1.0], 1), (&[3.0; 9], 9), (&[1e-17, 1e-300, 1.0], 1)]
         {
-            assert_eq!(of(values, matrix_rank), Ok(Value::from(rank)));
-            assert_eq!(of(values, rank_loss), Ok(Value::from(values.len() - rank)));
+            assert_eq!(of(values, matrix_rank), Ok(MetricValue::from(rank)));
+            assert_eq!(of(values, rank_loss), Ok(MetricValue::from(values.len() - rank)));
         }
     }
 
     #[test]
     fn single_precision_does_not_guess() {
         let values = [1e-9, 1e-3, 1.0];
-        assert_eq!(of(&values, matrix_rank), Ok(Value::Whole(3)));
+        assert_eq!(of(&values, matrix_rank), Ok(MetricValue::Whole(3)));
         let reason = "between 2 and 3: single precision hides which eigenvalues are zero (--precision f64 tells)";
         assert_eq!(single(&values, matrix_rank), Err(reason.into()));
         assert!(single(&values, rank_loss).unwrap_err().starts_with("the rank is between 2 and 3"));
@@ -121,21 +121,24 @@ mod tests {
             single(&values, weak_rank_loss),
             Err("between 0 and 1: rounding hides which eigenvalues are below 1e-6".into())
         );
-        assert_eq!(single(&[0.1, 0.5, 1.0], matrix_rank), Ok(Value::Whole(3)));
-        assert_eq!(single(&[0.1, 0.5, 1.0], weak_rank_loss), Ok(Value::Whole(0)));
+        assert_eq!(single(&[0.1, 0.5, 1.0], matrix_rank), Ok(MetricValue::Whole(3)));
+        assert_eq!(single(&[0.1, 0.5, 1.0], weak_rank_loss), Ok(MetricValue::Whole(0)));
     }
 
     #[test]
     fn weak_eigenvalues_are_counted_in_absolute_units() {
-        assert_eq!(of(&[0.0, 1e-7, 2e-6, 1.0], weak_rank_loss), Ok(Value::Whole(2)));
-        assert_eq!(of(&[1e-10, 2e-10, 3e-9], weak_rank_loss), Ok(Value::Whole(3)));
+        assert_eq!(of(&[0.0, 1e-7, 2e-6, 1.0], weak_rank_loss), Ok(MetricValue::Whole(2)));
+        assert_eq!(of(&[1e-10, 2e-10, 3e-9], weak_rank_loss), Ok(MetricValue::Whole(3)));
         // A singular value of zero has no relative error.
         let spectrum = Spectrum::from_gram(vec![1e-18, 0.5, 1.0], 1.5, f64::EPSILON).unwrap();
         let spectrum = spectrum.with_smallest(0.0, f64::EPSILON, 1e-8);
         let outcome: Outcome =
             Ok(Analysis { fit: Err(crate::fit::NoFit::NoTail), spectrum, precision: Arithmetic::F64Qr });
-        let subject = subject(&outcome, Rule::Peak, 3, 3);
-        assert_eq!((weak_rank_loss(&subject), rank_loss(&subject)), (Ok(Value::Whole(1)), Ok(Value::Whole(1))));
+        let analyzed = analyzed(&outcome, Rule::Peak, 3, 3);
+        assert_eq!(
+            (weak_rank_loss(&analyzed), rank_loss(&analyzed)),
+            (Ok(MetricValue::Whole(1)), Ok(MetricValue::Whole(1)))
+        );
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Metrics of the shape alone, which every matrix has.
 
-use super::{Measurement, Subject};
+use super::{AnalyzedMatrix, Measurement};
 
-pub(super) fn num_evals(subject: &Subject) -> Measurement {
-    Ok((subject.short * subject.windows).into())
+pub(super) fn num_evals(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok((matrix.short * matrix.windows).into())
 }
 
-pub(super) fn aspect_ratio(subject: &Subject) -> Measurement {
-    if subject.short == 0 {
+pub(super) fn aspect_ratio(matrix: &AnalyzedMatrix) -> Measurement {
+    if matrix.short == 0 {
         return Err("the matrix is empty".into());
     }
-    Ok((subject.long as f64 / subject.short as f64).into())
+    Ok((matrix.long as f64 / matrix.short as f64).into())
 }

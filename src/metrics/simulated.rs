@@ -1,42 +1,42 @@
 //! Metrics that are simulated: they take options (numbers of draws, a seed), and time. See [`crate::uncertainty`].
 
-use super::{Measured, Measurement, Subject};
-use crate::uncertainty::{Library, Simulations, goodness_of_fit, standard_error};
+use super::{AnalyzedMatrix, Measured, Measurement};
+use crate::uncertainty::{PositionsCache, Simulations, goodness_of_fit, standard_error};
 
-/// Enters what `library` is for into `measured`; `name` is the matrix's. `elements` confirms, if it is called, that none of the
+/// Enters what `positions` is for into `measured`; `name` is the matrix's. `elements` confirms, if it is called, that none of the
 /// matrix's elements stands out (see [`crate::uncertainty::check_elements`]), or returns why that cannot be said.
 pub fn simulate(
-    library: &Library,
+    positions: &PositionsCache,
     name: &str,
-    subject: &Subject,
+    matrix: &AnalyzedMatrix,
     elements: impl FnOnce() -> Result<(), String>,
     measured: &mut Measured,
 ) {
-    let Simulations { standard_error, goodness, seed } = library.simulations();
+    let Simulations { standard_error, goodness, seed } = positions.simulations();
     if let Some(draws) = standard_error {
-        measured.insert("alpha_se", alpha_se(library, subject, elements, draws));
+        measured.insert("alpha_se", alpha_se(positions, matrix, elements, draws));
     }
     if let Some(draws) = goodness {
-        measured.insert("gof_p", gof_p(subject, draws, seed, name));
+        measured.insert("gof_p", gof_p(matrix, draws, seed, name));
     }
 }
 
 fn alpha_se(
-    library: &Library,
-    subject: &Subject,
+    positions: &PositionsCache,
+    matrix: &AnalyzedMatrix,
     elements: impl FnOnce() -> Result<(), String>,
     draws: u32,
 ) -> Measurement {
-    subject.fit()?;
-    if subject.windows > 1 {
+    matrix.fit()?;
+    if matrix.windows > 1 {
         return Err("the eigenvalues of several windows (--farms) do not repel each other".into());
     }
     elements()?;
-    let positions = library.positions(subject.short, subject.long, draws);
-    Ok(standard_error(subject.spectrum()?, subject.rule, subject.long, &positions)?.into())
+    let positions = positions.positions(matrix.short, matrix.long, draws);
+    Ok(standard_error(matrix.spectrum()?, matrix.rule, matrix.long, &positions)?.into())
 }
 
-fn gof_p(subject: &Subject, draws: u32, seed: u64, name: &str) -> Measurement {
-    let fit = subject.fit()?;
-    Ok(goodness_of_fit(subject.spectrum()?, subject.rule, fit, draws, seed, name)?.into())
+fn gof_p(matrix: &AnalyzedMatrix, draws: u32, seed: u64, name: &str) -> Measurement {
+    let fit = matrix.fit()?;
+    Ok(goodness_of_fit(matrix.spectrum()?, matrix.rule, fit, draws, seed, name)?.into())
 }

@@ -4,7 +4,7 @@
 
 use std::f64::consts::LN_10;
 
-use super::{Measurement, Subject};
+use super::{AnalyzedMatrix, Measurement};
 use crate::fit::Rule;
 
 /// alpha below which WeightWatcher calls a matrix over-trained.
@@ -13,70 +13,70 @@ pub const OVER_TRAINED: f64 = 2.0;
 /// alpha above which WeightWatcher calls a matrix under-trained.
 pub const UNDER_TRAINED: f64 = 6.0;
 
-pub(super) fn alpha(subject: &Subject) -> Measurement {
-    Ok(subject.fit()?.alpha.into())
+pub(super) fn alpha(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.fit()?.alpha.into())
 }
 
-pub(super) fn ks_distance(subject: &Subject) -> Measurement {
-    Ok(subject.fit()?.ks_distance.into())
+pub(super) fn ks_distance(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.fit()?.ks_distance.into())
 }
 
 /// The standard error of alpha if eigenvalues were independent (Clauset et al., eq. 3.2). They repel each other, so that
 /// it is too wide.
-pub(super) fn sigma(subject: &Subject) -> Measurement {
-    let fit = subject.fit()?;
+pub(super) fn sigma(matrix: &AnalyzedMatrix) -> Measurement {
+    let fit = matrix.fit()?;
     Ok(((fit.alpha - 1.0) / (fit.tail as f64).sqrt()).into())
 }
 
-pub(super) fn xmin(subject: &Subject) -> Measurement {
-    Ok(subject.fit()?.xmin.into())
+pub(super) fn xmin(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.fit()?.xmin.into())
 }
 
-pub(super) fn alpha_peak(subject: &Subject) -> Measurement {
-    Ok(subject.fit_by(Rule::Peak)?.alpha.into())
+pub(super) fn alpha_peak(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.fit_by(Rule::Peak)?.alpha.into())
 }
 
-pub(super) fn alpha_peak_robust(subject: &Subject) -> Measurement {
-    Ok(subject.fit_by(Rule::PeakRobust)?.alpha.into())
+pub(super) fn alpha_peak_robust(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.fit_by(Rule::PeakRobust)?.alpha.into())
 }
 
-pub(super) fn alpha_median(subject: &Subject) -> Measurement {
-    Ok(subject.fit_by(Rule::Median)?.alpha.into())
+pub(super) fn alpha_median(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.fit_by(Rule::Median)?.alpha.into())
 }
 
-pub(super) fn alpha_ks(subject: &Subject) -> Measurement {
-    Ok(subject.fit_by(Rule::Ks)?.alpha.into())
+pub(super) fn alpha_ks(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.fit_by(Rule::Ks)?.alpha.into())
 }
 
 /// No tail is cut off above.
-pub(super) fn xmax(subject: &Subject) -> Measurement {
-    subject.fit()?;
-    Ok(subject.spectrum()?.largest().into())
+pub(super) fn xmax(matrix: &AnalyzedMatrix) -> Measurement {
+    matrix.fit()?;
+    Ok(matrix.spectrum()?.largest().into())
 }
 
 /// Those that equal xmin count, even if the tail starts at a later one of them.
-pub(super) fn num_pl_spikes(subject: &Subject) -> Measurement {
-    let (fit, x) = (subject.fit()?, subject.spectrum()?.values());
+pub(super) fn num_pl_spikes(matrix: &AnalyzedMatrix) -> Measurement {
+    let (fit, x) = (matrix.fit()?, matrix.spectrum()?.values());
     Ok((x.len() - x.partition_point(|&x| x < fit.xmin)).into())
 }
 
 /// alpha times log10 of the largest eigenvalue: alpha-hat (Martin, Peng and Mahoney, arXiv 2002.06716).
-pub(super) fn alpha_weighted(subject: &Subject) -> Measurement {
-    Ok((subject.fit()?.alpha * subject.spectrum()?.largest().log10()).into())
+pub(super) fn alpha_weighted(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok((matrix.fit()?.alpha * matrix.spectrum()?.largest().log10()).into())
 }
 
 /// log10 of the sum of x^alpha, the alpha-Schatten norm (arXiv 2002.06716), from logarithms: x^alpha itself overflows.
-pub(super) fn log_alpha_norm(subject: &Subject) -> Measurement {
-    let (fit, spectrum) = (subject.fit()?, subject.spectrum()?);
+pub(super) fn log_alpha_norm(matrix: &AnalyzedMatrix) -> Measurement {
+    let (fit, spectrum) = (matrix.fit()?, matrix.spectrum()?);
     let largest = spectrum.largest().ln();
     let sum: f64 = spectrum.values().iter().map(|x| (fit.alpha * (x.ln() - largest)).exp()).sum();
     Ok(((fit.alpha * largest + sum.ln()) / LN_10).into())
 }
 
 /// The thresholds are made for alphas of the ks rule, and say nothing about those of another.
-pub(super) fn warning(subject: &Subject) -> Measurement {
-    let alpha = subject.fit()?.alpha;
-    if subject.rule != Rule::Ks {
+pub(super) fn warning(matrix: &AnalyzedMatrix) -> Measurement {
+    let alpha = matrix.fit()?.alpha;
+    if matrix.rule != Rule::Ks {
         return Err("its thresholds are made for --rule ks".into());
     }
     Ok(if alpha < OVER_TRAINED {
@@ -90,8 +90,8 @@ pub(super) fn warning(subject: &Subject) -> Measurement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Value;
-    use super::super::subject::tests::{outcome, subject};
+    use super::super::MetricValue;
+    use super::super::analyzed_matrix::tests::{analyzed, outcome};
     use super::*;
 
     /// Quantiles of a power law with this alpha.
@@ -100,9 +100,9 @@ mod tests {
         (0..count).map(quantile).collect()
     }
 
-    fn of(values: &[f64], rule: Rule, metric: fn(&Subject) -> Measurement) -> Measurement {
+    fn of(values: &[f64], rule: Rule, metric: fn(&AnalyzedMatrix) -> Measurement) -> Measurement {
         let outcome = outcome(values, rule);
-        metric(&subject(&outcome, rule, values.len(), values.len()))
+        metric(&analyzed(&outcome, rule, values.len(), values.len()))
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn warnings_are_of_the_ks_rule_alone() {
         for (alpha, word) in [(1.5, "over-trained"), (3.0, "none"), (9.0, "under-trained")] {
-            assert_eq!(of(&power_law(alpha, 300), Rule::Ks, warning), Ok(Value::from(word)));
+            assert_eq!(of(&power_law(alpha, 300), Rule::Ks, warning), Ok(MetricValue::from(word)));
             assert_eq!(
                 of(&power_law(alpha, 300), Rule::Median, warning),
                 Err("its thresholds are made for --rule ks".into())
@@ -154,12 +154,12 @@ mod tests {
     fn the_tail_is_counted_and_its_error_is_of_that_many() {
         let values = power_law(3.0, 101);
         let (count, alpha) = (of(&values, Rule::Median, num_pl_spikes), of(&values, Rule::Median, alpha));
-        assert_eq!(count, Ok(Value::Whole(51)));
+        assert_eq!(count, Ok(MetricValue::Whole(51)));
         let sigma = of(&values, Rule::Median, sigma).unwrap().number().unwrap();
         assert!((sigma - (alpha.unwrap().number().unwrap() - 1.0) / 51.0_f64.sqrt()).abs() < 1e-14);
         // Two values equal xmin, and the tail starts at the second of them.
         let mut tied = values;
         tied[49] = tied[50];
-        assert_eq!(of(&tied, Rule::Median, num_pl_spikes), Ok(Value::Whole(52)));
+        assert_eq!(of(&tied, Rule::Median, num_pl_spikes), Ok(MetricValue::Whole(52)));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The value of a metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Value {
+pub enum MetricValue {
     /// Yes or no.
     Flag(bool),
     /// A count.
@@ -19,39 +19,39 @@ pub enum Value {
 }
 
 /// A value, or the reason why there is none, as a phrase.
-pub type Measurement = Result<Value, String>;
+pub type Measurement = Result<MetricValue, String>;
 
-impl From<bool> for Value {
-    fn from(flag: bool) -> Value {
-        Value::Flag(flag)
+impl From<bool> for MetricValue {
+    fn from(flag: bool) -> MetricValue {
+        MetricValue::Flag(flag)
     }
 }
 
-impl From<usize> for Value {
-    fn from(count: usize) -> Value {
-        Value::Whole(count as u64)
+impl From<usize> for MetricValue {
+    fn from(count: usize) -> MetricValue {
+        MetricValue::Whole(count as u64)
     }
 }
 
-impl From<f64> for Value {
-    fn from(number: f64) -> Value {
-        Value::Real(number)
+impl From<f64> for MetricValue {
+    fn from(number: f64) -> MetricValue {
+        MetricValue::Real(number)
     }
 }
 
-impl From<&str> for Value {
-    fn from(word: &str) -> Value {
-        Value::Word(word.to_owned())
+impl From<&str> for MetricValue {
+    fn from(word: &str) -> MetricValue {
+        MetricValue::Word(word.to_owned())
     }
 }
 
-impl Value {
+impl MetricValue {
     /// The value as a number, if it is one.
     pub fn number(&self) -> Option<f64> {
         match *self {
-            Value::Whole(count) => Some(count as f64),
-            Value::Real(number) => Some(number),
-            Value::Flag(_) | Value::Word(_) => None,
+            MetricValue::Whole(count) => Some(count as f64),
+            MetricValue::Real(number) => Some(number),
+            MetricValue::Flag(_) | MetricValue::Word(_) => None,
         }
     }
 }
@@ -59,9 +59,9 @@ impl Value {
 /// What was measured of one matrix: two fields of its row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Value of each metric; `None` (null) where it does not exist for this matrix.
+    /// MetricValue of each metric; `None` (null) where it does not exist for this matrix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metrics: BTreeMap<String, Option<Value>>,
+    pub metrics: BTreeMap<String, Option<MetricValue>>,
     /// Why a metric is null.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<String, String>,
@@ -72,7 +72,7 @@ impl Measured {
     /// hold and nobody can use, is entered as missing.
     pub fn insert(&mut self, name: &str, measurement: Measurement) {
         let measurement = match measurement {
-            Ok(Value::Real(number)) if !number.is_finite() => Err("outside the range of f64".to_owned()),
+            Ok(MetricValue::Real(number)) if !number.is_finite() => Err("outside the range of f64".to_owned()),
             other => other,
         };
         let (value, reason) = match measurement {
@@ -87,7 +87,7 @@ impl Measured {
     }
 
     /// The value of a metric, if it was measured and exists.
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&MetricValue> {
         self.metrics.get(name)?.as_ref()
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         let mut measured = Measured::default();
         measured.insert("a", Err("not yet".into()));
         measured.insert("a", Ok(1.5.into()));
-        assert_eq!(measured.get("a").and_then(Value::number), Some(1.5));
+        assert_eq!(measured.get("a").and_then(MetricValue::number), Some(1.5));
         assert!(measured.missing.is_empty());
     }
 }

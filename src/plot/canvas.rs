@@ -1,6 +1,6 @@
 //! What a picture is drawn on, and what can be drawn, whatever the kind of file.
 
-use super::colour::Colour;
+use super::color::Rgb;
 
 /// Where a text stands from its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub enum Anchor {
     /// To the right of it, at its height.
     Left,
     /// Around it.
-    Centre,
+    Center,
     /// To the left of it, at its height.
     Right,
     /// Around it, upwards.
@@ -18,13 +18,13 @@ pub enum Anchor {
 /// A sheet. Coordinates are in pixels of the picture's size, from its upper left corner.
 pub trait Canvas {
     /// Fills a rectangle.
-    fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour);
+    fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), color: Rgb);
     /// Fills a polygon.
-    fn polygon(&mut self, points: &[(f64, f64)], colour: Colour);
+    fn polygon(&mut self, points: &[(f64, f64)], color: Rgb);
     /// Draws a line of this width.
-    fn line(&mut self, points: &[(f64, f64)], width: f64, colour: Colour);
+    fn line(&mut self, points: &[(f64, f64)], width: f64, color: Rgb);
     /// Writes a text of this height.
-    fn text(&mut self, text: &str, at: (f64, f64), height: f64, colour: Colour, anchor: Anchor);
+    fn text(&mut self, text: &str, at: (f64, f64), height: f64, color: Rgb, anchor: Anchor);
     /// The width of a text of this height.
     fn text_width(&mut self, text: &str, height: f64) -> f64;
 }

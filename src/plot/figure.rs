@@ -3,10 +3,10 @@
 use super::histogram::{Bin, bins};
 use crate::device::Analysis;
 use crate::fit::Fit;
-use crate::metrics::Value;
+use crate::metrics::MetricValue;
 use crate::score::{MatrixScore, WindowSet};
 use crate::spectrum::Spectrum;
-use crate::tails::{Alternative, Comparison};
+use crate::tails::{Alternative, TailComparison};
 
 /// A histogram with curves and marks. All coordinates are log10: of an eigenvalue, and of a density per unit of eigenvalue.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +88,7 @@ impl Figure {
     /// # Errors
     ///
     /// Why there is nothing to draw, as a phrase.
-    pub fn new(row: &MatrixScore, analysis: &Analysis, alternatives: &[Comparison]) -> Result<Figure, String> {
+    pub fn new(row: &MatrixScore, analysis: &Analysis, alternatives: &[TailComparison]) -> Result<Figure, String> {
         let spectrum = &analysis.spectrum;
         let fit = analysis.fit.as_ref().ok();
         let known: Vec<f64> = (0..spectrum.len())
@@ -125,11 +125,11 @@ impl Figure {
         Ok(figure)
     }
 
-    fn add_tail(&mut self, row: &MatrixScore, fit: &Fit, spectrum: &Spectrum, alternatives: &[Comparison]) {
+    fn add_tail(&mut self, row: &MatrixScore, fit: &Fit, spectrum: &Spectrum, alternatives: &[TailComparison]) {
         let (low, high) = (fit.xmin.log10(), spectrum.largest().log10());
         self.marks.push(Mark { kind: MarkKind::Xmin, at: low });
         // The fitted densities are those of the tail, which is a part of the whole.
-        let number = |name: &str| row.measured.get(name).and_then(Value::number);
+        let number = |name: &str| row.measured.get(name).and_then(MetricValue::number);
         let (error, meaning) = match number("alpha_se") {
             Some(error) => (Some(error), "±: standard error, by simulated spectra"),
             None => (number("sigma"), "±: (α − 1) / √n, the standard error for n independent values"),
@@ -167,7 +167,7 @@ impl Figure {
 
     /// The Marchenko-Pastur law of the random bulk, whose metrics the row has.
     fn add_bulk(&mut self, row: &MatrixScore, total: usize) {
-        let number = |name: &str| row.measured.get(name).and_then(Value::number);
+        let number = |name: &str| row.measured.get(name).and_then(MetricValue::number);
         let metrics = ["mp_bulk_min", "mp_bulk_max", "num_spikes", "rank_loss"].map(number);
         let [Some(low), Some(high), Some(spikes), zeros] = metrics else {
             self.notes.extend(row.measured.missing.get("mp_bulk_max").cloned());

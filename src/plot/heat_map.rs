@@ -1,7 +1,7 @@
 //! Alphas by layer and role as a heat map.
 
 use super::canvas::{Anchor, Canvas, Drawing};
-use super::colour::{BLACK, GREY, LIGHT_GREY, readable_on, viridis};
+use super::color::{BLACK, GRAY, LIGHT_GRAY, readable_on, viridis};
 use crate::error::printable;
 use crate::score::MatrixScore;
 
@@ -60,8 +60,8 @@ impl HeatMap {
         alphas
     }
 
-    /// The alphas of the darkest and the lightest colour. Of many, the outermost fiftieth at each end does not stretch it:
-    /// one alpha of 30 would leave all others in one colour.
+    /// The alphas of the darkest and the lightest color. Of many, the outermost fiftieth at each end does not stretch it:
+    /// one alpha of 30 would leave all others in one color.
     fn range(&self) -> (f64, f64) {
         let alphas = self.alphas();
         let Some(last) = alphas.len().checked_sub(1) else { return (1.0, 1.0) };
@@ -106,8 +106,8 @@ impl Drawing for HeatMap {
         let width = f64::from(self.size().0);
         let title = printable(&self.title);
         let height = 22.0 * ((width - 30.0) / canvas.text_width(&title, 22.0).max(1.0)).min(1.0);
-        canvas.text(&title, (0.5 * width, 25.0), height, BLACK, Anchor::Centre);
-        canvas.text(&self.subtitle, (0.5 * width, 52.0), TEXT, GREY, Anchor::Centre);
+        canvas.text(&title, (0.5 * width, 25.0), height, BLACK, Anchor::Center);
+        canvas.text(&self.subtitle, (0.5 * width, 52.0), TEXT, GRAY, Anchor::Center);
         self.draw_cells(canvas);
         self.draw_labels(canvas);
         self.draw_scale(canvas);
@@ -122,14 +122,14 @@ impl HeatMap {
             for (column, cell) in cells.iter().enumerate() {
                 let (x, y) = (left + width * column as f64, TOP + CELL_HEIGHT * row as f64);
                 let Some(alpha) = cell else { continue };
-                let colour = alpha
-                    .map_or(LIGHT_GREY, |alpha| viridis(if high > low { (alpha - low) / (high - low) } else { 0.5 }));
-                canvas.rectangle((x, y), (x + width - 1.0, y + CELL_HEIGHT - 1.0), colour);
+                let color = alpha
+                    .map_or(LIGHT_GRAY, |alpha| viridis(if high > low { (alpha - low) / (high - low) } else { 0.5 }));
+                canvas.rectangle((x, y), (x + width - 1.0, y + CELL_HEIGHT - 1.0), color);
                 let text = alpha.map_or("–".into(), |alpha| format!("{alpha:.*}", if alpha < 9.995 { 2 } else { 1 }));
                 let height = (TEXT - 2.0).min(width / 2.4);
                 if height >= 8.0 || alpha.is_none() {
                     let middle = (x + 0.5 * (width - 1.0), y + 0.5 * (CELL_HEIGHT - 1.0));
-                    canvas.text(&text, middle, height.max(8.0), readable_on(colour), Anchor::Centre);
+                    canvas.text(&text, middle, height.max(8.0), readable_on(color), Anchor::Center);
                 }
             }
         }
@@ -143,21 +143,21 @@ impl HeatMap {
         let every = (28.0 / width).ceil() as usize;
         for (column, layer) in self.layers.iter().enumerate().step_by(every) {
             let x = left + width * (column as f64 + 0.5);
-            canvas.text(&layer.to_string(), (x, bottom + 14.0), TEXT, BLACK, Anchor::Centre);
+            canvas.text(&layer.to_string(), (x, bottom + 14.0), TEXT, BLACK, Anchor::Center);
         }
-        canvas.text("layer", (0.5 * (left + self.right()), bottom + 40.0), TEXT + 2.0, BLACK, Anchor::Centre);
+        canvas.text("layer", (0.5 * (left + self.right()), bottom + 40.0), TEXT + 2.0, BLACK, Anchor::Center);
     }
 
-    /// The scale of colours.
+    /// The scale of colors.
     fn draw_scale(&self, canvas: &mut dyn Canvas) {
         const STEPS: u32 = 64;
         let (low, high) = self.range();
         let (x, top, bottom) = (self.right() + 30.0, TOP, self.bottom());
         for step in 0..STEPS {
             let share = |step: u32| top + (bottom - top) * f64::from(step) / f64::from(STEPS);
-            let colour = viridis(1.0 - f64::from(step) / f64::from(STEPS - 1));
+            let color = viridis(1.0 - f64::from(step) / f64::from(STEPS - 1));
             // Each down to the bottom, so that no light shines between them.
-            canvas.rectangle((x, share(step)), (x + 16.0, bottom), colour);
+            canvas.rectangle((x, share(step)), (x + 16.0, bottom), color);
         }
         let alphas = self.alphas();
         let beyond = |found: Option<&f64>, end: f64, sign: &str| match found {

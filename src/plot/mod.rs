@@ -1,12 +1,12 @@
 //! Pictures: a spectrum as a log-log histogram with its fit, and alphas by layer and role.
 //!
 //! A [`Figure`] says what is to be seen, in logarithms of the numbers and without a thought of pixels. It is drawn as text
-//! for a terminal ([`terminal`]) or as a picture (SVG, PNG). Colours are those of Okabe and Ito, which readers with any
-//! kind of colour vision tell apart; bars, lines and marks differ in brightness or dashes, too.
+//! for a terminal ([`terminal`]) or as a picture (SVG, PNG). Colors are those of Okabe and Ito, which readers with any
+//! kind of color vision tell apart; bars, lines and marks differ in brightness or dashes, too.
 
 mod axis;
 mod canvas;
-mod colour;
+mod color;
 mod figure;
 mod heat_map;
 mod histogram;
@@ -18,7 +18,7 @@ pub mod terminal;
 mod without_plot;
 
 pub use canvas::{Anchor, Canvas, Drawing};
-pub use colour::Colour;
+pub use color::Rgb;
 pub use figure::{Bar, Curve, CurveKind, Figure, Mark, MarkKind};
 pub use heat_map::HeatMap;
 #[cfg(feature = "plot")]

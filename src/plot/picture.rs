@@ -2,7 +2,7 @@
 
 use super::axis::ticks;
 use super::canvas::{Anchor, Canvas, Drawing};
-use super::colour::{BLACK, BLUE, Colour, GREEN, GREY, LIGHT_GREY, ORANGE, PURPLE, SKY_BLUE, VERMILLION};
+use super::color::{BLACK, BLUE, GRAY, GREEN, LIGHT_GRAY, ORANGE, PURPLE, Rgb, SKY_BLUE, VERMILLION};
 use super::figure::{CurveKind, Figure, MarkKind, short};
 use crate::error::printable;
 use crate::tails::Alternative;
@@ -21,26 +21,26 @@ const TEXT: f64 = 16.0;
 type Dashes = &'static [f64];
 
 struct Stroke {
-    colour: Colour,
+    color: Rgb,
     width: f64,
     dashes: Dashes,
 }
 
 fn stroke_of_curve(kind: CurveKind) -> Stroke {
-    let (colour, width, dashes): (Colour, f64, Dashes) = match kind {
+    let (color, width, dashes): (Rgb, f64, Dashes) = match kind {
         CurveKind::PowerLaw => (VERMILLION, 2.6, &[]),
         CurveKind::Random => (GREEN, 1.8, &[]),
         CurveKind::Alternative(Alternative::Tpl) => (PURPLE, 2.2, &[9.0, 4.0]),
         CurveKind::Alternative(Alternative::Lognormal) => (BLUE, 2.2, &[10.0, 3.0, 2.0, 3.0]),
         CurveKind::Alternative(Alternative::Exponential) => (ORANGE, 2.2, &[3.0, 3.0]),
     };
-    Stroke { colour, width, dashes }
+    Stroke { color, width, dashes }
 }
 
 fn stroke_of_mark(kind: MarkKind) -> Stroke {
     match kind {
-        MarkKind::Xmin => Stroke { colour: BLACK, width: 1.6, dashes: &[7.0, 4.0] },
-        MarkKind::Edge => Stroke { colour: GREEN, width: 1.6, dashes: &[2.0, 3.0] },
+        MarkKind::Xmin => Stroke { color: BLACK, width: 1.6, dashes: &[7.0, 4.0] },
+        MarkKind::Edge => Stroke { color: GREEN, width: 1.6, dashes: &[2.0, 3.0] },
     }
 }
 
@@ -50,7 +50,7 @@ impl Figure {
         let mut legend = Vec::new();
         for (tail, label) in [false, true].into_iter().zip(&self.bar_labels) {
             if self.bars.iter().any(|bar| bar.tail == tail) {
-                legend.push((Sign::Bar(bar_colour(tail)), label.clone()));
+                legend.push((Sign::Bar(bar_color(tail)), label.clone()));
             }
         }
         if let Some(mark) = self.marks.iter().find(|mark| mark.kind == MarkKind::Xmin) {
@@ -71,12 +71,12 @@ impl Figure {
 }
 
 enum Sign {
-    Bar(Colour),
+    Bar(Rgb),
     Line(Stroke),
 }
 
-fn bar_colour(tail: bool) -> Colour {
-    if tail { SKY_BLUE } else { LIGHT_GREY }
+fn bar_color(tail: bool) -> Rgb {
+    if tail { SKY_BLUE } else { LIGHT_GRAY }
 }
 
 impl Drawing for Figure {
@@ -91,8 +91,8 @@ impl Drawing for Figure {
         // A long name is written smaller, so that all of it can be read.
         let width = canvas.text_width(&title, 22.0);
         let height = 22.0 * ((WIDTH - 30.0) / width).min(1.0);
-        canvas.text(&title, (middle.min(0.5 * WIDTH), 25.0), height, BLACK, Anchor::Centre);
-        canvas.text(&self.subtitle, (middle.min(0.5 * WIDTH), 52.0), TEXT, GREY, Anchor::Centre);
+        canvas.text(&title, (middle.min(0.5 * WIDTH), 25.0), height, BLACK, Anchor::Center);
+        canvas.text(&self.subtitle, (middle.min(0.5 * WIDTH), 52.0), TEXT, GRAY, Anchor::Center);
         let frame = Frame::new(self);
         frame.draw_bars(self, canvas);
         frame.draw_lines(self, canvas);
@@ -108,14 +108,14 @@ impl Figure {
             let x = if index < rows { LEFT } else { LEFT + 400.0 };
             let y = BOTTOM + LEGEND + (index % rows) as f64 * LINE;
             match sign {
-                Sign::Bar(colour) => canvas.rectangle((x, y - 6.0), (x + 34.0, y + 6.0), colour),
+                Sign::Bar(color) => canvas.rectangle((x, y - 6.0), (x + 34.0, y + 6.0), color),
                 Sign::Line(stroke) => draw_stroke(&[(x, y), (x + 34.0, y)], &stroke, canvas),
             }
             canvas.text(&label, (x + 44.0, y), TEXT, BLACK, Anchor::Left);
         }
         for (index, note) in self.footnotes.iter().chain(&self.notes).enumerate() {
             let y = BOTTOM + LEGEND + (rows + index) as f64 * LINE;
-            canvas.text(note, (LEFT, y), TEXT - 2.0, GREY, Anchor::Left);
+            canvas.text(note, (LEFT, y), TEXT - 2.0, GRAY, Anchor::Left);
         }
     }
 }
@@ -144,7 +144,7 @@ impl Frame {
             let (from, to) = (self.place((bar.from, bar.density)), self.place((bar.to, self.y.0)));
             // A hair between bars, if there is room for it.
             let gap = (0.1 * (to.0 - from.0)).min(0.8);
-            canvas.rectangle(from, (to.0 - gap, to.1), bar_colour(bar.tail));
+            canvas.rectangle(from, (to.0 - gap, to.1), bar_color(bar.tail));
         }
     }
 
@@ -183,7 +183,7 @@ impl Frame {
             let (x, length) = (self.place((tick.at, 0.0)).0, if tick.labelled { 7.0 } else { 3.5 });
             canvas.line(&[(x, BOTTOM), (x, BOTTOM - length)], 1.2, BLACK);
             if tick.labelled {
-                canvas.text(&tick.label(), (x, BOTTOM + 15.0), TEXT, BLACK, Anchor::Centre);
+                canvas.text(&tick.label(), (x, BOTTOM + 15.0), TEXT, BLACK, Anchor::Center);
             }
         }
         for tick in ticks(self.y.0, self.y.1, 8) {
@@ -199,7 +199,7 @@ impl Frame {
             (middle.0, BOTTOM + 42.0),
             TEXT + 2.0,
             BLACK,
-            Anchor::Centre,
+            Anchor::Center,
         );
         canvas.text("probability density (per unit of x)", (22.0, middle.1), TEXT + 2.0, BLACK, Anchor::Upwards);
     }
@@ -223,10 +223,10 @@ fn clipped(a: (f64, f64), b: (f64, f64), (low, high): (f64, f64)) -> Option<((f6
 
 fn draw_stroke(points: &[(f64, f64)], stroke: &Stroke, canvas: &mut dyn Canvas) {
     if stroke.dashes.is_empty() {
-        return canvas.line(points, stroke.width, stroke.colour);
+        return canvas.line(points, stroke.width, stroke.color);
     }
     for dash in dashed(points, stroke.dashes) {
-        canvas.line(&dash, stroke.width, stroke.colour);
+        canvas.line(&dash, stroke.width, stroke.color);
     }
 }
 

@@ -13,7 +13,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle, register_font};
 
 use super::canvas::{Anchor, Canvas, Drawing};
-use super::colour::Colour;
+use super::color::Rgb;
 
 /// DejaVu Sans, reduced to Latin, Greek and some signs: no font of the system is needed, and a picture is the same
 /// everywhere. Its licence stands beside it.
@@ -26,7 +26,7 @@ const PNG_SCALE: u32 = 2;
 const OVERSAMPLING: u32 = 2;
 /// Pixels per metre: 300 per inch.
 const RESOLUTION: u32 = 11_811;
-/// The bitmap backend centres a line of text with the room for its descenders; SVG readers centre small letters.
+/// The bitmap backend centres a line of text with the room for its descenders; SVG readers center small letters.
 const PNG_DROP: f64 = 0.15;
 
 /// A drawing as SVG.
@@ -126,48 +126,48 @@ impl<B: DrawingBackend> Sheet<B> {
         points.iter().map(|&point| self.pixel(point)).collect()
     }
 
-    fn style(&self, height: f64, colour: Colour, anchor: Anchor) -> TextStyle<'static> {
+    fn style(&self, height: f64, color: Rgb, anchor: Anchor) -> TextStyle<'static> {
         let horizontal = match anchor {
             Anchor::Left => HPos::Left,
-            Anchor::Centre | Anchor::Upwards => HPos::Center,
+            Anchor::Center | Anchor::Upwards => HPos::Center,
             Anchor::Right => HPos::Right,
         };
         let turned = if anchor == Anchor::Upwards { FontTransform::Rotate270 } else { FontTransform::None };
         let font = (FAMILIES, height * self.scale).into_font().transform(turned);
         TextStyle {
-            color: rgb(colour).to_backend_color(),
+            color: rgb(color).to_backend_color(),
             pos: Pos::new(horizontal, VPos::Center),
             ..TextStyle::from(font)
         }
     }
 }
 
-fn rgb((red, green, blue): Colour) -> RGBColor {
+fn rgb((red, green, blue): Rgb) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
 impl<B: DrawingBackend> Canvas for Sheet<B> {
-    fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour) {
+    fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), color: Rgb) {
         let corners = [self.pixel(from), self.pixel(to)];
-        let drawn = self.area.draw(&Rectangle::new(corners, rgb(colour).filled()));
+        let drawn = self.area.draw(&Rectangle::new(corners, rgb(color).filled()));
         self.note(drawn);
     }
 
-    fn polygon(&mut self, points: &[(f64, f64)], colour: Colour) {
-        let drawn = self.area.draw(&Polygon::new(self.pixels(points), rgb(colour).filled()));
+    fn polygon(&mut self, points: &[(f64, f64)], color: Rgb) {
+        let drawn = self.area.draw(&Polygon::new(self.pixels(points), rgb(color).filled()));
         self.note(drawn);
     }
 
-    fn line(&mut self, points: &[(f64, f64)], width: f64, colour: Colour) {
+    fn line(&mut self, points: &[(f64, f64)], width: f64, color: Rgb) {
         let width = (width * self.scale).round().max(1.0) as u32;
         let mut pixels = self.pixels(points);
         pixels.dedup();
-        let drawn = self.area.draw(&PathElement::new(pixels, rgb(colour).stroke_width(width)));
+        let drawn = self.area.draw(&PathElement::new(pixels, rgb(color).stroke_width(width)));
         self.note(drawn);
     }
 
-    fn text(&mut self, text: &str, at: (f64, f64), height: f64, colour: Colour, anchor: Anchor) {
-        let style = self.style(height, colour, anchor);
+    fn text(&mut self, text: &str, at: (f64, f64), height: f64, color: Rgb, anchor: Anchor) {
+        let style = self.style(height, color, anchor);
         let at = match anchor {
             Anchor::Upwards => (at.0 + self.drop * height, at.1),
             _ => (at.0, at.1 + self.drop * height),
@@ -177,7 +177,7 @@ impl<B: DrawingBackend> Canvas for Sheet<B> {
     }
 
     fn text_width(&mut self, text: &str, height: f64) -> f64 {
-        let style = self.style(height, super::colour::BLACK, Anchor::Left);
+        let style = self.style(height, super::color::BLACK, Anchor::Left);
         match self.area.estimate_text_size(text, &style) {
             Ok((width, _)) => f64::from(width) / self.scale,
             Err(error) => {

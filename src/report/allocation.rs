@@ -1,7 +1,9 @@
 //! The allocation as a table: one row per unit, and the lists and notes below it.
 
 use super::{AllocationRow, Cell, Document, Report, Table};
-use crate::allocate::{Bound, Comparison, Fulfilment, Group, Quantity, Range, Row, Stability, Value};
+use crate::allocate::{
+    AllocatedUnit, AllocatedValue, AllocationComparison, Bound, BudgetOutcome, Group, Quantity, Stability, ValueRange,
+};
 
 impl Report {
     /// The results with one row per unit of the allocation; per layer where there is none.
@@ -40,8 +42,8 @@ impl Report {
     }
 }
 
-fn cells(row: &Row, group: Group) -> Vec<Cell> {
-    let Row { unit, value, top_k, lora_alpha, .. } = row;
+fn cells(row: &AllocatedUnit, group: Group) -> Vec<Cell> {
+    let AllocatedUnit { unit, value, top_k, lora_alpha, .. } = row;
     let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
     let layer = Cell::optional(unit.layer, |layer| Cell::Whole(layer.into()));
     let (alpha, matrices) = (Cell::optional(unit.alpha, Cell::real), Cell::Whole(unit.matrices as u64));
@@ -54,7 +56,7 @@ fn cells(row: &Row, group: Group) -> Vec<Cell> {
     cells.push(value_cell(*value));
     cells.extend(top_k.map(|top_k| Cell::Whole(top_k.into())));
     cells.extend(lora_alpha.map(Cell::real));
-    if let Some(Range { low, high, share, determined }) = row.range {
+    if let Some(ValueRange { low, high, share, determined }) = row.range {
         let number = |number: f64| if value.is_whole() { Cell::Whole(number as u64) } else { Cell::real(number) };
         let word = if determined { "yes" } else { "no" };
         cells.extend([number(low), number(high), Cell::Real(share, 3), Cell::Text(word.into())]);
@@ -62,15 +64,15 @@ fn cells(row: &Row, group: Group) -> Vec<Cell> {
     cells
 }
 
-fn value_cell(value: Value) -> Cell {
+fn value_cell(value: AllocatedValue) -> Cell {
     match value {
-        Value::Whole(number) => Cell::Whole(number.into()),
-        Value::Real(number) => Cell::real(number),
+        AllocatedValue::Whole(number) => Cell::Whole(number.into()),
+        AllocatedValue::Real(number) => Cell::real(number),
     }
 }
 
 /// A column for each allocation of a comparison.
-fn append_comparison(comparison: &Comparison, table: &mut Table) {
+fn append_comparison(comparison: &AllocationComparison, table: &mut Table) {
     for column in &comparison.columns {
         // Names of columns live as long as the program; of these there are few.
         table.columns.push((column.label.clone().leak(), true));
@@ -89,7 +91,7 @@ fn word(bound: Bound) -> &'static str {
 }
 
 /// How each allocation of a comparison differs from that of the results.
-pub(super) fn comparison_footer(comparison: &Comparison) -> Vec<(&'static str, String)> {
+pub(super) fn comparison_footer(comparison: &AllocationComparison) -> Vec<(&'static str, String)> {
     comparison.columns.iter().map(|column| ("compared", format!("{}: {column}", column.label))).collect()
 }
 
@@ -138,7 +140,7 @@ impl AllocationRow {
         let rule = self.allocation.plan.rule;
         match (self.total, &self.allocation.budget) {
             (Some(total), _) => format!("{total} experts {rule}"),
-            (None, Some(Fulfilment { of, asked, met, why })) => {
+            (None, Some(BudgetOutcome { of, asked, met, why })) => {
                 let of_asked = if why.is_some() { format!(" of {asked}") } else { String::new() };
                 let why = why.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
                 format!("{} {rule}: {met}{of_asked} {of}{why}", self.allocation.quantity)

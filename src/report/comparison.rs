@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Cell, Document, Provenance, Report, SCHEMA, Table};
 use crate::allocate::Budget;
-use crate::compare::{self, Model, Pairs, Side, Unpaired};
+use crate::compare::{self, ComparedModel, Pairs, Side, Unpaired};
 use crate::score::LayerScore;
 
 /// Names of what does not pair that people see; the JSON has all.
@@ -12,7 +12,7 @@ const NAMED: usize = 8;
 
 /// The results of `compare`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Comparison {
+pub struct ModelComparison {
     /// [`SCHEMA`].
     pub schema: u32,
     /// Where the numbers of A come from.
@@ -24,23 +24,23 @@ pub struct Comparison {
     pub pairs: Pairs,
 }
 
-impl Comparison {
+impl ModelComparison {
     /// Puts two results, with experts of one budget, side by side.
-    pub fn new(a: &Report, b: &Report) -> Comparison {
+    pub fn new(a: &Report, b: &Report) -> ModelComparison {
         let scores =
             |report: &Report| -> Vec<LayerScore> { report.layers.iter().map(|row| row.score.clone()).collect() };
         let (layers_a, layers_b) = (scores(a), scores(b));
         let experts = |report: &Report| report.allocation.as_ref().and_then(|row| row.experts.clone());
         let (experts_a, experts_b) = (experts(a), experts(b));
         let pairs = compare::compare(
-            Model { layers: &layers_a, experts: experts_a.as_deref(), matrices: &a.matrices },
-            Model { layers: &layers_b, experts: experts_b.as_deref(), matrices: &b.matrices },
+            ComparedModel { layers: &layers_a, experts: experts_a.as_deref(), matrices: &a.matrices },
+            ComparedModel { layers: &layers_b, experts: experts_b.as_deref(), matrices: &b.matrices },
         );
-        Comparison { schema: SCHEMA, a: a.provenance.clone(), b: b.provenance.clone(), pairs }
+        ModelComparison { schema: SCHEMA, a: a.provenance.clone(), b: b.provenance.clone(), pairs }
     }
 
     /// One row per layer of both.
-    pub fn by_layer(&self) -> Document<'_, Comparison> {
+    pub fn by_layer(&self) -> Document<'_, ModelComparison> {
         let layers = &self.pairs.layers;
         let stacks = layers.iter().any(|pair| pair.stack != layers[0].stack);
         let columns = vec![
@@ -69,7 +69,7 @@ impl Comparison {
     }
 
     /// One row per matrix of both.
-    pub fn by_matrix(&self) -> Document<'_, Comparison> {
+    pub fn by_matrix(&self) -> Document<'_, ModelComparison> {
         let renamed = self.pairs.matrices.iter().any(|pair| pair.tensor_a != pair.tensor_b);
         let columns = vec![
             ("tensor_a", true),
@@ -94,7 +94,7 @@ impl Comparison {
         self.document(Table { columns, rows: rows.collect() })
     }
 
-    fn document(&self, mut table: Table) -> Document<'_, Comparison> {
+    fn document(&self, mut table: Table) -> Document<'_, ModelComparison> {
         let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
         let rule = |side: &Provenance| Cell::optional(side.rule, |rule| Cell::Text(rule.to_string()));
         for (name, cell) in [

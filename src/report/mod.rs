@@ -20,14 +20,14 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
-pub use comparison::Comparison;
+pub use comparison::ModelComparison;
 pub use esd::Esd;
 pub use inspection::Inspection;
 pub use provenance::{Input, InputAdapter, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};
 
 use crate::error::{Result, printable};
-use crate::metrics::Value;
+use crate::metrics::MetricValue;
 
 /// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,13 +95,13 @@ impl Cell {
     }
 }
 
-impl From<Value> for Cell {
-    fn from(value: Value) -> Cell {
+impl From<MetricValue> for Cell {
+    fn from(value: MetricValue) -> Cell {
         match value {
-            Value::Flag(flag) => Cell::Text(if flag { "yes" } else { "no" }.into()),
-            Value::Whole(count) => Cell::Whole(count),
-            Value::Real(number) => Cell::real(number),
-            Value::Word(word) => Cell::Text(word),
+            MetricValue::Flag(flag) => Cell::Text(if flag { "yes" } else { "no" }.into()),
+            MetricValue::Whole(count) => Cell::Whole(count),
+            MetricValue::Real(number) => Cell::real(number),
+            MetricValue::Word(word) => Cell::Text(word),
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::allocate::{Budget, Plan, Rule as AllocationRule};
+use crate::allocate::{AllocationPlan, AllocationRule, Budget};
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
@@ -63,12 +63,12 @@ pub struct Options {
     pub budget: Option<Budget>,
     /// How the alphas are allocated; unknown of older files.
     #[serde(default)]
-    pub plan: Option<Plan>,
+    pub plan: Option<AllocationPlan>,
 }
 
 impl Options {
     /// Sets how the alphas are allocated.
-    pub fn set_plan(&mut self, plan: Plan) {
+    pub fn set_plan(&mut self, plan: AllocationPlan) {
         self.plan = Some(plan);
         self.budget = match plan.rule {
             AllocationRule::AlphaLora(budget) => Some(budget),

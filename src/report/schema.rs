@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Document, Input, Provenance, Table};
-use crate::allocate::{Allocation, Budget, Comparison, Group, Quantity, Rounding, Row, Rule};
+use crate::allocate::{
+    AllocatedUnit, Allocation, AllocationComparison, AllocationRule, Budget, Group, Quantity, Rounding,
+};
 use crate::matrices::{Skipped, Update, summarize};
-use crate::metrics::Value;
+use crate::metrics::MetricValue;
 use crate::score::{LayerScore, MatrixScore, Status, Summary};
 
 /// The version of the JSON layout; it changes when a field changes its name or meaning.
@@ -30,7 +32,7 @@ pub struct Report {
     pub allocation: Option<AllocationRow>,
     /// Other allocations beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub comparison: Option<Comparison>,
+    pub comparison: Option<AllocationComparison>,
     /// Tensors that were not scored.
     pub skipped: Vec<Skipped>,
 }
@@ -70,8 +72,8 @@ pub struct AllocationRow {
 impl From<Allocation> for AllocationRow {
     fn from(allocation: Allocation) -> AllocationRow {
         let (beta, rounding) = match allocation.plan.rule {
-            Rule::AlphaLora(Budget { beta, rounding, .. }) => (Some(beta), Some(rounding)),
-            Rule::Rank(ranks) => (Some(ranks.beta), None),
+            AllocationRule::AlphaLora(Budget { beta, rounding, .. }) => (Some(beta), Some(rounding)),
+            AllocationRule::Rank(ranks) => (Some(ranks.beta), None),
             _ => (None, None),
         };
         let experts = allocation.whole_values().filter(|_| allocation.quantity == Quantity::Experts);
@@ -100,7 +102,7 @@ impl Report {
         let experts = |score: &LayerScore| {
             let allocation = &allocation.as_ref()?.allocation;
             let of_layers = allocation.quantity == Quantity::Experts && allocation.plan.group == Group::Layer;
-            let layer = |row: &&Row| row.unit.layer == Some(score.layer) && row.unit.stack == score.stack;
+            let layer = |row: &&AllocatedUnit| row.unit.layer == Some(score.layer) && row.unit.stack == score.stack;
             allocation.rows.iter().find(layer).filter(|_| of_layers)
         };
         let row = |score| {
@@ -200,7 +202,7 @@ impl Report {
 
     /// How many alphas of the peak rule hang on the smallest eigenvalue, if any does.
     fn fragility(&self) -> Option<String> {
-        let is_fragile = |matrix: &&MatrixScore| matrix.measured.get("peak_fragile") == Some(&Value::Flag(true));
+        let is_fragile = |matrix: &&MatrixScore| matrix.measured.get("peak_fragile") == Some(&MetricValue::Flag(true));
         let jumps =
             self.matrices.iter().filter(is_fragile).filter_map(|matrix| matrix.measured.get("peak_jump")?.number());
         let jumps: Vec<f64> = jumps.collect();

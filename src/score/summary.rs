@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{MatrixScore, Status};
-use crate::metrics::{METRICS, Value};
+use crate::metrics::{METRICS, MetricValue};
 
 /// The spread of a number over those matrices that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl GroupSummary {
     fn of(matrices: &[&MatrixScore]) -> GroupSummary {
         let numbers = |name: &str| {
             let values = matrices.iter().filter_map(|matrix| matrix.measured.get(name));
-            values.filter_map(Value::number).collect::<Vec<f64>>()
+            values.filter_map(MetricValue::number).collect::<Vec<f64>>()
         };
         let metrics = METRICS.iter().map(|metric| metric.name).filter(|name| *name != "alpha");
         GroupSummary {
@@ -100,8 +100,8 @@ impl Summary {
             return None;
         }
         let all: Vec<&MatrixScore> = matrices.iter().collect();
-        let warnings: Vec<&Value> = all.iter().filter_map(|matrix| matrix.measured.get("warning")).collect();
-        let count = |word: &str| warnings.iter().filter(|warning| ***warning == Value::from(word)).count();
+        let warnings: Vec<&MetricValue> = all.iter().filter_map(|matrix| matrix.measured.get("warning")).collect();
+        let count = |word: &str| warnings.iter().filter(|warning| ***warning == MetricValue::from(word)).count();
         let counted = |word| (!warnings.is_empty()).then(|| count(word));
         let roles = by_role(matrices).into_iter().map(|members| RoleSummary {
             stack: members[0].stack.clone(),

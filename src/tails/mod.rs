@@ -9,7 +9,7 @@
 //! ```
 //!
 //! R > 0 speaks for the power law and R < 0 for the alternative, but only if p, the probability of so large an |R| when both
-//! are equally good, is small: see [`Comparison`].
+//! are equally good, is small: see [`TailComparison`].
 //!
 //! All of it is done with y = x / xmin and t = ln y, in which a tail starts at 1 and at 0 whatever the scale of the weights;
 //! densities are never formed, only their logarithms. This module does not choose xmin: an alternative may have a better one.
@@ -55,7 +55,7 @@ impl Alternative {
         }
     }
 
-    /// Names of its parameters, in the order of [`Comparison::parameters`]. lambda is in units of 1 / x, mu and sigma are
+    /// Names of its parameters, in the order of [`TailComparison::parameters`]. lambda is in units of 1 / x, mu and sigma are
     /// those of ln x.
     pub fn parameter_names(self) -> &'static [&'static str] {
         match self {
@@ -78,7 +78,7 @@ impl fmt::Display for Alternative {
 
 /// An alternative, fitted and compared with the power law.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Comparison {
+pub struct TailComparison {
     /// What was fitted.
     pub alternative: Alternative,
     /// The maximum-likelihood parameters, in the order of [`Alternative::parameter_names`].
@@ -95,7 +95,7 @@ pub struct Comparison {
     pub p_value: f64,
 }
 
-impl Comparison {
+impl TailComparison {
     /// The natural logarithm of the fitted density of the tail at `x` >= `xmin`.
     pub fn ln_density(&self, x: f64, xmin: f64) -> f64 {
         let excess = (x - xmin) / xmin;
@@ -204,7 +204,7 @@ impl Density for PowerLaw {
 /// let comparison = compare(&spectrum, &fit, Alternative::Exponential).unwrap();
 /// assert!(comparison.log_likelihood_ratio > 0.0 && comparison.p_value < 1e-3);
 /// ```
-pub fn compare(spectrum: &Spectrum, fit: &Fit, alternative: Alternative) -> Result<Comparison, NoComparison> {
+pub fn compare(spectrum: &Spectrum, fit: &Fit, alternative: Alternative) -> Result<TailComparison, NoComparison> {
     let values = &spectrum.values()[fit.start..];
     if values.len() < MIN_EIGENVALUES {
         return Err(NoComparison::ShortTail(values.len()));
@@ -226,7 +226,7 @@ pub fn compare(spectrum: &Spectrum, fit: &Fit, alternative: Alternative) -> Resu
             (vec![fitted.alpha, fitted.lambda / xmin], likelihood_ratio::nested(&tail, &power_law, &fitted))
         }
     };
-    Ok(Comparison { alternative, parameters, log_likelihood_ratio, p_value })
+    Ok(TailComparison { alternative, parameters, log_likelihood_ratio, p_value })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ fn whole(spectrum: &Spectrum) -> Fit {
     Fit { alpha, ks_distance: 0.0, start: 0, xmin: x[0], tail: x.len() }
 }
 
-fn compare_all(values: Vec<f64>) -> Vec<Result<Comparison, NoComparison>> {
+fn compare_all(values: Vec<f64>) -> Vec<Result<TailComparison, NoComparison>> {
     let spectrum = spectrum(values);
     let fit = whole(&spectrum);
     Alternative::ALL.iter().map(|&alternative| compare(&spectrum, &fit, alternative)).collect()

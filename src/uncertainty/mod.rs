@@ -42,7 +42,7 @@ impl Simulations {
 
 /// Positions of eigenvalues by shape, which matrices of one shape share.
 #[derive(Debug)]
-pub struct Library {
+pub struct PositionsCache {
     simulations: Simulations,
     by_shape: Mutex<HashMap<(usize, usize), Shelf>>,
 }
@@ -50,10 +50,10 @@ pub struct Library {
 /// Filled by the first thread that needs it, while others that need it wait.
 type Shelf = Arc<OnceLock<Arc<Positions>>>;
 
-impl Library {
+impl PositionsCache {
     /// An empty one.
-    pub fn new(simulations: Simulations) -> Library {
-        Library { simulations, by_shape: Mutex::default() }
+    pub fn new(simulations: Simulations) -> PositionsCache {
+        PositionsCache { simulations, by_shape: Mutex::default() }
     }
 
     /// The simulations it is for.

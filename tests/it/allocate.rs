@@ -119,7 +119,7 @@ fn unusable_scores() {
     for (content, fragments) in [
         ("", vec!["no column `layer`"]),
         ("layer,beta\n0,1\n", vec!["no column `alpha`", "hint:"]),
-        ("layer,alpha,colour\n0,1,red\n", vec!["unknown column `colour`", "known columns are stack, layer"]),
+        ("layer,alpha,color\n0,1,red\n", vec!["unknown column `color`", "known columns are stack, layer"]),
         ("layer,alpha\n", vec!["holds no layer"]),
         ("layer,alpha\nfirst,2\n", vec!["row that cannot be read"]),
         ("layer,alpha\n0,2\n0,3\n", vec!["layer 0 stands twice"]),

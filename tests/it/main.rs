@@ -3,7 +3,6 @@
 mod accuracy;
 mod allocate;
 mod bench;
-mod chance;
 mod cli;
 mod compare;
 mod determinism;
@@ -24,6 +23,7 @@ mod matrices;
 mod metrics;
 mod nvrtc;
 mod properties;
+mod random_baseline;
 mod reduction;
 mod reference;
 mod rules;

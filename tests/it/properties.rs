@@ -1,7 +1,8 @@
 //! Properties on random input: no header makes it panic, and no budget is missed.
 
 use htsr::allocate::{
-    Allocation, AlphaDecay, AlphaPruning, Budget, Group, Map, Plan, Ranks, Rounding, Rule, TempBalance, Unit,
+    Allocation, AllocationPlan, AllocationRule, AlphaDecay, AlphaPruning, Budget, Group, MultiplierMap, Ranks,
+    Rounding, TempBalance, Unit,
 };
 use htsr::checkpoint::Checkpoint;
 use htsr::error::Result;
@@ -14,7 +15,7 @@ use crate::support::{folder, serialize, small_model};
 /// Experts of layers with these alphas.
 fn experts(budget: Budget, alphas: &[f64]) -> Result<Vec<u32>> {
     let units = alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
-    Ok(Plan::experts(budget).allocate(units)?.whole_values().unwrap())
+    Ok(AllocationPlan::experts(budget).allocate(units)?.whole_values().unwrap())
 }
 
 /// A matrix of one of four shapes.
@@ -151,7 +152,7 @@ proptest! {
         let cost: u64 = units.iter().map(|unit| unit.parameters_per_rank.unwrap()).sum();
         let parameters = cost * u64::from(rank * multiple_of) + extra.min(cost);
         let ranks = Ranks { parameters: Some(parameters), multiple_of, beta, max_rank: Some(1024), ..Ranks::default() };
-        let plan = Plan { rule: Rule::Rank(ranks), ..Plan::default() };
+        let plan = AllocationPlan { rule: AllocationRule::Rank(ranks), ..AllocationPlan::default() };
         let allocation = plan.allocate(units.clone()).unwrap();
         let found = allocation.whole_values().unwrap();
         let spent = |values: &[u32]| values.iter().zip(&units).map(|(&rank, unit)| u64::from(rank) * unit.parameters_per_rank.unwrap()).sum::<u64>();
@@ -177,7 +178,7 @@ proptest! {
     ) {
         let units = matrices.iter().zip(0..).map(|(&(alpha, kind), layer)| matrix(layer, alpha, kind)).collect::<Vec<_>>();
         prop_assume!(all_differ(&units));
-        let plan = Plan { rule: Rule::AlphaPruning(AlphaPruning { sparsity, epsilon }), ..Plan::default() };
+        let plan = AllocationPlan { rule: AllocationRule::AlphaPruning(AlphaPruning { sparsity, epsilon }), ..AllocationPlan::default() };
         let allocation = plan.allocate(units.clone()).unwrap();
         let size = |unit: &Unit| unit.parameters.unwrap() as f64;
         let pruned: f64 = allocation.rows.iter().map(|row| row.value.real() * size(&row.unit)).sum();
@@ -195,17 +196,17 @@ proptest! {
     #[test]
     fn multipliers_are_in_range_and_in_order(
         alphas in prop::collection::vec(1.01_f64..50.0, 2..60),
-        map in prop::sample::select(vec![Map::Linear, Map::Sqrt, Map::Log2, Map::Step]),
+        map in prop::sample::select(vec![MultiplierMap::Linear, MultiplierMap::Sqrt, MultiplierMap::Log2, MultiplierMap::Step]),
         (low, width) in (0.0_f64..2.0, 0.01_f64..4.0),
     ) {
         let units = alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect::<Vec<_>>();
         prop_assume!(all_differ(&units));
         let high = low + width;
-        for rule in [Rule::TempBalance(TempBalance { map, low, high }), Rule::AlphaDecay(AlphaDecay { low, high })] {
-            let allocation = Plan { rule, group: Group::Matrix, ..Plan::default() }.allocate(units.clone()).unwrap();
+        for rule in [AllocationRule::TempBalance(TempBalance { map, low, high }), AllocationRule::AlphaDecay(AlphaDecay { low, high })] {
+            let allocation = AllocationPlan { rule, group: Group::Matrix, ..AllocationPlan::default() }.allocate(units.clone()).unwrap();
             prop_assert!(is_monotone(&allocation));
             let values: Vec<f64> = allocation.rows.iter().map(|row| row.value.real()).collect();
-            if matches!(rule, Rule::TempBalance(TempBalance { map: Map::Sqrt | Map::Log2, .. })) {
+            if matches!(rule, AllocationRule::TempBalance(TempBalance { map: MultiplierMap::Sqrt | MultiplierMap::Log2, .. })) {
                 prop_assert!((values.iter().sum::<f64>() / values.len() as f64 - 1.0).abs() < 1e-12);
             } else {
                 prop_assert!(values.iter().all(|value| (low..=high).contains(value)));

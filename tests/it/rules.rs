@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use htsr::allocate::{Aggregate, AlphaPruning, Group, Plan, Ranks, Rule, units};
+use htsr::allocate::{Aggregate, AllocationPlan, AllocationRule, AlphaPruning, Group, Ranks, units};
 use htsr::score::{MatrixScore, layers};
 use serde_json::Value;
 
@@ -55,8 +55,8 @@ fn the_budget_of_a_uniform_rank_is_met_to_the_parameter_on_all_seven_models() {
         let rows = published(&models, case);
         for (group, ranks) in [(Group::Matrix, [8, 16, 64]), (Group::Layer, [2, 8, 64])] {
             for rank in ranks {
-                let rule = Rule::Rank(Ranks { rank, ..Ranks::default() });
-                let plan = Plan { rule, group, aggregate: Aggregate::Mean };
+                let rule = AllocationRule::Rank(Ranks { rank, ..Ranks::default() });
+                let plan = AllocationPlan { rule, group, aggregate: Aggregate::Mean };
                 let allocation = plan.allocate(units(&rows, &layers(&rows), group, Aggregate::Mean).unwrap()).unwrap();
                 let budget = allocation.budget.unwrap();
                 assert_eq!((budget.met, budget.why), (budget.asked, None), "{} {group} {rank}", case["model"]);
@@ -76,7 +76,7 @@ fn alphapruning_is_the_published_function_on_all_seven_models() {
         let rows = published(&models, case);
         let group = if case["mapping"] == "block_wise" { Group::Layer } else { Group::Matrix };
         let pruning = AlphaPruning { sparsity: number(&case["sparsity"]), epsilon: number(&case["epsilon"]) };
-        let plan = Plan { rule: Rule::AlphaPruning(pruning), group, aggregate: Aggregate::Mean };
+        let plan = AllocationPlan { rule: AllocationRule::AlphaPruning(pruning), group, aggregate: Aggregate::Mean };
         let allocation = plan.allocate(units(&rows, &layers(&rows), group, Aggregate::Mean).unwrap()).unwrap();
         let expected = case["expected"].as_array().unwrap();
         assert_eq!(allocation.rows.len(), expected.len());
@@ -324,7 +324,7 @@ fn sweeps() {
         table.stdout
     );
     for (options, fragment) in [
-        (vec!["--sweep", "colour=1:2:1"], "cannot be swept over `colour`"),
+        (vec!["--sweep", "color=1:2:1"], "cannot be swept over `color`"),
         (vec!["--sweep", "beta=4:1:1"], "not a range"),
         (vec!["--sweep", "beta=1:4"], "not three numbers"),
         (vec!["--rule", "mola", "--sweep", "beta=1:4:1"], "the rule mola cannot be swept"),
@@ -435,7 +435,7 @@ fn plans_that_cannot_be() {
             vec!["--rule", "uniform", "--experts", "3"],
             vec!["3 experts are too few for 4 layers", "raise --experts to 4"],
         ),
-        (vec!["--rule", "colour"], vec!["invalid value 'colour'", "alphalora"]),
+        (vec!["--rule", "color"], vec!["invalid value 'color'", "alphalora"]),
     ] {
         let options: Vec<&str> = options.into_iter().chain(["-o", output.to_str().unwrap()]).collect();
         let run = allocate(&scores, &options);
@@ -498,6 +498,6 @@ fn scores_that_do_not_allow_a_plan() {
     fails(&csv, &["--group", "role"], &["no matrices to group by role"]);
     fails(&csv, &["--rule", "tempbalance"], &["no matrices to group by matrix", "--group layer"]);
     fails(&csv, &["--aggregate", "median"], &["no matrices to take the median alpha of"]);
-    let strange = saved_csv(&folder, "layer,alpha,colour\n0,2,red\n");
-    fails(&strange, &[], &["unknown column `colour`", "the known columns are stack, layer, alpha"]);
+    let strange = saved_csv(&folder, "layer,alpha,color\n0,2,red\n");
+    fails(&strange, &[], &["unknown column `color`", "the known columns are stack, layer, alpha"]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::bench::Model;
+use crate::bench::PublishedModel;
 use crate::checkpoint::FloatType;
 use crate::device::{Choice, Precision, SolverChoice};
 use crate::fit::{MIN_EIGENVALUES, Rule};
@@ -58,7 +58,7 @@ pub struct ModelArgs {
     /// Time all projection matrices of a model of this shape instead, with random weights: those of one layer are
     /// generated (up to 2.8 GB on disk) and stand for every layer
     #[arg(long, value_enum, value_name = "MODEL")]
-    pub model: Option<Model>,
+    pub model: Option<PublishedModel>,
     /// Only so many of its layers
     #[arg(long, value_name = "N", requires = "model", value_parser = clap::value_parser!(u32).range(1..))]
     pub layers: Option<u32>,

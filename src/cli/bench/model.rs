@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::bench::{Model, repeat_layer};
+use crate::bench::{PublishedModel, repeat_layer};
 use crate::checkpoint::{Checkpoint, FloatType};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection};
@@ -16,7 +16,7 @@ use super::weights::{generate, temporary_folder};
 use crate::cli::interrupt;
 use crate::cli::words::count;
 
-pub fn run(model: Model, args: &ModelArgs, bench: &Bench) -> Result<(WorkOptions, Measured)> {
+pub fn run(model: PublishedModel, args: &ModelArgs, bench: &Bench) -> Result<(WorkOptions, Measured)> {
     let limit = args.layers.map(|layers| layers as usize);
     let layers = limit.map_or(model.layers(), |limit| limit.min(model.layers()));
     let measured = match &args.keep {
@@ -37,7 +37,7 @@ pub fn run(model: Model, args: &ModelArgs, bench: &Bench) -> Result<(WorkOptions
 }
 
 /// Writes the weights of a layer into `folder`, which is created, and gone again if that fails.
-fn keep_weights(model: Model, folder: &Path, bench: &Bench) -> Result<PathBuf> {
+fn keep_weights(model: PublishedModel, folder: &Path, bench: &Bench) -> Result<PathBuf> {
     fs::create_dir(folder).map_err(|error| {
         let error = Error::usage(format!("the folder cannot be created: {error}")).file(folder);
         error.hint("name a folder that does not exist yet, on a disk with space")
@@ -51,7 +51,7 @@ fn keep_weights(model: Model, folder: &Path, bench: &Bench) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn measure(model: Model, layers: usize, file: &Path, bench: &Bench) -> Result<Measured> {
+fn measure(model: PublishedModel, layers: usize, file: &Path, bench: &Bench) -> Result<Measured> {
     let checkpoint = Checkpoint::open(file)?;
     let matrices = repeat_layer(&Catalog::new(&checkpoint, &Selection::default()).matrices, layers);
     let parameters = matrices.iter().map(|matrix| matrix.rows as u64 * matrix.cols as u64).sum();

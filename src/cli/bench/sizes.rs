@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::bench::{self, Tensor};
+use crate::bench::{self, RandomTensor};
 use crate::checkpoint::{Cast, Checkpoint, FloatType};
 use crate::device::cpu::Cpu;
 use crate::device::{Method, Precision};
@@ -51,7 +51,7 @@ fn measure(
     measured: &mut Measured,
 ) -> Result<()> {
     let (rows, cols) = ((size as f64 * args.aspect).round() as usize, size);
-    let tensor = |index| Tensor { name: format!("layers.{index}.self_attn.q_proj.weight"), dtype, rows, cols };
+    let tensor = |index| RandomTensor { name: format!("layers.{index}.self_attn.q_proj.weight"), dtype, rows, cols };
     let count = |device| args.count.map_or_else(|| bench::enough(device, &tensor(0)), |count| count as usize);
     let counts: Vec<usize> = bench.engines.iter().map(|engine| count(&*engine.device)).collect();
     let most = counts.iter().copied().max().unwrap_or(0);

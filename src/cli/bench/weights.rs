@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::bench::{self, Tensor};
+use crate::bench::{self, RandomTensor};
 use crate::error::{Error, Result};
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ pub fn temporary_folder() -> Result<TempDir> {
 }
 
 /// Writes random weights to `file`.
-pub fn generate(file: &Path, tensors: &[Tensor], printer: &Printer) -> Result<()> {
+pub fn generate(file: &Path, tensors: &[RandomTensor], printer: &Printer) -> Result<()> {
     let bytes: u64 = tensors.iter().map(|tensor| tensor.bytes() as u64).sum();
     printer.note(&format!("generating {:.1} MB of weights in {}", bytes as f64 / 1e6, file.display()));
     bench::write(file, tensors, &|| !interrupt::requested()).map_err(|error| match interrupt::requested() {

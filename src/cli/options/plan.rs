@@ -1,7 +1,8 @@
 //! What can be typed of an allocation, and the plan that it makes.
 
 use crate::allocate::{
-    Aggregate, AlphaDecay, AlphaPruning, Budget, Group, Map, Plan, Ranks, Rounding, Rule, Shape, TempBalance, Uniform,
+    Aggregate, AllocationPlan, AllocationRule, AlphaDecay, AlphaPruning, Budget, Group, MolaShape, MultiplierMap,
+    Ranks, Rounding, TempBalance, Uniform,
 };
 use crate::error::{Error, Result};
 use clap::ValueEnum;
@@ -68,7 +69,7 @@ pub struct PlanArgs {
     pub budget: BudgetArgs,
     /// Experts of a layer in each quarter of the layers: 2468, 8642, 8228, 5555 or a,b,c,d (mola) [default: 2468]
     #[arg(long, value_name = "SHAPE")]
-    pub shape: Option<Shape>,
+    pub shape: Option<MolaShape>,
     /// Rank whose use everywhere takes the budget of trainable parameters (rank) [default: 8]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
     pub rank: Option<u32>,
@@ -101,7 +102,7 @@ pub struct PlanArgs {
     pub range: Option<(f64, f64)>,
     /// How alphas become multipliers (tempbalance) [default: linear]
     #[arg(long, value_enum)]
-    pub map: Option<Map>,
+    pub map: Option<MultiplierMap>,
     /// What gets a number: every layer, every matrix, or every role across the layers [default: by the rule]
     #[arg(long, value_enum)]
     pub group: Option<Group>,
@@ -116,35 +117,35 @@ impl PlanArgs {
     /// # Errors
     ///
     /// If an option belongs to another rule.
-    pub fn plan(&self, name: RuleName) -> Result<Plan> {
+    pub fn plan(&self, name: RuleName) -> Result<AllocationPlan> {
         self.refuse_strangers(name)?;
         let rule = match name {
-            Alphalora => Rule::AlphaLora(self.budget.budget(Budget::default().experts)),
-            Even => Rule::Uniform(Uniform {
+            Alphalora => AllocationRule::AlphaLora(self.budget.budget(Budget::default().experts)),
+            Even => AllocationRule::Uniform(Uniform {
                 experts: self.budget.experts.unwrap_or(Budget::default().experts),
                 min_experts: self.budget.min_experts.unwrap_or(1),
             }),
-            Mola => Rule::Mola { shape: self.shape.unwrap_or_default() },
-            Rank => Rule::Rank(self.ranks()),
+            Mola => AllocationRule::Mola { shape: self.shape.unwrap_or_default() },
+            Rank => AllocationRule::Rank(self.ranks()),
             Alphapruning => {
                 let sparsity = self.sparsity.ok_or_else(|| {
                     let error = Error::usage("AlphaPruning needs the sparsity of the whole model");
                     error.hint("--sparsity 0.7 prunes 70 % of the weights")
                 })?;
-                Rule::AlphaPruning(AlphaPruning { sparsity, epsilon: self.epsilon.unwrap_or(0.3) })
+                AllocationRule::AlphaPruning(AlphaPruning { sparsity, epsilon: self.epsilon.unwrap_or(0.3) })
             }
             Tempbalance => {
                 let TempBalance { low, high, .. } = TempBalance::default();
                 let (low, high) = self.range.unwrap_or((low, high));
-                Rule::TempBalance(TempBalance { map: self.map.unwrap_or_default(), low, high })
+                AllocationRule::TempBalance(TempBalance { map: self.map.unwrap_or_default(), low, high })
             }
             Alphadecay => {
                 let AlphaDecay { low, high } = AlphaDecay::default();
                 let (low, high) = self.range.unwrap_or((low, high));
-                Rule::AlphaDecay(AlphaDecay { low, high })
+                AllocationRule::AlphaDecay(AlphaDecay { low, high })
             }
         };
-        Ok(Plan { rule, group: self.group.unwrap_or(rule.usual_group()), aggregate: self.aggregate })
+        Ok(AllocationPlan { rule, group: self.group.unwrap_or(rule.usual_group()), aggregate: self.aggregate })
     }
 
     fn ranks(&self) -> Ranks {

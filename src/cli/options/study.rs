@@ -1,8 +1,8 @@
 //! What can be typed to ask more of an allocation.
 
-use crate::allocate::{Simulation, Sweep};
+use crate::allocate::{StabilitySimulation, Sweep};
 use crate::fit::Rule;
-use crate::study::Study;
+use crate::sensitivity::SensitivityAnalysis;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Stability and comparison")]
@@ -29,13 +29,17 @@ pub struct StudyArgs {
 }
 
 impl StudyArgs {
-    pub fn study(self) -> Study {
-        let usual = Simulation::default();
-        let simulation = Simulation {
+    pub fn study(self) -> SensitivityAnalysis {
+        let usual = StabilitySimulation::default();
+        let simulation = StabilitySimulation {
             draws: self.stability_draws.unwrap_or(usual.draws),
             seed: self.stability_seed.unwrap_or(usual.seed),
             relative_error: self.alpha_error.unwrap_or(usual.relative_error),
         };
-        Study { simulation: self.stability.then_some(simulation), sweep: self.sweep, compare: self.compare }
+        SensitivityAnalysis {
+            simulation: self.stability.then_some(simulation),
+            sweep: self.sweep,
+            compare: self.compare,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `--fit`: the tails that are fitted.
 
-use crate::metrics::Plan;
+use crate::metrics::MetricSelection;
 use crate::tails::Alternative;
 use clap::ValueEnum;
 
@@ -29,7 +29,7 @@ impl TailChoice {
     }
 
     /// The metrics of these alternatives, too.
-    pub fn add_to(choices: &[TailChoice], plan: Plan) -> Plan {
+    pub fn add_to(choices: &[TailChoice], plan: MetricSelection) -> MetricSelection {
         let names =
             choices.iter().filter_map(|choice| choice.alternative()).map(|alternative| format!("{alternative}_"));
         let prefixes: Vec<String> = names.collect();

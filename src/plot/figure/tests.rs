@@ -2,7 +2,7 @@ use super::*;
 use crate::checkpoint::{Dtype, FloatType};
 use crate::device::Arithmetic;
 use crate::fit::{Rule, fit};
-use crate::metrics::{Measured, Plan, Subject, measure};
+use crate::metrics::{AnalyzedMatrix, Measured, MetricSelection, measure};
 use crate::plot::{png, svg, terminal};
 use crate::score::Status;
 use crate::tails::compare;
@@ -47,10 +47,11 @@ fn power_law(n: usize, scale: f64) -> Vec<f64> {
 }
 
 /// The figure of a matrix of this shape, with its metrics.
-fn figure_of(rows: usize, cols: usize, analysis: &Analysis, alternatives: &[Comparison]) -> Result<Figure, String> {
+fn figure_of(rows: usize, cols: usize, analysis: &Analysis, alternatives: &[TailComparison]) -> Result<Figure, String> {
     let mut row = row(rows, cols);
     let outcome = Ok(analysis.clone());
-    row.measured = measure(&Plan::default(), &Subject::of_windows(1, (rows, cols), Rule::Ks, &outcome));
+    row.measured =
+        measure(&MetricSelection::default(), &AnalyzedMatrix::of_windows(1, (rows, cols), Rule::Ks, &outcome));
     Figure::new(&row, analysis, alternatives)
 }
 
@@ -75,7 +76,7 @@ fn a_power_law_is_drawn_with_all_that_belongs_to_it() {
     let analysis = analysis(power_law(400, 1.0));
     let fit = analysis.fit.clone().unwrap();
     let comparisons = Alternative::ALL.map(|alternative| compare(&analysis.spectrum, &fit, alternative));
-    let comparisons: Vec<Comparison> = comparisons.into_iter().filter_map(Result::ok).collect();
+    let comparisons: Vec<TailComparison> = comparisons.into_iter().filter_map(Result::ok).collect();
     let figure = figure_of(400, 800, &analysis, &comparisons).unwrap();
     let [picture, unicode, ascii] = draw(&figure);
     let alpha = format!("power law, α = {:.3} ± ", fit.alpha);

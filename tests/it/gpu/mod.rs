@@ -10,7 +10,7 @@ mod scores;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use htsr::synthetic::Model;
+use htsr::synthetic::SyntheticModel;
 use serde_json::Value;
 
 use crate::support::{Run, command, run};
@@ -117,7 +117,7 @@ fn compare_to(tolerance: f64, machine: &Machine, path: &Path, arguments: &[&str]
 }
 
 fn demo(folder: &Path, layers: usize, hidden: usize) -> PathBuf {
-    Model { layers, hidden }.write(folder, |_, _| true).unwrap();
+    SyntheticModel { layers, hidden }.write(folder, |_, _| true).unwrap();
     folder.to_owned()
 }
 

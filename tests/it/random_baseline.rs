@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use htsr::fit::Rule;
-use htsr::metrics::chance;
+use htsr::metrics::random_baseline;
 use serde_json::Value;
 
 use crate::support::{Run, Tensor, folder, htsr, projection, random, save};
@@ -54,16 +54,17 @@ fn random_matrices_of_any_shape_have_no_excess() {
             excess.entry(letter.unwrap().0).or_default().push(metric("alpha_excess"));
         }
         for (letter, rows, cols) in SHAPES {
-            let chance = chance(rule, rows.min(cols), rows.max(cols) as f64 / rows.min(cols) as f64).unwrap();
+            let baseline =
+                random_baseline(rule, rows.min(cols), rows.max(cols) as f64 / rows.min(cols) as f64).unwrap();
             let values = &excess[&letter];
             let mean = values.iter().sum::<f64>() / MATRICES as f64;
             let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (MATRICES - 1) as f64).sqrt();
             // The lines of the table come from 2048 matrices each, and straight lines between them are off by a percent.
             let standard_error =
-                chance.deviation * (1.0 / MATRICES as f64 + 1.0 / 2048.0).sqrt() + 0.002 * chance.alpha;
-            assert!(mean.abs() < 4.5 * standard_error, "{rule} {letter}: {mean} of {chance:?}");
-            let spread = deviation / chance.deviation;
-            assert!((0.6..1.6).contains(&spread), "{rule} {letter}: {deviation} of {chance:?}");
+                baseline.deviation * (1.0 / MATRICES as f64 + 1.0 / 2048.0).sqrt() + 0.002 * baseline.alpha;
+            assert!(mean.abs() < 4.5 * standard_error, "{rule} {letter}: {mean} of {baseline:?}");
+            let spread = deviation / baseline.deviation;
+            assert!((0.6..1.6).contains(&spread), "{rule} {letter}: {deviation} of {baseline:?}");
         }
     }
 }

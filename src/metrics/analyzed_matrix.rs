@@ -3,19 +3,19 @@
 use std::cell::OnceCell;
 
 use super::bulk::Bulk;
-use super::{Chance, chance};
+use super::{RandomBaseline, random_baseline};
 use crate::device::{Analysis, Outcome};
 use crate::fit::{self, DISTANCE_MARGIN, Fit, Rule, alpha_range, fit, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
-use crate::tails::{self, Alternative, Comparison};
+use crate::tails::{self, Alternative, TailComparison};
 
 /// How far rounding may move the alpha of another rule than that of the row: as far as published codes agree.
 const UNCERTAIN: f64 = 1e-3;
 
 /// A matrix to be measured. What several metrics share belongs here, computed once.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub struct AnalyzedMatrix<'a> {
     /// The smaller dimension of the matrix, or of each of its windows.
     pub short: usize,
     /// The larger dimension.
@@ -28,27 +28,27 @@ pub struct Subject<'a> {
     alpha_range: OnceCell<Result<(f64, f64), String>>,
     peak_jump: OnceCell<Result<f64, String>>,
     bulk: OnceCell<Result<Bulk, String>>,
-    comparisons: [OnceCell<Result<Comparison, String>>; Alternative::ALL.len()],
+    comparisons: [OnceCell<Result<TailComparison, String>>; Alternative::ALL.len()],
 }
 
-impl<'a> Subject<'a> {
+impl<'a> AnalyzedMatrix<'a> {
     /// `matrix`, and what a device found of it by `rule`.
-    pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
-        Subject::of_windows(1, (matrix.eigenvalues(), matrix.long()), rule, outcome)
+    pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> AnalyzedMatrix<'a> {
+        AnalyzedMatrix::of_windows(1, (matrix.eigenvalues(), matrix.long()), rule, outcome)
     }
 
     /// So many windows of one shape, and the spectrum and fit of all of them together.
-    pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> Subject<'a> {
+    pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> AnalyzedMatrix<'a> {
         let (short, long) = (shape.0.min(shape.1), shape.0.max(shape.1));
         let (alpha_range, peak_jump, bulk) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         let comparisons = Default::default();
-        Subject { short, long, windows, rule, outcome, alpha_range, peak_jump, bulk, comparisons }
+        AnalyzedMatrix { short, long, windows, rule, outcome, alpha_range, peak_jump, bulk, comparisons }
     }
 
     /// What chance gives a matrix of this shape, or why that is not known.
-    pub fn chance(&self) -> Result<Chance, String> {
+    pub fn random_baseline(&self) -> Result<RandomBaseline, String> {
         match self.windows {
-            1 => chance(self.rule, self.short, self.long as f64 / self.short.max(1) as f64),
+            1 => random_baseline(self.rule, self.short, self.long as f64 / self.short.max(1) as f64),
             _ => Err("chance is not tabulated for the eigenvalues of windows (--farms)".into()),
         }
     }
@@ -116,7 +116,7 @@ impl<'a> Subject<'a> {
     }
 
     /// An alternative to the power law, or why there is none.
-    pub fn comparison(&self, alternative: Alternative) -> Result<&Comparison, String> {
+    pub fn comparison(&self, alternative: Alternative) -> Result<&TailComparison, String> {
         let compare = || {
             let (spectrum, fit) = (self.spectrum()?, self.fit()?);
             tails::compare(spectrum, fit, alternative).map_err(|reason| reason.to_string())
@@ -139,18 +139,18 @@ pub(super) mod tests {
     }
 
     /// A `short` x `long` matrix.
-    pub fn subject(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> Subject<'_> {
-        Subject::of_windows(1, (short, long), rule, outcome)
+    pub fn analyzed(outcome: &Outcome, rule: Rule, short: usize, long: usize) -> AnalyzedMatrix<'_> {
+        AnalyzedMatrix::of_windows(1, (short, long), rule, outcome)
     }
 
     #[test]
     fn another_rule_fits_the_same_spectrum() {
         let values: Vec<f64> = (0..200).map(|k| (1.0 - (k as f64 + 0.5) / 200.0).powf(-0.5)).collect();
         let by_median = outcome(&values, Rule::Median);
-        let subject = subject(&by_median, Rule::Median, 200, 200);
+        let analyzed = analyzed(&by_median, Rule::Median, 200, 200);
         let direct = |rule| fit(&by_median.as_ref().unwrap().spectrum, rule).unwrap();
         for rule in [Rule::Peak, Rule::Median, Rule::Ks] {
-            assert_eq!(subject.fit_by(rule).unwrap(), direct(rule));
+            assert_eq!(analyzed.fit_by(rule).unwrap(), direct(rule));
         }
     }
 
@@ -161,17 +161,17 @@ pub(super) mod tests {
         let spectrum = Spectrum::from_gram(values.clone(), values.iter().sum(), f32::EPSILON.into()).unwrap();
         let fit = fit(&spectrum, Rule::Median);
         let coarse: Outcome = Ok(Analysis { spectrum, fit, precision: Arithmetic::F32 });
-        let reason = subject(&coarse, Rule::Median, 200, 200).fit_by(Rule::Peak).unwrap_err();
+        let reason = analyzed(&coarse, Rule::Median, 200, 200).fit_by(Rule::Peak).unwrap_err();
         assert!(reason.contains("--rule peak") || reason.contains("rank-deficient"), "{reason}");
     }
 
     #[test]
     fn what_is_missing_has_its_reason() {
         let failed: Outcome = Err(Failure::AllZero);
-        let nothing = subject(&failed, Rule::Peak, 3, 4);
+        let nothing = analyzed(&failed, Rule::Peak, 3, 4);
         assert_eq!(nothing.fit().unwrap_err(), "there is no spectrum: all elements are zero");
         let flat = outcome(&[1.0; 9], Rule::Ks);
-        let flat = subject(&flat, Rule::Ks, 9, 9);
+        let flat = analyzed(&flat, Rule::Ks, 9, 9);
         assert!(flat.spectrum().is_ok());
         assert!(flat.fit().unwrap_err().starts_with("there is no alpha: no power-law tail"));
     }

@@ -14,31 +14,31 @@ pub fn alpha_by(rule: Rule) -> String {
 /// The metrics that somebody asked for, and with them all that cost nothing. Options of metrics (a seed, a number of
 /// draws) belong here.
 #[derive(Debug, Clone, Default)]
-pub struct Plan {
+pub struct MetricSelection {
     asked: Vec<&'static Metric>,
     simulations: Simulations,
 }
 
-impl Plan {
+impl MetricSelection {
     /// The same plan, and these of the list.
-    pub fn and(self, wanted: impl Fn(&Metric) -> bool) -> Plan {
+    pub fn and(self, wanted: impl Fn(&Metric) -> bool) -> MetricSelection {
         let asked = |metric: &&Metric| self.wants(metric.name) || wanted(metric);
-        Plan { asked: METRICS.iter().filter(asked).collect(), ..self }
+        MetricSelection { asked: METRICS.iter().filter(asked).collect(), ..self }
     }
 
     /// The same plan, and the alphas by these rules of fit.
-    pub fn and_alphas(self, rules: &[Rule]) -> Plan {
+    pub fn and_alphas(self, rules: &[Rule]) -> MetricSelection {
         self.and(|metric| rules.iter().any(|rule| metric.name == alpha_by(*rule)))
     }
 
     /// The same plan with what is simulated, which is thereby asked for.
-    pub fn with_simulations(self, simulations: Simulations) -> Plan {
+    pub fn with_simulations(self, simulations: Simulations) -> MetricSelection {
         let simulated = |metric: &Metric| match metric.name {
             "alpha_se" => simulations.standard_error.is_some(),
             "gof_p" => simulations.goodness.is_some(),
             _ => false,
         };
-        Plan { simulations, ..self.and(simulated) }
+        MetricSelection { simulations, ..self.and(simulated) }
     }
 
     /// What is simulated.
@@ -63,10 +63,10 @@ impl Plan {
 }
 
 /// Names with commas between them, or `all`.
-impl FromStr for Plan {
+impl FromStr for MetricSelection {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Plan, String> {
+    fn from_str(text: &str) -> Result<MetricSelection, String> {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         let known = |name: &str| name == "all" || METRICS.iter().any(|metric| metric.name == name);
         if let Some(unknown) = names.iter().find(|name| !known(name)) {
@@ -74,7 +74,7 @@ impl FromStr for Plan {
             return Err(format!("there is no metric `{unknown}`\n\nhint: there are all, {}", known.join(", ")));
         }
         let asked = |metric: &&Metric| names.iter().any(|name| *name == "all" || *name == metric.name);
-        Ok(Plan { asked: METRICS.iter().filter(asked).collect(), ..Plan::default() })
+        Ok(MetricSelection { asked: METRICS.iter().filter(asked).collect(), ..MetricSelection::default() })
     }
 }
 
@@ -85,20 +85,20 @@ mod tests {
     #[test]
     fn lists_are_read_in_any_order_and_unknown_names_answered_with_the_known_ones() {
         let names = |text: &str| -> Vec<&str> {
-            text.parse::<Plan>().unwrap().asked().iter().map(|metric| metric.name).collect()
+            text.parse::<MetricSelection>().unwrap().asked().iter().map(|metric| metric.name).collect()
         };
         assert_eq!(names("stable_rank, alpha"), ["alpha", "stable_rank"]);
         assert_eq!(names("all").len(), METRICS.len());
-        let error = "alpha,rank".parse::<Plan>().unwrap_err();
+        let error = "alpha,rank".parse::<MetricSelection>().unwrap_err();
         assert!(error.starts_with("there is no metric `rank`\n\nhint: there are all, alpha, "), "{error}");
-        assert!("".parse::<Plan>().is_err());
+        assert!("".parse::<MetricSelection>().is_err());
     }
 
     #[test]
     fn every_rule_has_its_alpha() {
         let rules = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
-        assert_eq!(Plan::default().and_alphas(&rules).asked().len(), 4);
-        let both = "alpha_ks,Q".parse::<Plan>().unwrap().and_alphas(&rules[2..]);
+        assert_eq!(MetricSelection::default().and_alphas(&rules).asked().len(), 4);
+        let both = "alpha_ks,Q".parse::<MetricSelection>().unwrap().and_alphas(&rules[2..]);
         assert_eq!(
             both.asked().iter().map(|metric| metric.name).collect::<Vec<_>>(),
             ["alpha_median", "alpha_ks", "Q"]
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_costs_nothing_is_measured_anyway() {
-        let plan = Plan::default();
+        let plan = MetricSelection::default();
         assert!(plan.asked().is_empty());
         assert!(plan.metrics().any(|metric| metric.name == "stable_rank"));
     }

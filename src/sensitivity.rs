@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use crate::allocate::{Allocation, Comparison, Plan, Simulation, Sweep, Unit, units};
+use crate::allocate::{Allocation, AllocationComparison, AllocationPlan, StabilitySimulation, Sweep, Unit, units};
 use crate::error::{Error, Result};
 use crate::fit::Rule;
-use crate::metrics::{Value, alpha_by};
+use crate::metrics::{MetricValue, alpha_by};
 use crate::report::Report;
 use crate::score::{self, LayerScore, MatrixScore};
 
 /// What is asked of an allocation.
 #[derive(Debug, Clone, Default)]
-pub struct Study {
+pub struct SensitivityAnalysis {
     /// Simulates errors of the alphas.
-    pub simulation: Option<Simulation>,
+    pub simulation: Option<StabilitySimulation>,
     /// Goes through values of a parameter.
     pub sweep: Option<Sweep>,
     /// Compares with the alphas by these rules of fit.
@@ -37,16 +37,16 @@ pub struct Allocated {
     /// The allocation, with ranges if they were asked for.
     pub allocation: Allocation,
     /// Others beside it.
-    pub comparison: Option<Comparison>,
+    pub comparison: Option<AllocationComparison>,
 }
 
-impl Study {
+impl SensitivityAnalysis {
     /// Checks what does not depend on the alphas, before the long work.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage) if it makes no sense with this plan.
-    pub fn check(&self, plan: &Plan) -> Result<()> {
+    pub fn check(&self, plan: &AllocationPlan) -> Result<()> {
         self.simulation.map_or(Ok(()), |simulation| simulation.check(plan))?;
         self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check(plan))
     }
@@ -56,8 +56,13 @@ impl Study {
     ///
     /// # Errors
     ///
-    /// As [`units`], [`Plan::allocate`] and [`Study::check`], and if there are no scores to compare with.
-    pub fn allocate(&self, scores: Scores<'_>, plan: &Plan, others: &[(PathBuf, Report)]) -> Result<Allocated> {
+    /// As [`units`], [`AllocationPlan::allocate`] and [`SensitivityAnalysis::check`], and if there are no scores to compare with.
+    pub fn allocate(
+        &self,
+        scores: Scores<'_>,
+        plan: &AllocationPlan,
+        others: &[(PathBuf, Report)],
+    ) -> Result<Allocated> {
         self.check(plan)?;
         let mut allocation = plan.allocate(units_of(scores, plan)?)?;
         let comparison = match &self.sweep {
@@ -77,7 +82,7 @@ impl Study {
     fn sources(
         &self,
         scores: Scores<'_>,
-        plan: &Plan,
+        plan: &AllocationPlan,
         others: &[(PathBuf, Report)],
     ) -> Result<Vec<(String, Result<Vec<Unit>>)>> {
         if !self.compare.is_empty() {
@@ -100,13 +105,18 @@ impl Study {
 }
 
 /// The units with their alphas by `rule`: the scores' own, from their metrics, or from another file.
-fn by_rule(rule: Rule, scores: Scores<'_>, plan: &Plan, others: &[(PathBuf, Report)]) -> Result<Result<Vec<Unit>>> {
+fn by_rule(
+    rule: Rule,
+    scores: Scores<'_>,
+    plan: &AllocationPlan,
+    others: &[(PathBuf, Report)],
+) -> Result<Result<Vec<Unit>>> {
     if scores.rule == Some(rule) {
         return Ok(units_of(scores, plan));
     }
     let name = alpha_by(rule);
     if scores.matrices.iter().any(|matrix| matrix.measured.metrics.contains_key(&name)) {
-        let alpha = |matrix: &MatrixScore| matrix.measured.get(&name).and_then(Value::number);
+        let alpha = |matrix: &MatrixScore| matrix.measured.get(&name).and_then(MetricValue::number);
         let refitted = scores.matrices.iter().map(|matrix| MatrixScore { alpha: alpha(matrix), ..matrix.clone() });
         let matrices: Vec<MatrixScore> = refitted.collect();
         let layers = score::layers(&matrices);
@@ -120,11 +130,11 @@ fn by_rule(rule: Rule, scores: Scores<'_>, plan: &Plan, others: &[(PathBuf, Repo
     Err(Error::usage(cause).hint(hint))
 }
 
-fn units_of(scores: Scores<'_>, plan: &Plan) -> Result<Vec<Unit>> {
+fn units_of(scores: Scores<'_>, plan: &AllocationPlan) -> Result<Vec<Unit>> {
     units(scores.matrices, scores.layers, plan.group, plan.aggregate)
 }
 
-fn units_of_report(report: &Report, plan: &Plan) -> Result<Vec<Unit>> {
+fn units_of_report(report: &Report, plan: &AllocationPlan) -> Result<Vec<Unit>> {
     let layers: Vec<LayerScore> = report.layers.iter().map(|row| row.score.clone()).collect();
     units_of(Scores { matrices: &report.matrices, layers: &layers, rule: report.provenance.rule }, plan)
 }

@@ -2,7 +2,7 @@
 //!
 //! The spectrum of such a matrix follows the law of Marchenko and Pastur, which has no power law in it; every rule finds an
 //! alpha nevertheless, and a larger one the more oblong the matrix is. Matrices of different shapes can be compared by what
-//! their alphas have in excess of that. There is no formula: `chance.csv` is simulated (`examples/aspect_table.rs`). The
+//! their alphas have in excess of that. There is no formula: `random_baseline.csv` is simulated (`examples/aspect_table.rs`). The
 //! median rule has a limit for many eigenvalues N; under the others alpha grows with N, and that of a single random
 //! matrix strays from the mean by half of it or more. `docs/aspect.md` has the numbers.
 
@@ -10,28 +10,28 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::{Measurement, Subject};
+use super::{AnalyzedMatrix, Measurement};
 use crate::fit::Rule;
 
 /// The alpha of a random matrix.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Chance {
+pub struct RandomBaseline {
     /// Its mean.
     pub alpha: f64,
     /// Its standard deviation from one matrix to the next.
     pub deviation: f64,
 }
 
-pub(super) fn alpha_mp(subject: &Subject) -> Measurement {
-    Ok(subject.chance()?.alpha.into())
+pub(super) fn alpha_mp(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.random_baseline()?.alpha.into())
 }
 
-pub(super) fn alpha_mp_sd(subject: &Subject) -> Measurement {
-    Ok(subject.chance()?.deviation.into())
+pub(super) fn alpha_mp_sd(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok(matrix.random_baseline()?.deviation.into())
 }
 
-pub(super) fn alpha_excess(subject: &Subject) -> Measurement {
-    Ok((subject.fit()?.alpha - subject.chance()?.alpha).into())
+pub(super) fn alpha_excess(matrix: &AnalyzedMatrix) -> Measurement {
+    Ok((matrix.fit()?.alpha - matrix.random_baseline()?.alpha).into())
 }
 
 /// A line of the table: a shape, and the mean and standard deviation of the alphas of so many matrices under each rule.
@@ -59,7 +59,7 @@ struct Table {
 fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let mut reader = csv::Reader::from_reader(include_str!("chance.csv").as_bytes());
+        let mut reader = csv::Reader::from_reader(include_str!("random_baseline.csv").as_bytes());
         let lines: Vec<Line> = reader.deserialize().collect::<Result<_, _>>().expect("a test reads every line");
         let mut sizes: Vec<usize> = lines.iter().map(|line| line.eigenvalues).collect();
         sizes.dedup();
@@ -74,7 +74,7 @@ fn table() -> &'static Table {
 /// # Errors
 ///
 /// A phrase, for shapes beyond the table. (The median rule has reached its limit where the table ends.)
-pub fn chance(rule: Rule, eigenvalues: usize, q: f64) -> Result<Chance, String> {
+pub fn random_baseline(rule: Rule, eigenvalues: usize, q: f64) -> Result<RandomBaseline, String> {
     let Table { sizes, ratios, lines } = table();
     let (few, many) = (sizes[0], sizes[sizes.len() - 1]);
     let last = ratios[ratios.len() - 1];
@@ -90,12 +90,15 @@ pub fn chance(rule: Rule, eigenvalues: usize, q: f64) -> Result<Chance, String> 
     let sizes: Vec<f64> = sizes.iter().map(|&size| size as f64).collect();
     let (row, down) = place(&sizes, eigenvalues.min(many) as f64);
     let (column, right) = place(ratios, q);
-    let between = |value: fn(&Chance) -> f64| {
+    let between = |value: fn(&RandomBaseline) -> f64| {
         let at = |row: usize, column: usize| value(&lines[row * ratios.len() + column].alpha(rule)).ln();
         let along = |row: usize| at(row, column) * (1.0 - right) + at(row, column + 1) * right;
         (along(row) * (1.0 - down) + along(row + 1) * down).exp()
     };
-    Ok(Chance { alpha: between(|chance| chance.alpha), deviation: between(|chance| chance.deviation) })
+    Ok(RandomBaseline {
+        alpha: between(|random_baseline| random_baseline.alpha),
+        deviation: between(|random_baseline| random_baseline.deviation),
+    })
 }
 
 /// Between which points `x` lies, by the number of the first, and how far along in logarithms.
@@ -105,14 +108,14 @@ fn place(points: &[f64], x: f64) -> (usize, f64) {
 }
 
 impl Line {
-    fn alpha(&self, rule: Rule) -> Chance {
+    fn alpha(&self, rule: Rule) -> RandomBaseline {
         let (alpha, deviation) = match rule {
             Rule::Peak => (self.peak, self.peak_sd),
             Rule::Median => (self.median, self.median_sd),
             Rule::Ks => (self.ks, self.ks_sd),
             Rule::PeakRobust => (self.peak_robust, self.peak_robust_sd),
         };
-        Chance { alpha, deviation }
+        RandomBaseline { alpha, deviation }
     }
 }
 
@@ -129,7 +132,7 @@ mod tests {
         assert!(sizes.is_sorted_by(|a, b| a < b) && ratios.is_sorted_by(|a, b| a < b) && ratios[0] == 1.0);
         for (index, line) in lines.iter().enumerate() {
             assert_eq!((line.eigenvalues, line.q), (sizes[index / ratios.len()], ratios[index % ratios.len()]));
-            let sound = |Chance { alpha, deviation }| alpha > 1.0 && deviation > 0.0;
+            let sound = |RandomBaseline { alpha, deviation }| alpha > 1.0 && deviation > 0.0;
             assert!(RULES.iter().all(|&rule| sound(line.alpha(rule))));
         }
     }
@@ -138,16 +141,16 @@ mod tests {
     fn lines_are_met_and_between_them_nothing_leaps() {
         for line in &table().lines {
             for rule in RULES {
-                let Chance { alpha, deviation } = chance(rule, line.eigenvalues, line.q).unwrap();
+                let RandomBaseline { alpha, deviation } = random_baseline(rule, line.eigenvalues, line.q).unwrap();
                 let tabulated = line.alpha(rule);
                 assert!((alpha / tabulated.alpha - 1.0).abs() < 1e-12);
                 assert!((deviation / tabulated.deviation - 1.0).abs() < 1e-12);
             }
         }
         for rule in RULES {
-            let mut last = chance(rule, 100, 1.0).unwrap().alpha;
+            let mut last = random_baseline(rule, 100, 1.0).unwrap().alpha;
             for step in 1..=300 {
-                let alpha = chance(rule, 100 + 3 * step, 1.0 + 0.1 * step as f64).unwrap().alpha;
+                let alpha = random_baseline(rule, 100 + 3 * step, 1.0 + 0.1 * step as f64).unwrap().alpha;
                 assert!((alpha / last - 1.0).abs() < 0.08, "{rule} {step}: {last} {alpha}");
                 last = alpha;
             }
@@ -161,11 +164,11 @@ mod tests {
             (Rule::Median, 31, 1.0, "chance is not tabulated for fewer than 32 eigenvalues"),
             (Rule::Peak, 32, 32.01, "chance is not tabulated for aspect ratios above 32"),
         ] {
-            assert_eq!(chance(rule, eigenvalues, q).unwrap_err(), reason);
+            assert_eq!(random_baseline(rule, eigenvalues, q).unwrap_err(), reason);
         }
-        let error = chance(Rule::Ks, many + 1, 2.0).unwrap_err();
+        let error = random_baseline(Rule::Ks, many + 1, 2.0).unwrap_err();
         assert_eq!(error, format!("chance is not tabulated for more than {many} eigenvalues under the ks rule"));
-        assert_eq!(chance(Rule::Median, 10 * many, 2.0), chance(Rule::Median, many, 2.0));
-        assert!(chance(Rule::Peak, 32, 32.0).is_ok() && chance(Rule::Ks, many, 1.0).is_ok());
+        assert_eq!(random_baseline(Rule::Median, 10 * many, 2.0), random_baseline(Rule::Median, many, 2.0));
+        assert!(random_baseline(Rule::Peak, 32, 32.0).is_ok() && random_baseline(Rule::Ks, many, 1.0).is_ok());
     }
 }
