@@ -29,5 +29,6 @@ mod reference;
 mod rules;
 mod scores;
 mod stacked;
+mod structure;
 mod support;
 mod updates;
