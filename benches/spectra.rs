@@ -91,7 +91,7 @@ fn metrics(criterion: &mut Criterion) {
         let checkpoint = Checkpoint::open(folder.path()).expect("just written");
         let Catalog { matrices, .. } = Catalog::new(&checkpoint, &Selection::default());
         let method = Method::default();
-        let outcomes = analyze(&checkpoint, &matrices, &Cpu::new(method, None), &()).expect("a CPU");
+        let outcomes = analyze(&checkpoint, &matrices, method, &Cpu::new(None), &()).expect("a CPU");
         let all: MetricSelection = "all".parse().expect("a list of metrics");
         group.bench_function(BenchmarkId::new("cpu/peak", hidden), |bench| {
             bench.iter(|| {
@@ -111,7 +111,7 @@ fn pipeline(criterion: &mut Criterion) {
         let checkpoint = Checkpoint::open(folder.path()).expect("just written");
         group.throughput(Throughput::Bytes(checkpoint.bytes()));
         let request = Request::default();
-        let device = Cpu::new(request.method, None);
+        let device = Cpu::new(None);
         group.bench_function(BenchmarkId::new("cpu/f64/peak", hidden), |bench| {
             bench.iter(|| score(&checkpoint, &request, &device, &()));
         });

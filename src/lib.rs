@@ -22,7 +22,7 @@
 //!
 //! let checkpoint = Checkpoint::open(folder.path())?;
 //! let request = Request::default(); // all matrices, AlphaLoRA's rule, 160 experts
-//! let scored = score(&checkpoint, &request, &Cpu::new(request.method, None), &())?;
+//! let scored = score(&checkpoint, &request, &Cpu::new(None), &())?;
 //!
 //! let alpha = scored.report.layers[0].score.alpha.unwrap();
 //! assert!((alpha / model.planted_alpha(0) - 1.0).abs() < 0.05);

@@ -30,7 +30,7 @@ pub struct Request {
     pub selection: Selection,
     /// What of them.
     pub sampling: Sampling,
-    /// How they are fitted: by [`Sampling::method`].
+    /// How they are fitted; windows by [`Sampling::method`] of it.
     pub method: Method,
     /// What else is measured of them.
     pub metrics: metrics::MetricSelection,
@@ -38,6 +38,13 @@ pub struct Request {
     pub plan: AllocationPlan,
     /// What is asked of the allocation.
     pub sensitivity: SensitivityAnalysis,
+}
+
+impl Request {
+    /// The same with the method by which its sampling is computed.
+    fn settled(&self) -> Request {
+        Request { method: self.sampling.method(self.method), ..self.clone() }
+    }
 }
 
 /// Results, and what is missing from them.
@@ -79,7 +86,7 @@ pub trait Observer: Sync {
 
 impl Observer for () {}
 
-/// Scores a checkpoint on `device`, which must have been set up with the request's method, and allocates by its plan.
+/// Scores a checkpoint on `device`, and allocates by the request's plan.
 ///
 /// # Errors
 ///
@@ -91,6 +98,7 @@ pub fn score(
     device: &dyn Device,
     observer: &dyn Observer,
 ) -> Result<Scored> {
+    let request = &request.settled();
     let Catalog { matrices, skipped } = Catalog::new(checkpoint, &request.selection);
     if matrices.is_empty() {
         return Err(nothing_to_score(checkpoint, &skipped));
@@ -105,7 +113,7 @@ pub fn score(
         let problem = problem(checkpoint, &matrices[matrix], &outcome, &row);
         Some((row, problem))
     };
-    let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
+    let examined = analyze_and(checkpoint, parts.matrices(), request.method, device, observer, keep)?;
     let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) = examined.into_iter().flatten().unzip();
     let layers = score::layers(&rows);
     let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
@@ -204,7 +212,7 @@ pub struct Examined {
     pub problem: Option<Error>,
 }
 
-/// Examines one matrix on `device`, which must have been set up with the request's method.
+/// Examines one matrix on `device`.
 ///
 /// # Errors
 ///
@@ -216,6 +224,7 @@ pub fn examine_one(
     device: &dyn Device,
     observer: &dyn Observer,
 ) -> Result<Examined> {
+    let request = &request.settled();
     check_sampling(checkpoint, request)?;
     let parts = Parts::new(std::slice::from_ref(matrix), request.sampling);
     let positions = PositionsCache::new(request.metrics.simulations());
@@ -223,7 +232,7 @@ pub fn examine_one(
         let (_, outcomes) = parts.collect(part, outcome)?;
         Some(examine(checkpoint, request, &positions, matrix, outcomes))
     };
-    let examined = analyze_and(checkpoint, parts.matrices(), device, observer, keep)?;
+    let examined = analyze_and(checkpoint, parts.matrices(), request.method, device, observer, keep)?;
     let (row, outcome) = examined.into_iter().flatten().next().expect("the last part completes the matrix");
     let problem = problem(checkpoint, matrix, &outcome, &row);
     let analysis = match (outcome, &problem) {
@@ -310,7 +319,7 @@ fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, ro
     })
 }
 
-/// Analyses all `matrices` on `device`, the costly ones first; the outcomes are in the order of `matrices`.
+/// Analyzes all `matrices` by `method` on `device`, the costly ones first; the outcomes are in the order of `matrices`.
 ///
 /// # Errors
 ///
@@ -319,10 +328,11 @@ fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, ro
 pub fn analyze(
     checkpoint: &Checkpoint,
     matrices: &[WeightMatrix],
+    method: Method,
     device: &dyn Device,
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>> {
-    analyze_and(checkpoint, matrices, device, observer, |_, outcome| outcome)
+    analyze_and(checkpoint, matrices, method, device, observer, |_, outcome| outcome)
 }
 
 /// The same, and keeps of each outcome what `keep` makes of it and of the index of its matrix, on the thread that has
@@ -334,18 +344,19 @@ pub fn analyze(
 pub fn analyze_and<T: Send>(
     checkpoint: &Checkpoint,
     matrices: &[WeightMatrix],
+    method: Method,
     device: &dyn Device,
     observer: &dyn Observer,
     keep: impl Fn(usize, Outcome) -> T + Sync,
 ) -> Result<Vec<T>> {
     let batches = batches(matrices, device);
-    let lanes = device.lanes(matrices).min(batches.len());
+    let lanes = device.lanes(method, matrices).min(batches.len());
     observer.planned(matrices, lanes);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let kept: Mutex<Vec<Option<T>>> = Mutex::new(matrices.iter().map(|_| None).collect());
     let work = || -> Result<()> {
-        let Some(mut lane) = device.lane(checkpoint, matrices)? else { return Ok(()) };
+        let Some(mut lane) = device.lane(method, checkpoint, matrices)? else { return Ok(()) };
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(());

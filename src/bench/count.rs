@@ -1,7 +1,7 @@
 //! How many matrices keep a device busy for long enough to be timed.
 
 use crate::checkpoint::{Dtype, TensorInfo};
-use crate::device::Device;
+use crate::device::{Device, Method};
 use crate::matrices::{Elements, Stored, WeightMatrix};
 
 use super::RandomTensor;
@@ -17,10 +17,11 @@ const MOST_MATRICES: usize = 4096;
 /// More lanes than any device has.
 const MANY: usize = 1024;
 
-/// A number of matrices like `tensor` that is enough for `device`: four batches for each lane, fewer of large ones.
-pub fn enough(device: &dyn Device, tensor: &RandomTensor) -> usize {
+/// A number of matrices like `tensor` that keeps `device` busy by `method`: four batches for each lane, fewer of large
+/// matrices.
+pub fn enough(device: &dyn Device, method: Method, tensor: &RandomTensor) -> usize {
     let matrix = described(tensor);
-    let lanes = device.lanes(&vec![matrix.clone(); MANY]);
+    let lanes = device.lanes(method, &vec![matrix.clone(); MANY]);
     let rounds = (LARGE_ORDER / matrix.eigenvalues()).clamp(1, ROUNDS);
     let affordable = (MOST_BYTES / tensor.bytes()).min(MOST_MATRICES).max(lanes);
     (lanes * rounds * device.batch_size(&matrix)).min(affordable)
@@ -51,15 +52,14 @@ fn described(tensor: &RandomTensor) -> WeightMatrix {
 mod tests {
     use super::*;
     use crate::checkpoint::FloatType;
-    use crate::device::Method;
     use crate::device::cpu::Cpu;
 
     #[test]
     fn fewer_of_large_ones() {
-        let device = Cpu::new(Method::default(), Some(3));
+        let device = Cpu::new(Some(3));
         let count = |order| {
             let tensor = RandomTensor { name: String::new(), dtype: FloatType::BF16, rows: order, cols: order };
-            enough(&device, &tensor)
+            enough(&device, Method::default(), &tensor)
         };
         assert_eq!([64, 1024, 2048, 4096, 8192, 32768].map(count), [12, 12, 6, 3, 3, 3]);
     }

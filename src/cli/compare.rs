@@ -88,7 +88,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
             Given::Checkpoint(checkpoint) => {
                 let device = match &opened {
                     Some(device) => device,
-                    None => opened.insert(args.device.open(method, printer)?),
+                    None => opened.insert(args.device.open(printer)?),
                 };
                 score(&checkpoint, &request, &**device, printer)?
             }

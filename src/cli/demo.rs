@@ -65,7 +65,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     // Before anything is written; whatever the alphas are going to be.
     let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
     request.plan.check(&layers)?;
-    let device = args.device.open(request.method, printer)?;
+    let device = args.device.open(printer)?;
     let Scored { mut report, problems } = match &args.keep {
         Some(folder) => {
             fs::create_dir(folder).map_err(|error| cannot_create(folder, &error))?;

@@ -1,7 +1,7 @@
 //! `htsr doctor`: which devices can be used, and what is missing for the others.
 
 use crate::device::cpu::{Cpu, Level};
-use crate::device::{self, Choice, Device, Method, SolverChoice};
+use crate::device::{self, Choice, Device, SolverChoice};
 use crate::error::Result;
 use crate::report::{Cell, Document, Table};
 use serde::Serialize;
@@ -50,14 +50,14 @@ pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
     output.write(&diagnosis.document(), printer)?;
     // Opening compiles the kernels, too: if this works, scoring will. `auto` was opened for the diagnosis.
     if args.device != device::Choice::Auto {
-        device::open(args.device, Method::default(), SolverChoice::Auto, None)?;
+        device::open(args.device, SolverChoice::Auto, None)?;
     }
     Ok(Ending::Complete)
 }
 
 impl Diagnosis {
     fn new(level: Level) -> Diagnosis {
-        let cpu = Cpu::new(Method::default(), None).with_level(level);
+        let cpu = Cpu::new(None).with_level(level);
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let mut checks = vec![Check {
             component: "CPU".into(),
@@ -68,7 +68,7 @@ impl Diagnosis {
             remedy: None,
         }];
         let (solvers, kernels) = cuda(&mut checks);
-        let opened = device::open(device::Choice::Auto, Method::default(), SolverChoice::Auto, None);
+        let opened = device::open(device::Choice::Auto, SolverChoice::Auto, None);
         let (device, solver) = match &opened {
             Ok(opened) => (opened.device.name(), opened.device.solver()),
             Err(error) => (error.to_string(), String::new()),

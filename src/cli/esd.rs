@@ -51,13 +51,13 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     picture.map_or(Ok(()), output::check)?;
     let sampling = args.sampling.sampling();
     let metrics = all_tails(MetricSelection::default()).with_simulations(args.simulations.simulations());
-    let request = Request { method: sampling.method(args.method.method()), sampling, metrics, ..Request::default() };
+    let request = Request { method: args.method.method(), sampling, metrics, ..Request::default() };
     let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files(), output::CHECKPOINT)?;
     picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let matrix = catalog.find(checkpoint.path(), &args.tensor)?;
-    let device = args.device.open(request.method, printer)?;
+    let device = args.device.open(printer)?;
     let examined = pipeline::examine_one(&checkpoint, matrix, &request, &*device, &Progress::new(printer))?;
 
     let figure = figure(&examined, &args.fit);

@@ -69,14 +69,14 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let request = Request {
         selection: args.selection.selection(),
         sampling,
-        method: sampling.method(args.method.method()),
+        method: args.method.method(),
         metrics: metrics.and_alphas(&study.compare),
         plan: args.plan.plan(args.allocate)?,
         sensitivity: study,
     };
     let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files(), output::CHECKPOINT)?;
-    let device = args.device.open(request.method, printer)?;
+    let device = args.device.open(printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
     let plots = args.plots.map(|folder| Plots::new(folder, alternatives)).transpose()?;
     let Scored { report, problems } = score_and_draw(&checkpoint, &request, &*device, plots.as_ref(), printer)?;

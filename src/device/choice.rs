@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Device;
 use super::cpu::{Cpu, Level};
-use super::{Device, Method};
 use crate::error::{Error, Result};
 
 /// A device, as it is asked for: `auto`, `cpu`, `cuda`, `cuda:N` or `cuda:all`.
@@ -104,9 +104,9 @@ pub struct Opened {
 ///
 /// [`Kind::Device`](crate::error::Kind::Device) if a GPU that was asked for cannot be used,
 /// [`Kind::Usage`](crate::error::Kind::Usage) if the device has not what was asked for.
-pub fn open(choice: Choice, method: Method, solver: SolverChoice, lanes: Option<usize>) -> Result<Opened> {
+pub fn open(choice: Choice, solver: SolverChoice, lanes: Option<usize>) -> Result<Opened> {
     let cpu = |note| {
-        let device = Cpu::new(method, lanes).with_level(Level::from_environment()?);
+        let device = Cpu::new(lanes).with_level(Level::from_environment()?);
         let device = match solver {
             SolverChoice::Auto | SolverChoice::TwoStage => device,
             SolverChoice::Faer => device.with_faer(),
@@ -119,9 +119,9 @@ pub fn open(choice: Choice, method: Method, solver: SolverChoice, lanes: Option<
     };
     match choice {
         Choice::Cpu => cpu(None),
-        Choice::Cuda(gpus) => Ok(Opened { device: gpu(gpus, method, solver, lanes)?, note: None }),
+        Choice::Cuda(gpus) => Ok(Opened { device: gpu(gpus, solver, lanes)?, note: None }),
         Choice::Auto if !has_driver() => cpu(None),
-        Choice::Auto => match gpu(Gpus::One(0), method, solver, lanes) {
+        Choice::Auto => match gpu(Gpus::One(0), solver, lanes) {
             Ok(device) => Ok(Opened { device, note: None }),
             Err(error) => cpu(Some(format!("using the CPU: {}", error.cause))),
         },
@@ -129,12 +129,12 @@ pub fn open(choice: Choice, method: Method, solver: SolverChoice, lanes: Option<
 }
 
 #[cfg(feature = "cuda")]
-fn gpu(gpus: Gpus, method: Method, solver: SolverChoice, lanes: Option<usize>) -> Result<Box<dyn Device>> {
-    Ok(Box::new(super::cuda::Cuda::open(gpus, method, solver, lanes)?))
+fn gpu(gpus: Gpus, solver: SolverChoice, lanes: Option<usize>) -> Result<Box<dyn Device>> {
+    Ok(Box::new(super::cuda::Cuda::open(gpus, solver, lanes)?))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn gpu(_: Gpus, _: Method, _: SolverChoice, _: Option<usize>) -> Result<Box<dyn Device>> {
+fn gpu(_: Gpus, _: SolverChoice, _: Option<usize>) -> Result<Box<dyn Device>> {
     Err(Error::device("this htsr was built without its GPU engine")
         .hint("build it with the feature `cuda`, the default"))
 }

@@ -173,19 +173,27 @@ pub trait Device: Sync {
     /// The eigensolver, for the provenance.
     fn solver(&self) -> String;
 
-    /// How many lanes can work on these matrices at once, for the memory there is; at least 1. To be asked before they are set up.
-    fn lanes(&self, matrices: &[WeightMatrix]) -> usize;
+    /// How many lanes can analyze these matrices by `method` at once, given the free memory; at least 1. Call before creating
+    /// lanes.
+    fn lanes(&self, method: Method, matrices: &[WeightMatrix]) -> usize;
 
     /// How many matrices of the shape of this one a lane takes at once; at least 1.
     fn batch_size(&self, matrix: &WeightMatrix) -> usize;
 
-    /// Sets up a lane for any of these matrices, on the thread that will use it. `None` if there is no room for one more
-    /// beside those that exist.
+    /// Creates a lane that analyzes any of these matrices by `method`, on the thread that will use it. `None` if there is no
+    /// memory for one more lane.
+    ///
+    /// The method is given here and nowhere else, so that a row's label cannot differ from what was computed.
     ///
     /// # Errors
     ///
     /// [`Kind::Device`](crate::error::Kind::Device) if the device fails, or there is not even room for one lane.
-    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint, matrices: &[WeightMatrix]) -> Result<Option<Box<dyn Lane + 'a>>>;
+    fn lane<'a>(
+        &'a self,
+        method: Method,
+        checkpoint: &'a Checkpoint,
+        matrices: &[WeightMatrix],
+    ) -> Result<Option<Box<dyn Lane + 'a>>>;
 
     /// Measures what this hardware can do at best. Takes a second or so.
     ///

@@ -68,7 +68,7 @@ impl Inspection {
     pub fn new(checkpoint: &Checkpoint, catalog: Catalog, method: &Method, threads: Option<usize>) -> Inspection {
         let input = Input::of(checkpoint);
         let largest = catalog.matrices.iter().map(|matrix| lane_bytes(matrix, method)).max();
-        let lanes = Cpu::new(*method, threads).lanes(&catalog.matrices);
+        let lanes = Cpu::new(threads).lanes(*method, &catalog.matrices);
         Inspection {
             schema: SCHEMA,
             layers: catalog.matrices.chunk_by(WeightMatrix::same_layer).count(),

@@ -16,15 +16,15 @@ fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Prec
 }
 
 fn analyze_tensor(tensor: Tensor, rule: Rule, precision: Precision) -> Analysis {
-    analyze_on(&Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1)), tensor)
+    analyze_on(&Cpu::new(Some(1)), Method { rule, precision, cast: Cast::None }, tensor)
 }
 
-fn analyze_on(device: &Cpu, tensor: Tensor) -> Analysis {
+fn analyze_on(device: &Cpu, method: Method, tensor: Tensor) -> Analysis {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), tensor)]);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let catalog = Catalog::new(&checkpoint, &Selection::default());
-    let mut lane = device.lane(&checkpoint, &catalog.matrices).unwrap().unwrap();
+    let mut lane = device.lane(method, &checkpoint, &catalog.matrices).unwrap().unwrap();
     lane.analyze(&[&catalog.matrices[0]]).unwrap().pop().unwrap().unwrap()
 }
 
@@ -142,8 +142,9 @@ fn the_library_solver_is_as_precise_as_needed() {
         let matrix = matrix_with_singular_values(long, 96, singular_values, 7);
         for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
             let alpha = |precision| {
-                let device = Cpu::new(Method { rule, precision, cast: Cast::None }, Some(1)).with_faer();
-                analyze_on(&device, Tensor::f32(&[long, 96], &matrix)).fit.unwrap().alpha
+                let device = Cpu::new(Some(1)).with_faer();
+                let method = Method { rule, precision, cast: Cast::None };
+                analyze_on(&device, method, Tensor::f32(&[long, 96], &matrix)).fit.unwrap().alpha
             };
             let (auto, exact) = (alpha(Precision::Auto), alpha(Precision::F64));
             assert!((auto - exact).abs() <= 1e-3, "{long} x 96, {rule}: {auto} {exact}");

@@ -64,7 +64,7 @@ fn in_the_last_matrix() {
     let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 1))]);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let request = Request::default();
-    let device = Cpu::new(request.method, Some(2));
+    let device = Cpu::new(Some(2));
     let error = pipeline::score(&checkpoint, &request, &device, &StopsAfterOne::default()).unwrap_err();
     assert_eq!(error.kind, Kind::Interrupted);
 }

@@ -58,7 +58,7 @@ impl<'a> Bench<'a> {
         let mut lanes = 0;
         let (timing, outcomes) = Timing::of(self.warm_up, self.runs, || {
             let progress = Progress::new(self.printer);
-            let outcomes = pipeline::analyze(checkpoint, matrices, &*engine.device, &progress)?;
+            let outcomes = pipeline::analyze(checkpoint, matrices, engine.method, &*engine.device, &progress)?;
             lanes = progress.lanes();
             Ok(outcomes)
         })?;
@@ -79,7 +79,7 @@ fn engines(args: &EngineArgs, printer: &Printer) -> Result<Vec<Engine>> {
                 let method = Method { rule: args.rule, precision, cast: Cast::None };
                 // Said once is enough.
                 let printer = engines.is_empty().then_some(printer);
-                let device = open_device(args.device, method, solver, lanes, printer)?;
+                let device = open_device(args.device, solver, lanes, printer)?;
                 engines.push(Engine { method, solver, lanes, device });
             }
         }

@@ -14,7 +14,7 @@ use crate::report::{BenchmarkRow, Work, WorkOptions};
 use crate::spectrum::Spectrum;
 
 use super::args::SizeArgs;
-use super::engines::{Bench, Measured};
+use super::engines::{Bench, Engine, Measured};
 use super::weights::{generate, temporary_folder};
 use crate::cli::interrupt;
 use crate::cli::printer::Printer;
@@ -52,8 +52,9 @@ fn measure(
 ) -> Result<()> {
     let (rows, cols) = ((size as f64 * args.aspect).round() as usize, size);
     let tensor = |index| RandomTensor { name: format!("layers.{index}.self_attn.q_proj.weight"), dtype, rows, cols };
-    let count = |device| args.count.map_or_else(|| bench::enough(device, &tensor(0)), |count| count as usize);
-    let counts: Vec<usize> = bench.engines.iter().map(|engine| count(&*engine.device)).collect();
+    let enough = |engine: &Engine| bench::enough(&*engine.device, engine.method, &tensor(0));
+    let count = |engine| args.count.map_or_else(|| enough(engine), |count| count as usize);
+    let counts: Vec<usize> = bench.engines.iter().map(count).collect();
     let most = counts.iter().copied().max().unwrap_or(0);
     generate(file, &(0..most).map(tensor).collect::<Vec<_>>(), bench.printer)?;
 
@@ -93,7 +94,8 @@ fn reference(
     rule: Rule,
     printer: &Printer,
 ) -> Result<Option<Spectrum>> {
-    let cpu = Cpu::new(Method { rule, precision: Precision::F64, cast: Cast::None }, Some(1)).with_faer();
-    let mut outcomes = pipeline::analyze(checkpoint, matrix, &cpu, &Progress::new(printer))?;
+    let cpu = Cpu::new(Some(1)).with_faer();
+    let method = Method { rule, precision: Precision::F64, cast: Cast::None };
+    let mut outcomes = pipeline::analyze(checkpoint, matrix, method, &cpu, &Progress::new(printer))?;
     Ok(outcomes.pop().and_then(Result::ok).map(|analysis| analysis.spectrum))
 }

@@ -1,6 +1,6 @@
 //! Which device a command uses, and opening it.
 
-use crate::device::{self, Choice, Device, Method, Opened, SolverChoice};
+use crate::device::{self, Choice, Device, Opened, SolverChoice};
 use crate::error::Result;
 
 use crate::cli::printer::Printer;
@@ -35,20 +35,19 @@ pub struct DeviceArgs {
 
 impl DeviceArgs {
     /// Opens the device.
-    pub fn open(&self, method: Method, printer: &Printer) -> Result<Box<dyn Device>> {
-        open_device(self.device, method, self.solver, self.threads.count(), Some(printer))
+    pub fn open(&self, printer: &Printer) -> Result<Box<dyn Device>> {
+        open_device(self.device, self.solver, self.threads.count(), Some(printer))
     }
 }
 
 /// Opens a device, and tells what the user should know of it.
 pub fn open_device(
     choice: Choice,
-    method: Method,
     solver: SolverChoice,
     lanes: Option<usize>,
     printer: Option<&Printer>,
 ) -> Result<Box<dyn Device>> {
-    let Opened { device, note } = device::open(choice, method, solver, lanes)?;
+    let Opened { device, note } = device::open(choice, solver, lanes)?;
     if let (Some(note), Some(printer)) = (note, printer) {
         printer.warning(&note, Some("`htsr doctor` says what was looked for; --device cpu asks for the CPU"));
     }

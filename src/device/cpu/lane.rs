@@ -15,7 +15,7 @@ use crate::checkpoint::{Checkpoint, FloatType, MatrixView, Scan};
 use crate::device::corrected::Known;
 use crate::device::refine::{self, Factors, InverseGram, Triangle};
 use crate::device::{
-    AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Lane, Outcome, Precision, binary_exponent, power_of_two,
+    AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Lane, Method, Outcome, Precision, binary_exponent, power_of_two,
 };
 use crate::error::Result;
 use crate::fit::{MIN_EIGENVALUES, Rule, fit, is_certain};
@@ -53,6 +53,7 @@ struct Workspace<T> {
 
 pub(super) struct CpuLane<'a> {
     cpu: &'a Cpu,
+    method: Method,
     _seat: Seat<'a>,
     checkpoint: &'a Checkpoint,
     double: Workspace<f64>,
@@ -66,14 +67,14 @@ impl Lane for CpuLane<'_> {
 }
 
 impl<'a> CpuLane<'a> {
-    pub fn new(cpu: &'a Cpu, checkpoint: &'a Checkpoint) -> CpuLane<'a> {
+    pub fn new(cpu: &'a Cpu, method: Method, checkpoint: &'a Checkpoint) -> CpuLane<'a> {
         let (single, double) = (Workspace::default(), Workspace::default());
-        CpuLane { cpu, _seat: cpu.crew.seat(), checkpoint, double, single }
+        CpuLane { cpu, method, _seat: cpu.crew.seat(), checkpoint, double, single }
     }
 
     fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
         let team = self.cpu.crew.begin();
-        let elements = matrix.load(self.checkpoint, self.cpu.method.cast)?;
+        let elements = matrix.load(self.checkpoint, self.method.cast)?;
         let analysis = self.analyze_view(&elements.view(), &team);
         elements.finish()?;
         analysis
@@ -87,15 +88,15 @@ impl<'a> CpuLane<'a> {
         if !largest.is_finite()
             && let Scan::NonFinite { row, col } = view.scan()
         {
-            return Err(Failure::NonFinite { row, col, cast: self.cpu.method.cast });
+            return Err(Failure::NonFinite { row, col, cast: self.method.cast });
         }
         if largest == 0.0 {
             return Err(Failure::AllZero);
         }
         let exponent = binary_exponent(largest);
-        let job = Job { view, exponent, order: &order, cpu: self.cpu, team };
-        let rule = self.cpu.method.rule;
-        match self.cpu.method.precision {
+        let job = Job { view, exponent, order: &order, cpu: self.cpu, method: self.method, team };
+        let rule = self.method.rule;
+        match self.method.precision {
             Precision::F32 => {
                 let spectrum = self.single.gram_spectrum(&job)?;
                 if let Some(known) = self.single.smallest_eigenvalue(&job, &spectrum)? {
@@ -115,7 +116,7 @@ impl<'a> CpuLane<'a> {
 
     /// In f32 if that is certain to give alpha within what `--precision auto` promises, else in f64, by W itself if need be.
     fn analyze_as_needed(&mut self, job: &Job) -> Outcome {
-        let rule = self.cpu.method.rule;
+        let rule = self.method.rule;
         let is_enough = |outcome: &Outcome| {
             outcome.as_ref().is_ok_and(|analysis| is_certain(&analysis.spectrum, rule, &analysis.fit, AUTO_TOLERANCE))
         };
@@ -154,11 +155,11 @@ impl<'a> CpuLane<'a> {
             return Ok(None);
         }
         let trace = self.single.form_gram(job)?;
-        if self.cpu.solver == Solver::TwoStage && self.cpu.method.rule != Rule::Median {
+        if self.cpu.solver == Solver::TwoStage && self.method.rule != Rule::Median {
             let spread = self.single.spread(job, trace)?;
             // That of random weights (Marchenko and Pastur, Math. USSR Sb. 1, 1967).
             let random = 1.0 + job.view.short() as f64 / job.view.long() as f64;
-            if spread > SPREAD || (self.cpu.method.rule == Rule::Ks && spread < RANDOM * random) {
+            if spread > SPREAD || (self.method.rule == Rule::Ks && spread < RANDOM * random) {
                 return Ok(None);
             }
         }
@@ -178,6 +179,7 @@ struct Job<'a, 'v> {
     exponent: i32,
     order: &'a [usize],
     cpu: &'a Cpu,
+    method: Method,
     team: &'a Team<'a>,
 }
 
@@ -192,7 +194,7 @@ impl<'v> Job<'_, 'v> {
         // The library's solver keeps no Gram matrix from which to find the smallest eigenvalue.
         let is_large = view.short() >= WORTH_TRYING && self.cpu.solver == Solver::TwoStage;
         view.dtype() != FloatType::F64
-            && match self.cpu.method.rule {
+            && match self.method.rule {
                 Rule::Median => true,
                 Rule::Ks | Rule::Peak => is_large || view.long() as f64 >= OBLONG * view.short() as f64,
                 // Its density has nearly equal peaks far apart: 27 of 36 matrices of MiniLM were redone.
@@ -215,7 +217,7 @@ impl<'v> Job<'_, 'v> {
         if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
             return Err(Failure::OutOfRange);
         }
-        Ok(Analysis { fit: fit(&spectrum, self.cpu.method.rule), spectrum, precision })
+        Ok(Analysis { fit: fit(&spectrum, self.method.rule), spectrum, precision })
     }
 }
 
@@ -360,7 +362,7 @@ impl<T: Real> Workspace<T> {
             Solver::TwoStage => {
                 let elements = eigen::tile_elements(n);
                 let mut gram = Tiles::of(n, self.square.get(elements)?);
-                if memory::keeps_gram::<T>(job.view.long(), n, &job.cpu.method) {
+                if memory::keeps_gram::<T>(job.view.long(), n, &job.method) {
                     gram.copy_to(self.kept.get(elements)?, team);
                     self.is_kept = true;
                 }

@@ -35,7 +35,6 @@ use team::Crew;
 /// The CPU as a device.
 #[derive(Debug)]
 pub struct Cpu {
-    method: Method,
     threads: Option<usize>,
     solver: Solver,
     level: Level,
@@ -53,9 +52,9 @@ enum Solver {
 
 impl Cpu {
     /// A CPU with `threads` threads, or one per core as far as their memory is free, and its widest instruction set.
-    pub fn new(method: Method, threads: Option<usize>) -> Cpu {
+    pub fn new(threads: Option<usize>) -> Cpu {
         let crew = Crew::new(threads.unwrap_or_else(cores));
-        Cpu { method, threads, solver: Solver::TwoStage, level: Level::widest(), crew }
+        Cpu { threads, solver: Solver::TwoStage, level: Level::widest(), crew }
     }
 
     /// The same with another instruction set.
@@ -81,9 +80,9 @@ impl Device for Cpu {
         }
     }
 
-    fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
+    fn lanes(&self, method: Method, matrices: &[WeightMatrix]) -> usize {
         let affordable = || {
-            let largest = matrices.iter().map(|matrix| lane_bytes(matrix, &self.method)).max()?;
+            let largest = matrices.iter().map(|matrix| lane_bytes(matrix, &method)).max()?;
             // A fifth is left to others, the page cache among them.
             Some((crate::memory::available_bytes()? / 5 * 4 / largest.max(1)) as usize)
         };
@@ -97,10 +96,11 @@ impl Device for Cpu {
 
     fn lane<'a>(
         &'a self,
+        method: Method,
         checkpoint: &'a Checkpoint,
         _matrices: &[WeightMatrix],
     ) -> Result<Option<Box<dyn Lane + 'a>>> {
-        Ok(Some(Box::new(CpuLane::new(self, checkpoint))))
+        Ok(Some(Box::new(CpuLane::new(self, method, checkpoint))))
     }
 
     fn ceilings(&self) -> Result<Ceilings> {

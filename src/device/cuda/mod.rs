@@ -40,7 +40,12 @@ const FAST_F64_RATIO: u32 = 4;
 /// One or several GPUs as a device.
 #[derive(Debug)]
 pub struct Cuda {
-    engine: Engine,
+    /// The solver path that was chosen.
+    choice: Option<Path>,
+    /// Whether the library has the batched solver.
+    batched: bool,
+    /// Whether all GPUs are nearly as fast in f64 as in f32.
+    fast_f64: bool,
     gpus: Vec<Gpu>,
     lanes: Option<usize>,
     /// Of each GPU.
@@ -73,7 +78,7 @@ impl Cuda {
     ///
     /// [`Kind::Device`](crate::error::Kind::Device) if a library is missing or a GPU fails,
     /// [`Kind::Usage`](crate::error::Kind::Usage) if there is no GPU of that number or the solver is not in the library.
-    pub fn open(gpus: Gpus, method: Method, choice: SolverChoice, lanes: Option<usize>) -> Result<Cuda> {
+    pub fn open(gpus: Gpus, choice: SolverChoice, lanes: Option<usize>) -> Result<Cuda> {
         let choice = match choice {
             SolverChoice::Auto => None,
             SolverChoice::Syevd => Some(Path::Syevd),
@@ -105,12 +110,17 @@ impl Cuda {
         let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<Vec<_>>>()?;
         let places = Mutex::new(vec![Places { planned: lanes.unwrap_or(1), taken: 0 }; gpus.len()]);
         let fast_f64 = gpus.iter().all(|gpu| gpu.fast_f64);
-        Ok(Cuda { engine: Engine { method, choice, batched, fast_f64 }, gpus, lanes, places })
+        Ok(Cuda { choice, batched, fast_f64, gpus, lanes, places })
+    }
+
+    fn engine(&self, method: Method) -> Engine {
+        let Cuda { choice, batched, fast_f64, .. } = *self;
+        Engine { method, choice, batched, fast_f64 }
     }
 
     /// Lanes that fit into the memory of a GPU.
-    fn lanes_of(&self, gpu: &Gpu, matrices: &[WeightMatrix]) -> Result<usize, Fault> {
-        let plan = gpu.plan(&self.engine, matrices)?;
+    fn lanes_of(&self, gpu: &Gpu, method: Method, matrices: &[WeightMatrix]) -> Result<usize, Fault> {
+        let plan = gpu.plan(&self.engine(method), matrices)?;
         let (free, _) = gpu.context.memory()?;
         Ok(plan::lanes(free, plan.device_bytes()))
     }
@@ -144,8 +154,8 @@ impl Device for Cuda {
 
     fn solver(&self) -> String {
         let version = solver_version(self.gpus.first().map_or(0, |gpu| gpu.cusolver));
-        match self.engine.choice {
-            None if self.engine.batched => format!("two-stage, cusolver {version} batched"),
+        match self.choice {
+            None if self.batched => format!("two-stage, cusolver {version} batched"),
             None | Some(Path::TwoStage) => "two-stage".into(),
             Some(Path::Sytrd) => format!("cusolver {version} sytrd+sturm"),
             Some(Path::Syevd) => format!("cusolver {version} syevd"),
@@ -154,21 +164,27 @@ impl Device for Cuda {
         }
     }
 
-    fn lanes(&self, matrices: &[WeightMatrix]) -> usize {
+    fn lanes(&self, method: Method, matrices: &[WeightMatrix]) -> usize {
         let mut places = lock(&self.places);
         for (places, gpu) in places.iter_mut().zip(&self.gpus) {
             // What fails here fails again, with its message, when the lane is set up.
-            places.planned = self.lanes.unwrap_or_else(|| self.lanes_of(gpu, matrices).unwrap_or(1));
+            places.planned = self.lanes.unwrap_or_else(|| self.lanes_of(gpu, method, matrices).unwrap_or(1));
         }
         places.iter().map(|places| places.planned).sum()
     }
 
     fn batch_size(&self, matrix: &WeightMatrix) -> usize {
         let n = matrix.eigenvalues();
-        plan::batch(self.engine.path(n), n)
+        plan::batch(plan::path(self.choice, n, self.batched), n)
     }
 
-    fn lane<'a>(&'a self, checkpoint: &'a Checkpoint, matrices: &[WeightMatrix]) -> Result<Option<Box<dyn Lane + 'a>>> {
+    fn lane<'a>(
+        &'a self,
+        method: Method,
+        checkpoint: &'a Checkpoint,
+        matrices: &[WeightMatrix],
+    ) -> Result<Option<Box<dyn Lane + 'a>>> {
+        let engine = self.engine(method);
         // One after the other, so that it is known whether another one exists.
         let mut places = lock(&self.places);
         let mut order: Vec<usize> = (0..places.len()).filter(|&gpu| places[gpu].taken < places[gpu].planned).collect();
@@ -176,7 +192,7 @@ impl Device for Cuda {
         let mut refused = None;
         for place in order {
             let gpu = &self.gpus[place];
-            match CudaLane::new(gpu, self.engine, checkpoint, matrices) {
+            match CudaLane::new(gpu, engine, checkpoint, matrices) {
                 Ok(lane) => {
                     places[place].taken += 1;
                     return Ok(Some(Box::new(Placed { lane, _place: Place { places: &self.places, gpu: place } })));
@@ -187,7 +203,7 @@ impl Device for Cuda {
         }
         match refused {
             Some((gpu, fault)) if places.iter().all(|places| places.taken == 0) => {
-                Err(no_room(gpu, &self.engine, matrices, &fault))
+                Err(no_room(gpu, &engine, matrices, &fault))
             }
             _ => Ok(None),
         }

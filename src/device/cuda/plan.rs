@@ -42,8 +42,8 @@ pub(super) fn lanes(free: u64, lane_bytes: u64) -> usize {
 /// solver.
 ///
 /// `benches/runs` has what an H200 says to that.
-fn path(n: usize, batched: bool) -> Path {
-    if batched && n <= BATCHED_ORDER { Path::Batched } else { Path::TwoStage }
+pub(super) fn path(choice: Option<Path>, n: usize, batched: bool) -> Path {
+    choice.unwrap_or(if batched && n <= BATCHED_ORDER { Path::Batched } else { Path::TwoStage })
 }
 
 /// Rows of the tall form of a matrix of that many columns that travel together.
@@ -82,7 +82,7 @@ pub(super) struct Engine {
 
 impl Engine {
     pub fn path(&self, n: usize) -> Path {
-        self.choice.unwrap_or_else(|| path(n, self.batched))
+        path(self.choice, n, self.batched)
     }
 
     /// Whether matrices are ever computed in that arithmetic.
