@@ -14,7 +14,7 @@ use crate::matrices::{Catalog, Selection, Skipped, WeightMatrix, summarize};
 use crate::metrics::{self, AnalyzedMatrix};
 use crate::report::{Esd, Options, Provenance, Report};
 use crate::score::{self, MatrixScore, WindowSet};
-use crate::sensitivity::{Scores, SensitivityAnalysis};
+use crate::sensitivity::SensitivityAnalysis;
 use crate::tails::{self, Alternative, TailComparison};
 use crate::uncertainty::{self, PositionsCache};
 use parts::Parts;
@@ -117,12 +117,9 @@ pub fn score(
     let (rows, problems): (Vec<MatrixScore>, Vec<Option<Error>>) = examined.into_iter().flatten().unzip();
     let layers = score::layers(&rows);
     let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
-    let scores = Scores { matrices: &rows, layers: &layers, rule: Some(request.method.rule) };
-    let allocated = request.sensitivity.allocate(scores, &request.plan, &[]).map_err(|error| problems.push(error)).ok();
-    let (allocation, comparison) = allocated.map(|found| (found.allocation, found.comparison)).unzip();
     let provenance = Provenance::of_scores(device, &request.method, options(request), checkpoint);
-    let mut report = Report::new(provenance, rows, layers, allocation, skipped);
-    report.comparison = comparison.flatten();
+    let mut report = Report::new(provenance, rows, layers, skipped);
+    problems.extend(report.allocate(&request.plan, &request.sensitivity, &[]).err());
     Ok(Scored { report, problems })
 }
 
@@ -252,7 +249,7 @@ pub fn examine_one(
 /// The options of a request, for the provenance.
 fn options(request: &Request) -> Options {
     let patterns = |list: &[regex::Regex]| list.iter().map(|pattern| pattern.as_str().to_owned()).collect();
-    let mut options = Options {
+    Options {
         cast: request.method.cast,
         include: patterns(&request.selection.include),
         exclude: patterns(&request.selection.exclude),
@@ -269,9 +266,7 @@ fn options(request: &Request) -> Options {
         simulations: Some(request.metrics.simulations()).filter(|simulations| !simulations.is_none()),
         budget: None,
         plan: None,
-    };
-    options.set_plan(request.plan);
-    options
+    }
 }
 
 fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {

@@ -20,24 +20,41 @@ pub struct SensitivityAnalysis {
     pub compare: Vec<Rule>,
 }
 
-/// Scores, wherever they are from.
+/// Scores, whether they were just computed or read from a file.
 #[derive(Debug, Clone, Copy)]
-pub struct Scores<'a> {
+struct Scores<'a> {
     /// One row per matrix; none where only layers are known.
-    pub matrices: &'a [MatrixScore],
+    matrices: &'a [MatrixScore],
     /// One row per layer.
-    pub layers: &'a [LayerScore],
+    layers: &'a [LayerScore],
     /// The rule of fit, if it is known.
-    pub rule: Option<Rule>,
+    rule: Option<Rule>,
 }
 
-/// An allocation with what was asked of it.
-#[derive(Debug, Clone)]
-pub struct Allocated {
-    /// The allocation, with ranges if they were asked for.
-    pub allocation: Allocation,
-    /// Others beside it.
-    pub comparison: Option<AllocationComparison>,
+impl Report {
+    /// Allocates by `plan` to the layers, matrices or roles of this report, in place of any allocation that it has, and adds
+    /// what `sensitivity` asks for. `others` are reports to compare with, and the files that they are from.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the plan cannot be met or `sensitivity` makes no sense with it,
+    /// [`Kind::Input`](crate::error::Kind::Input) without a file if these scores lack what the plan needs. Then the report has
+    /// no allocation, and its scores are as they were.
+    pub fn allocate(
+        &mut self,
+        plan: &AllocationPlan,
+        sensitivity: &SensitivityAnalysis,
+        others: &[(PathBuf, Report)],
+    ) -> Result<()> {
+        self.provenance.options.set_plan(*plan);
+        self.set_allocation(None);
+        let layers: Vec<LayerScore> = self.layers.iter().map(|row| row.score.clone()).collect();
+        let scores = Scores { matrices: &self.matrices, layers: &layers, rule: self.provenance.rule };
+        let (allocation, comparison) = sensitivity.allocate(scores, plan, others)?;
+        self.set_allocation(Some(allocation));
+        self.comparison = comparison;
+        Ok(())
+    }
 }
 
 impl SensitivityAnalysis {
@@ -51,18 +68,13 @@ impl SensitivityAnalysis {
         self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check(plan))
     }
 
-    /// Allocates by `plan` to scored matrices (or to layers, where only these are known), and answers what is asked; `others`
-    /// are files of scores to compare with.
-    ///
-    /// # Errors
-    ///
-    /// As [`units`], [`AllocationPlan::allocate`] and [`SensitivityAnalysis::check`], and if there are no scores to compare with.
-    pub fn allocate(
+    /// The allocation by `plan`, with ranges if they were asked for, and the others beside it.
+    fn allocate(
         &self,
         scores: Scores<'_>,
         plan: &AllocationPlan,
         others: &[(PathBuf, Report)],
-    ) -> Result<Allocated> {
+    ) -> Result<(Allocation, Option<AllocationComparison>)> {
         self.check(plan)?;
         let mut allocation = plan.allocate(units_of(scores, plan)?)?;
         let comparison = match &self.sweep {
@@ -75,7 +87,7 @@ impl SensitivityAnalysis {
         if let Some(simulation) = &self.simulation {
             allocation.simulate(scores.matrices, simulation)?;
         }
-        Ok(Allocated { allocation, comparison })
+        Ok((allocation, comparison))
     }
 
     /// Labels and units of what is compared: the rules that were named, or else all files.

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::report::Report;
-use crate::score::LayerScore;
-use crate::sensitivity::{Allocated, Scores};
 
 use super::ending::Ending;
 use super::options::{PlanArgs, RuleName, ScoreRow, StudyArgs};
@@ -40,16 +38,10 @@ pub fn run(args: AllocateArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let inputs = std::iter::once(&args.scores).chain(&args.others);
     output.spare(inputs.map(PathBuf::as_path), output::SCORES)?;
-    let Report { mut provenance, matrices, layers, skipped, .. } = Report::read(&args.scores)?;
+    let mut report = Report::read(&args.scores)?;
     let read = |path: &PathBuf| Ok((path.clone(), Report::read(path)?));
     let others = args.others.iter().map(read).collect::<Result<Vec<_>>>()?;
-    let layers: Vec<LayerScore> = layers.into_iter().map(|row| row.score).collect();
-    let scores = Scores { matrices: &matrices, layers: &layers, rule: provenance.rule };
-    let allocated = study.allocate(scores, &plan, &others);
-    let Allocated { allocation, comparison } = allocated.map_err(|error| blame(error, &args.scores))?;
-    provenance.options.set_plan(plan);
-    let mut report = Report::new(provenance, matrices, layers, Some(allocation), skipped);
-    report.comparison = comparison;
+    report.allocate(&plan, &study, &others).map_err(|error| blame(error, &args.scores))?;
     output.write(&ScoreRow::of(args.by, &report), printer)?;
     warn_of_zeros(&report, printer);
     Ok(tell_of_comparison(&report, printer))

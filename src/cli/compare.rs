@@ -8,8 +8,7 @@ use crate::device::{Device, Method};
 use crate::error::{Error, Result};
 use crate::pipeline::{Request, Scored};
 use crate::report::{ModelComparison, Report};
-use crate::score::LayerScore;
-use crate::sensitivity::{Scores, SensitivityAnalysis};
+use crate::sensitivity::SensitivityAnalysis;
 use clap::ValueEnum;
 
 use super::ending::Ending;
@@ -146,14 +145,7 @@ fn check_rules(given: &[Given; 2], paths: [&Path; 2], method: Method) -> Result<
 }
 
 /// Saved scores with experts of another plan.
-fn allocate(report: Report, plan: &AllocationPlan) -> Scored {
-    let Report { mut provenance, matrices, layers, skipped, .. } = report;
-    provenance.options.set_plan(*plan);
-    let layers: Vec<LayerScore> = layers.into_iter().map(|row| row.score).collect();
-    let scores = Scores { matrices: &matrices, layers: &layers, rule: provenance.rule };
-    let (allocation, problems) = match SensitivityAnalysis::default().allocate(scores, plan, &[]) {
-        Ok(allocated) => (Some(allocated.allocation), Vec::new()),
-        Err(problem) => (None, vec![problem]),
-    };
-    Scored { report: Report::new(provenance, matrices, layers, allocation, skipped), problems }
+fn allocate(mut report: Report, plan: &AllocationPlan) -> Scored {
+    let problem = report.allocate(plan, &SensitivityAnalysis::default(), &[]).err();
+    Scored { report, problems: problem.into_iter().collect() }
 }

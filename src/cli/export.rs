@@ -6,8 +6,7 @@ use crate::allocate::AllocationPlan;
 use crate::error::{Error, Result};
 use crate::export::{Rename, Target};
 use crate::report::Report;
-use crate::score::LayerScore;
-use crate::sensitivity::{Scores, SensitivityAnalysis};
+use crate::sensitivity::SensitivityAnalysis;
 
 use super::allocate::blame;
 use super::ending::Ending;
@@ -58,7 +57,8 @@ pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
     destination.spare(std::iter::once(args.scores.as_path()), "is what is exported")?;
     let mut report = Report::read(&args.scores)?;
     if let Some(plan) = plan {
-        report = allocated(report, plan).map_err(|error| blame(error, &args.scores))?;
+        let allocated = report.allocate(&plan, &SensitivityAnalysis::default(), &[]);
+        allocated.map_err(|error| blame(error, &args.scores))?;
     }
     let document = ScoreRow::of(args.by, &report);
     let export = target.render(&report, &document, &args.rename.unwrap_or_default());
@@ -82,14 +82,4 @@ fn plan(args: &ExportArgs) -> Result<Option<AllocationPlan>> {
         }
         (None, None) => Ok(None),
     }
-}
-
-/// `report` with an allocation by `plan`.
-fn allocated(report: Report, plan: AllocationPlan) -> Result<Report> {
-    let Report { mut provenance, matrices, layers, skipped, .. } = report;
-    let layers: Vec<LayerScore> = layers.into_iter().map(|row| row.score).collect();
-    let scores = Scores { matrices: &matrices, layers: &layers, rule: provenance.rule };
-    let allocation = SensitivityAnalysis::default().allocate(scores, &plan, &[])?.allocation;
-    provenance.options.set_plan(plan);
-    Ok(Report::new(provenance, matrices, layers, Some(allocation), skipped))
 }

@@ -11,7 +11,7 @@ use super::{AllocationRow, Input, Options, Provenance, Report, SCHEMA};
 use crate::checkpoint::Cast;
 use crate::error::{Error, Result};
 use crate::fit::Rule;
-use crate::score::LayerScore;
+use crate::score::{LayerScore, Summary};
 
 /// Columns that a CSV may have; `layer` and `alpha` count, `stack`, `matrices` and `rule` if they are there.
 const COLUMNS: &[&str] = &[
@@ -106,7 +106,11 @@ fn from_json(path: &Path, text: &str) -> Result<Report> {
     if schema != SCHEMA {
         return Err(refused(format!("has schema {schema}; this version of htsr reads schema {SCHEMA}")));
     }
-    serde_json::from_str(text).map_err(|error| refused(format!("is not a complete result of schema {SCHEMA}: {error}")))
+    let mut report: Report = serde_json::from_str(text)
+        .map_err(|error| refused(format!("is not a complete result of schema {SCHEMA}: {error}")))?;
+    // Older files have none.
+    report.summary = report.summary.or_else(|| Summary::of(&report.matrices));
+    Ok(report)
 }
 
 fn from_csv(path: &Path, text: &str) -> Result<Report> {
@@ -159,7 +163,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         adapter: None,
     };
     let provenance = Provenance { rule, ..Provenance::of_alphas(options, input) };
-    Ok(Report::new(provenance, Vec::new(), layers, None, Vec::new()))
+    Ok(Report::new(provenance, Vec::new(), layers, Vec::new()))
 }
 
 fn check_layers(path: &Path, report: &Report) -> Result<()> {

@@ -90,28 +90,32 @@ impl From<Allocation> for AllocationRow {
 }
 
 impl Report {
-    /// Joins scores and allocation, without a comparison.
+    /// A report of scores, without an allocation: see [`Report::allocate`].
     pub fn new(
         provenance: Provenance,
         matrices: Vec<MatrixScore>,
         layers: Vec<LayerScore>,
-        allocation: Option<Allocation>,
         skipped: Vec<Skipped>,
     ) -> Report {
-        let allocation = allocation.map(AllocationRow::from);
-        let experts = |score: &LayerScore| {
-            let allocation = &allocation.as_ref()?.allocation;
-            let of_layers = allocation.quantity == Quantity::Experts && allocation.plan.group == Group::Layer;
-            let layer = |row: &&AllocatedUnit| row.unit.layer == Some(score.layer) && row.unit.stack == score.stack;
-            allocation.rows.iter().find(layer).filter(|_| of_layers)
-        };
-        let row = |score| {
-            let row = experts(&score);
-            LayerRow { experts: row.map(|row| row.value.real() as u32), top_k: row.and_then(|row| row.top_k), score }
-        };
-        let layers = layers.into_iter().map(row).collect();
+        let layers = layers.into_iter().map(|score| LayerRow { score, experts: None, top_k: None }).collect();
         let summary = Summary::of(&matrices);
-        Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation, comparison: None, skipped }
+        Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation: None, comparison: None, skipped }
+    }
+
+    /// Puts `allocation`, or none, and the experts that it gives to each layer in the place of what was there.
+    pub(crate) fn set_allocation(&mut self, allocation: Option<Allocation>) {
+        let of_layers = |allocation: &&Allocation| {
+            allocation.quantity == Quantity::Experts && allocation.plan.group == Group::Layer
+        };
+        let experts = allocation.as_ref().filter(of_layers);
+        for LayerRow { score, experts: of_layer, top_k } in &mut self.layers {
+            let is_same = |row: &&AllocatedUnit| row.unit.layer == Some(score.layer) && row.unit.stack == score.stack;
+            let row = experts.and_then(|allocation| allocation.rows.iter().find(is_same));
+            *of_layer = row.map(|row| row.value.real() as u32);
+            *top_k = row.and_then(|row| row.top_k);
+        }
+        self.allocation = allocation.map(AllocationRow::from);
+        self.comparison = None;
     }
 
     /// The results with one row per layer.
