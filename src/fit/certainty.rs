@@ -1,22 +1,25 @@
-//! Whether rounding could have changed alpha: for each rule, whether every spectrum within the error bounds of this one has an
-//! alpha within a tolerance of this one's.
+//! Certainty of a fit: could rounding have changed alpha?
 //!
-//! The alpha of a given tail moves smoothly with the eigenvalues, and [`Fit::alpha_error`] bounds that. But the choice of the
-//! tail can jump: another start may have the smaller D, and under the peak rule another bin may be the fullest. So all
-//! starts that could win are looked at: the choice is certain if each of them gives the same alpha within the tolerance.
+//! A fit is certain under a rule if every spectrum within the error bounds of this one has an alpha within a tolerance
+//! of this one's.
+//!
+//! The alpha of a given tail changes smoothly with the eigenvalues; [`Fit::alpha_error`] bounds that change. The choice
+//! of the tail can jump: another start may have the smaller D, and under the peak rule another bin may be the fullest.
+//! So this module examines all starts that could win. The choice is certain if each of them gives the same alpha within
+//! the tolerance.
 
 use super::{Fit, LogSpectrum, NoFit, Rule, peak, peak_robust};
 use crate::spectrum::Spectrum;
 
-/// Relative error up to which an eigenvalue is treated by its first-order effects.
+/// Largest relative error of an eigenvalue for which first-order effects suffice.
 const SMALL: f64 = 0.1;
-/// What first-order bounds are multiplied with, for what they leave out.
+/// Factor on first-order bounds that covers the higher orders.
 const MARGIN: f64 = 1.25;
 
-/// True if no spectrum within the error bounds of `spectrum` has, under `rule`, an alpha that differs by more than
-/// `tolerance` from that of `found`, which must be the fit of `spectrum`.
+/// True if every spectrum within the error bounds of `spectrum` has, under `rule`, an alpha within `tolerance` of that
+/// of `found`, which must be the fit of `spectrum`.
 ///
-/// A spectrum without an alpha is never certain: a better one may have one.
+/// A spectrum without an alpha is never certain: a more accurate one may have one.
 pub fn is_certain(spectrum: &Spectrum, rule: Rule, found: &Result<Fit, NoFit>, tolerance: f64) -> bool {
     let Ok(found) = found else { return false };
     if found.alpha_error(spectrum) * MARGIN > tolerance {
@@ -35,7 +38,7 @@ pub fn is_certain(spectrum: &Spectrum, rule: Rule, found: &Result<Fit, NoFit>, t
         Rule::PeakRobust => peak_robust::possible_windows(&rivals.logs, &rivals.shift),
     };
     match possible {
-        // The start that was found must be a candidate wherever the peak is.
+        // The start that was found must be a candidate for every possible peak.
         Some((union, common)) if common.contains(found.start) => rivals.all_agree(union, found, tolerance),
         _ => false,
     }
@@ -54,14 +57,14 @@ impl Window {
     }
 }
 
-/// A spectrum, and how far the logarithm of each eigenvalue may be off.
+/// A spectrum and the error bounds of its logarithms: what all candidates share.
 struct Rivals<'a> {
     logs: LogSpectrum<'a>,
     /// Bound on the error of ln x.
     shift: Vec<f64>,
     /// Sums of `shift` over j >= i.
     shift_sum: Vec<f64>,
-    /// The first index from which on all eigenvalues are known well.
+    /// First index from which all eigenvalues are accurate to [`SMALL`].
     known: usize,
 }
 
@@ -90,7 +93,7 @@ impl<'a> Rivals<'a> {
             if tail.is_alpha_within(tolerance, found.alpha) {
                 return true;
             }
-            // What shows that a start is worse often does so for its neighbours, too.
+            // An eigenvalue that rules out one start often rules out its neighbors, so try the last one first.
             let candidates = std::iter::once(witness.max(i)).chain(i..self.logs.len());
             let mut farthest = 0.0_f64;
             for j in candidates {
@@ -106,8 +109,8 @@ impl<'a> Rivals<'a> {
         })
     }
 
-    /// True if the tail from `i` cannot win, though x_i is known only to lie between the smallest eigenvalue and the first
-    /// that is known well.
+    /// True if the tail from `i` cannot win. Of x_i only this is known: it lies between the smallest eigenvalue and the
+    /// first accurate one.
     fn is_beaten(&self, i: usize, reach: f64) -> bool {
         let (ln, n) = (self.logs.ln(), self.logs.len());
         let Some(&first) = ln.get(self.known) else { return false };
@@ -119,7 +122,7 @@ impl<'a> Rivals<'a> {
         let (tail, hidden) = ((n - i) as f64, (self.known - i) as f64);
         let sum = self.logs.suffix()[self.known];
         let error = self.shift_sum[self.known];
-        // Of the mean of ln(x_j / x_i), which is 1 / (alpha - 1).
+        // Bounds on the mean of ln(x_j / x_i), which is 1 / (alpha - 1).
         let least = (sum - error + hidden * low) / tail - high;
         let most = (sum + error + hidden * high) / tail - low;
         if least <= 0.0 {
@@ -138,8 +141,8 @@ impl<'a> Rivals<'a> {
 
 /// The tail from a start, in all spectra within the bounds.
 ///
-/// alpha - 1 is 1 / H, where H is the mean of ln(x_j / x_i), and the fitted CDF at x_j is 1 - exp(-t) with t = ln(x_j / x_i) / H.
-/// The bounds let ln x_j move by e_j and H by the mean of all e_j less e_i, so that t becomes
+/// Let H be the mean of ln(x_j / x_i). Then alpha - 1 = 1 / H, and the fitted CDF at x_j is 1 - exp(-t) with t = ln(x_j
+/// / x_i) / H. Errors e_j of the logarithms change t to
 ///
 /// ```text
 /// (ln(x_j / x_i) + e_j - e_i) / (H + mean(e) - e_i)
@@ -162,7 +165,7 @@ impl<'r, 's> Tail<'r, 's> {
         Tail { rivals, start, excess, mean_shift: rivals.shift_sum[start] / n }
     }
 
-    /// Whether alpha is within `tolerance` of this one, wherever in the bounds the spectrum is.
+    /// True if alpha stays within `tolerance` of this one in every spectrum within the bounds.
     fn is_alpha_within(&self, tolerance: f64, alpha: f64) -> bool {
         let error = self.mean_shift + self.rivals.shift[self.start];
         let slope = alpha - 1.0;
@@ -170,7 +173,7 @@ impl<'r, 's> Tail<'r, 's> {
         self.excess > error && slope - least <= tolerance && most - slope <= tolerance
     }
 
-    /// The least and the most that fitted and empirical CDF may differ by at the eigenvalue `j`.
+    /// The smallest and the largest possible difference of fitted and empirical CDF at eigenvalue `j`.
     fn differences(&self, j: usize) -> (f64, f64) {
         if j == self.start {
             return (0.0, 0.0);
@@ -180,7 +183,7 @@ impl<'r, 's> Tail<'r, 's> {
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
         for e in [-own, own] {
             let (smallest, largest) = (self.excess - self.mean_shift - e, self.excess + self.mean_shift - e);
-            // Nothing is known of a start that may be zero, either, which gives NaN here.
+            // A start that may be zero gives NaN here; it has no useful bounds either.
             if smallest.is_nan() || smallest <= 0.0 {
                 return (0.0, 1.0);
             }
@@ -203,15 +206,15 @@ impl<'r, 's> Tail<'r, 's> {
         differences.iter().enumerate().filter_map(extreme).collect()
     }
 
-    /// Whether at the eigenvalue `j` fitted and empirical CDF differ by more than those of another tail, wherever in the bounds
-    /// the spectrum is. The two are moved by the same errors, most of which cancel.
+    /// True if, in every spectrum within the bounds, this tail's fitted and empirical CDF differ more at eigenvalue `j`
+    /// than those of `other`. Both tails share the same errors, most of which cancel.
     fn differs_more_than(&self, other: &Tail, j: usize) -> bool {
         if j <= self.start || j <= other.start {
             return false;
         }
         let (mine, others) = (self.at(j), other.at(j));
         let (sign, shift) = (others.difference.signum(), &self.rivals.shift);
-        // Where the other difference may change its sign, it is small beside D.
+        // The other difference may change its sign, so it is small next to D.
         if others.difference.abs() <= others.error {
             return false;
         }
@@ -228,7 +231,7 @@ impl<'r, 's> Tail<'r, 's> {
         sign * (mine.difference - others.difference) > error
     }
 
-    /// The difference at `j`, and what each error moves it by.
+    /// The difference at `j`, and its sensitivity to each error.
     fn at(&self, j: usize) -> Sensitivity {
         let (ln, shift) = (self.rivals.logs.ln(), &self.rivals.shift);
         let n = (ln.len() - self.start) as f64;
@@ -248,25 +251,25 @@ impl<'r, 's> Tail<'r, 's> {
     }
 }
 
-/// An eigenvalue at which fitted and empirical CDF may differ most, and by how much at most.
+/// An eigenvalue at which fitted and empirical CDF may differ most, and the bound on that difference.
 struct Extreme {
     index: usize,
     most: f64,
 }
 
-/// The difference of fitted and empirical CDF at x_j, and its derivatives by the errors of logarithms:
+/// The difference of fitted and empirical CDF at x_j, and its derivatives with respect to the errors of the logarithms:
 /// dt = (e_j - (1 - t) e_i - t mean(e)) / H.
 struct Sensitivity {
     difference: f64,
     /// Bound on its error.
     error: f64,
-    /// By e_j.
+    /// With respect to e_j.
     of_own: f64,
-    /// By e_i, with opposite sign, as that of the start.
+    /// With respect to e_i, the error of the start, with the opposite sign.
     of_start: f64,
-    /// By each error of the tail, with opposite sign, as one of the mean.
+    /// With respect to each error of the tail through the mean, with the opposite sign.
     of_each: f64,
-    /// Bound on what is of second order and beyond.
+    /// Bound on the terms of second and higher order.
     remainder: f64,
 }
 
@@ -275,9 +278,9 @@ mod tests {
     use super::*;
     use crate::fit::fit;
 
-    /// A spectrum whose eigenvalues are off by up to the bound of a solver in f32, and the smallest hardly at all.
+    /// A spectrum whose eigenvalues are off by up to the bound of an f32 solver; the smallest keeps its value.
     fn perturbed(values: &[f64], coarse: &Spectrum, rng: &mut fastrand::Rng) -> Spectrum {
-        // Anywhere within the bound, or all at its ends, or so in runs.
+        // Errors anywhere within the bound, all at its ends, or at its ends in runs of one sign.
         let (kind, mut sign) = (rng.u8(0..3), 1.0);
         let move_by = |(i, x): (usize, &f64)| {
             let bound = coarse.relative_error(i) * coarse.values()[i];
@@ -304,7 +307,7 @@ mod tests {
             let mut values: Vec<f64> = (0..n).map(|_| (sigma * normal()).exp()).collect();
             values.sort_by(f64::total_cmp);
             let trace = values.iter().sum();
-            // From hardly any error to that of f32 many times over.
+            // From tiny errors to many times those of f32.
             let epsilon = f64::from(f32::EPSILON) * 10.0_f64.powi(-(case as i32 % 5));
             let coarse = Spectrum::from_gram(values.clone(), trace, epsilon).unwrap();
             let coarse = coarse.with_smallest(values[0].sqrt(), f64::EPSILON, 1e-8);
@@ -328,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_start_that_may_be_zero_is_uncertain() {
-        // A power law, and below it one eigenvalue that is zero, or lost in the rounding of the largest.
+        // A power law, and below it one eigenvalue that is zero or lost in the rounding of the largest.
         for lost in [0.0, 1e-20, 1e-16] {
             let quantile = |k: usize| 1.0 - (k as f64 + 0.5) / 200.0;
             let law = (0..200).map(|k| quantile(k).powf(-0.5));

@@ -1,21 +1,23 @@
-//! How fragile an alpha of a peak rule is: how far it jumps when the smallest eigenvalue moves by 1 %.
+//! Fragility of a peak rule's alpha: how far alpha jumps when the smallest eigenvalue moves by 1 %.
 //!
-//! That eigenvalue is where the histogram of the peak rule begins. No tail of interest depends on it, so that an alpha which
-//! it moves is one choice among several. `peak-robust` is not moved, unless the peak itself lies beside that eigenvalue.
+//! The histogram of the peak rule begins at the smallest eigenvalue, although no tail of interest depends on that
+//! eigenvalue. If moving it changes alpha, alpha is one choice among several. `peak-robust` stays put unless the peak
+//! itself is next to the smallest eigenvalue.
 
 use super::{Fit, LogSpectrum, NoFit, Rule, fit};
 use crate::spectrum::Spectrum;
 
-/// By how much the smallest eigenvalue is moved, both ways.
+/// Relative move of the smallest eigenvalue, up and down.
 pub const NUDGE: f64 = 0.01;
 
-/// The largest change of the alpha of `found`, the fit of `spectrum` under `rule`, when the smallest eigenvalue moves by [`NUDGE`].
+/// The largest change of the alpha of `found`, the fit of `spectrum` under `rule`, when the smallest eigenvalue moves
+/// by [`NUDGE`].
 ///
 /// # Errors
 ///
 /// Why there is no alpha after such a move.
 pub fn jump(spectrum: &Spectrum, rule: Rule, found: &Fit) -> Result<f64, NoFit> {
-    // Not that of a device, which may round it otherwise: without a jump the change is 0.
+    // Recomputed, because a device may round alpha differently: without a jump the change must be 0.
     let alpha = LogSpectrum::new(spectrum).alpha(found.start).unwrap_or(found.alpha);
     let mut jump = 0.0_f64;
     for factor in [1.0 - NUDGE, 1.0 + NUDGE] {
@@ -27,7 +29,7 @@ pub fn jump(spectrum: &Spectrum, rule: Rule, found: &Fit) -> Result<f64, NoFit> 
 }
 
 impl Rule {
-    /// The jump above which an alpha is called fragile: what published codes agree to.
+    /// The jump above which an alpha is called fragile: the agreement among published codes.
     pub const FRAGILE: f64 = 1e-3;
 }
 
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_clear_peak_is_not_fragile() {
-        // The fullest bin has ten times as many values as any other, and lies in the middle of it whatever the edges.
+        // The fullest bin has ten times as many values as any other; its values are in its middle for any bin edges.
         let spread = (0..100).map(|k| 10.0_f64.powf(-2.0 + f64::from(k) * 0.04));
         let cluster = (0..400).map(|k| 10.0_f64.powf(0.5 + 0.002 * f64::from(k) / 400.0));
         let mut values: Vec<f64> = spread.chain(cluster).collect();

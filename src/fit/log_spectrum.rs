@@ -1,9 +1,9 @@
-//! The logarithms of a spectrum with their suffix sums, from which every candidate's alpha follows in O(1).
+//! The logarithms of a spectrum and their suffix sums, which give every candidate's alpha in O(1).
 
 use super::{Fit, NoFit, Rule};
 use crate::spectrum::Spectrum;
 
-/// One start in so many is tried first.
+/// Every 64th start is tried first.
 const PROBED: usize = 64;
 
 /// A spectrum prepared for fitting.
@@ -13,12 +13,12 @@ pub(super) struct LogSpectrum<'a> {
     ln: Vec<f64>,
     /// suffix[i] = sum of ln x_j over j >= i.
     suffix: Vec<f64>,
-    /// From here on no eigenvalue is zero within rounding.
+    /// The first index from which no eigenvalue is zero within rounding.
     first: usize,
 }
 
 impl<'a> LogSpectrum<'a> {
-    /// Relative error of an eigenvalue above which rounding may be what hides alpha.
+    /// Relative error of an eigenvalue above which a missing alpha may be due to rounding.
     pub const HIDDEN: f64 = 1e-3;
 
     pub fn new(spectrum: &'a Spectrum) -> Self {
@@ -44,21 +44,21 @@ impl<'a> LogSpectrum<'a> {
         &self.suffix
     }
 
-    /// The starts that can have an alpha: from the first eigenvalue above the noise to the last but one.
+    /// The starts that can have an alpha: from the first eigenvalue above the noise to the second to last.
     pub fn starts(&self) -> std::ops::Range<usize> {
         self.first..self.len() - 1
     }
 
-    /// alpha of the tail from `i`, or `None` where it is not > 1 or hidden by rounding.
+    /// alpha of the tail from `i`; `None` if it is not above 1 or rounding hides it.
     pub fn alpha(&self, i: usize) -> Option<f64> {
         let n = (self.len() - i) as f64;
         let mean_excess = (self.suffix[i] - n * self.ln[i]) / n;
-        // The mean of ln(x_j / x_i) is known no better than x_i is; this also refuses zero and NaN.
+        // The mean of ln(x_j / x_i) is no more accurate than x_i is. This also rejects zero and NaN.
         let known = mean_excess > self.spectrum.relative_error(i).max(8.0 * f64::EPSILON * self.ln[i].abs());
         known.then(|| 1.0 + 1.0 / mean_excess)
     }
 
-    /// D of the tail from `i`, or anything larger than `limit` if D is larger than that.
+    /// D of the tail from `i`, or any number above `limit` if D is above `limit`.
     pub fn ks_distance(&self, i: usize, alpha: f64, limit: f64) -> f64 {
         self.distance_within(i, alpha, limit).unwrap_or_else(|j| self.difference(i, alpha, j))
     }
@@ -75,7 +75,7 @@ impl<'a> LogSpectrum<'a> {
         Ok(distance)
     }
 
-    /// The difference of fitted and empirical CDF of the tail from `i` at the eigenvalue `j`.
+    /// The difference of fitted and empirical CDF of the tail from `i` at eigenvalue `j`.
     fn difference(&self, i: usize, alpha: f64, j: usize) -> f64 {
         let fitted = 1.0 - ((1.0 - alpha) * (self.ln[j] - self.ln[i])).exp();
         (fitted - (j - i) as f64 / (self.len() - i) as f64).abs()
@@ -87,7 +87,7 @@ impl<'a> LogSpectrum<'a> {
         Some(self.fit_with(i, alpha, self.ks_distance(i, alpha, f64::INFINITY)))
     }
 
-    /// The fit with the smallest D among `starts`; the smallest index wins a tie.
+    /// The fit with the smallest D among `starts`; ties go to the smallest index.
     pub fn best(&self, starts: impl Iterator<Item = usize> + Clone) -> Option<Fit> {
         let smallest = |best: Fit, fit: Fit| if fit.ks_distance < best.ks_distance { fit } else { best };
         self.within(starts, 0.0).into_iter().reduce(smallest)
@@ -95,9 +95,10 @@ impl<'a> LogSpectrum<'a> {
 
     /// The fits whose D is at most `margin` above the smallest among `starts`, in their order.
     ///
-    /// D often falls slowly along `starts`, and then each would be better than the last and take a pass over its whole tail.
-    /// So some are tried first. What makes D too large for one start does so for its neighbours, too: where the last one was
-    /// given up is looked at first. Both change the time alone.
+    /// Two shortcuts save time and do not change the result. D often falls slowly along `starts`, so each start would
+    /// beat the last and cost a pass over its whole tail; therefore some starts are tried first. And the eigenvalue
+    /// that makes D too large for one start often does so for its neighbors, so the last such eigenvalue is checked
+    /// first.
     pub fn within(&self, starts: impl Iterator<Item = usize> + Clone, margin: f64) -> Vec<Fit> {
         let mut close: Vec<Fit> = Vec::new();
         let (mut best, mut obstacle) = (f64::INFINITY, 0);
@@ -141,7 +142,7 @@ impl<'a> LogSpectrum<'a> {
 mod tests {
     use super::*;
 
-    /// The fit with the smallest D by trying one start after the other.
+    /// The fit with the smallest D, by trying one start after the other.
     fn one_by_one(logs: &LogSpectrum, starts: std::ops::Range<usize>) -> Option<Fit> {
         let mut best: Option<Fit> = None;
         for fit in starts.filter_map(|i| logs.fit_at(i)) {

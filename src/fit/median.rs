@@ -2,8 +2,8 @@
 
 use super::{Fit, LogSpectrum, NoFit, Rule};
 
-/// The published codes count from 0 and take i = trunc(N / 2), and divide by n; the paper's Hill estimator, one index
-/// further, is not used by any of them.
+/// Fits from i = trunc(N / 2), counted from 0, and divides by n, as the published codes do. None of them uses the
+/// paper's Hill estimator, which is one index further.
 pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     let start = logs.len() / 2;
     if start < logs.starts().start {

@@ -1,4 +1,4 @@
-//! The power-law fit of a spectrum's tail, and the rules that choose where the tail begins.
+//! Power-law fits of the tail of a spectrum, and the rules that choose where the tail begins.
 //!
 //! For a tail that starts at index i of N ascending eigenvalues x, with n = N - i values, the maximum-likelihood (Hill)
 //! estimate and the Kolmogorov-Smirnov distance are (Clauset, Shalizi, Newman, arXiv 0706.1062, eq. 3.1 and 3.9)
@@ -8,8 +8,8 @@
 //! D_i     = max_{0<=j<n} | 1 - (x_{i+j} / x_i)^(1 - alpha_i) - j/n |
 //! ```
 //!
-//! with only the left limit of the empirical CDF, as all published HT-SR codes have it. A rule picks i: see [`Rule`].
-//! Everything is in f64; this module is also the oracle for every other implementation of the fit.
+//! D uses only the left limit of the empirical CDF, as all published HT-SR codes do. A [`Rule`] picks i. Everything is
+//! in f64; this module is the reference for every other implementation of the fit.
 
 mod certainty;
 mod fragility;
@@ -30,10 +30,10 @@ pub use fragility::{NUDGE, jump};
 use log_spectrum::LogSpectrum;
 pub use range::{DISTANCE_MARGIN, alpha_range};
 
-/// Fewest eigenvalues to which a power law is fitted.
+/// Fewest eigenvalues that a power law is fitted to.
 pub const MIN_EIGENVALUES: usize = 8;
 
-/// How the start of the tail, xmin, is chosen. The rule moves alpha far more than any rounding does.
+/// How the start of the tail, xmin, is chosen. The choice changes alpha far more than any rounding does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
@@ -41,7 +41,7 @@ pub enum Rule {
     /// The best KS distance near the peak of the histogram of log10 x ("fix-finger"): AlphaLoRA, AlphaPruning, FARMS.
     #[default]
     Peak,
-    /// The same near a peak that no eigenvalue elsewhere moves; for alphas that can be repeated. No published code has it.
+    /// A robust variant of peak: distant eigenvalues cannot move its alpha. Unpublished.
     PeakRobust,
     /// The middle of the spectrum (PL_Alpha_Hill): TempBalance, AlphaDecay.
     Median,
@@ -50,8 +50,9 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Relative error of the smallest eigenvalue above which [`Rule::Peak`] is not safe: on 210 matrices of a real model an
-    /// error of 1e-4 changed alpha by more than 1e-3 in 6 of them, 1e-3 in 48, 1e-2 in 151.
+    /// Relative error of the smallest eigenvalue above which [`Rule::Peak`] is not safe. On 210 matrices of a real
+    /// model an error of 1e-4 changed alpha by more than 1e-3 in 6 matrices, an error of 1e-3 in 48, and one of 1e-2 in
+    /// 151.
     pub const PEAK_TOLERANCE: f64 = 1e-6;
 }
 
@@ -84,7 +85,7 @@ pub struct Fit {
 /// Why a spectrum has no alpha under a rule.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NoFit {
-    /// There are fewer than [`MIN_EIGENVALUES`].
+    /// Fewer than [`MIN_EIGENVALUES`] eigenvalues; holds their number.
     TooFew(usize),
     /// The rule needs an eigenvalue that is zero within rounding.
     RankDeficient {
@@ -95,9 +96,9 @@ pub enum NoFit {
         /// Number of eigenvalues.
         of: usize,
     },
-    /// All eigenvalues in question are equal within rounding, or no start gives alpha > 1.
+    /// All candidate eigenvalues are equal within rounding, or no start gives alpha > 1.
     NoTail,
-    /// Rounding hides the eigenvalues in question: a higher precision may resolve them.
+    /// Rounding hides the candidate eigenvalues; a higher precision may resolve them.
     Unresolved,
 }
 
@@ -121,10 +122,10 @@ impl fmt::Display for NoFit {
 }
 
 impl Fit {
-    /// Bound on the absolute error of alpha, for this tail, that is due to the errors of the eigenvalues.
+    /// Bound on the absolute error of alpha that the errors of the eigenvalues cause, for this tail.
     ///
-    /// With relative errors r_j, the mean of ln(x_j / x_i) is off by at most D = mean(-ln(1 - r_j)) - ln(1 - r_i), and alpha
-    /// by (alpha - 1)^2 D / (1 - (alpha - 1) D); infinite where that has no bound.
+    /// With relative errors r_j, the mean of ln(x_j / x_i) is off by at most D = mean(-ln(1 - r_j)) - ln(1 - r_i), and
+    /// alpha by (alpha - 1)^2 D / (1 - (alpha - 1) D). Infinite if that has no bound.
     pub fn alpha_error(&self, spectrum: &Spectrum) -> f64 {
         let shift = |index: usize| -(-spectrum.relative_error(index).min(1.0)).ln_1p();
         let mean = (self.start..spectrum.len()).map(shift).sum::<f64>() / self.tail as f64;
@@ -132,7 +133,7 @@ impl Fit {
         if scaled < 1.0 { (self.alpha - 1.0) * scaled / (1.0 - scaled) } else { f64::INFINITY }
     }
 
-    /// The fit, unless the eigenvalues of its tail are equal within rounding, however well each is known.
+    /// Returns the fit, or [`NoFit::NoTail`] if the eigenvalues of its tail are accurate and equal within rounding.
     pub(crate) fn unless_equal(self, spectrum: &Spectrum) -> Result<Fit, NoFit> {
         let known = spectrum.relative_error(self.start) <= LogSpectrum::HIDDEN;
         if known && self.alpha_error(spectrum).is_infinite() { Err(NoFit::NoTail) } else { Ok(self) }
@@ -143,7 +144,7 @@ impl Fit {
 ///
 /// # Errors
 ///
-/// [`NoFit`], where published codes return alpha = 0 or -1 or crash.
+/// [`NoFit`] if the spectrum has no alpha; published codes return 0 or -1 then, or crash.
 ///
 /// # Examples
 ///
@@ -182,7 +183,7 @@ mod tests {
 
     const RULES: [Rule; 4] = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
 
-    /// alpha and D by the definition, without logarithms stored, suffix sums or early exits.
+    /// alpha and D by the definition, without stored logarithms, suffix sums or early exits.
     fn by_definition(x: &[f64], i: usize) -> (f64, f64) {
         let tail = &x[i..];
         let n = tail.len() as f64;

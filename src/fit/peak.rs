@@ -1,8 +1,10 @@
-//! The peak rule ("fix-finger"): the best start near the peak of the histogram of log10 x (AlphaLoRA, AlphaPruning, FARMS).
+//! The peak rule ("fix-finger"): the best start near the peak of the histogram of log10 x (AlphaLoRA, AlphaPruning,
+//! FARMS).
 //!
-//! 100 equal bins of log10 x between its minimum and maximum; x_pk is the left edge of the first fullest bin. Candidates
-//! satisfy lo <= x_i <= 1.5 x_pk. The published codes compare with lo = log10(0.95 x_pk), a logarithm among plain
-//! values: a slip that only widens the window. It is reproduced here, so that alphas agree with theirs.
+//! The histogram has 100 equal bins between the minimum and the maximum of log10 x; x_pk is the left edge of the first
+//! fullest bin. Candidates satisfy lo <= x_i <= 1.5 x_pk. The published codes use lo = log10(0.95 x_pk), which compares
+//! a logarithm with plain values: a slip that only widens the window. It is reproduced here so that alphas agree with
+//! theirs.
 //!
 //! The histogram starts at the smallest eigenvalue. An error there moves every bin edge and can make alpha jump.
 
@@ -42,16 +44,16 @@ fn histogram_peak(x: &[f64]) -> Option<f64> {
     Some(10.0_f64.powf(min + width * bin as f64 / BINS as f64))
 }
 
-/// The smallest and the largest candidate, for a peak.
+/// The smallest and the largest candidate for a peak.
 fn window_edges(peak: f64) -> (f64, f64) {
     ((0.95 * peak).log10(), 1.5 * peak)
 }
 
-/// The candidates under any, and those under every histogram that the error bounds allow; `None` if they allow too much to
-/// say.
+/// Union and intersection of the candidate windows over all histograms that the error bounds allow; `None` if the
+/// bounds are too wide to tell.
 pub(super) fn possible_windows(spectrum: &Spectrum) -> Option<(Window, Window)> {
     let (x, last) = (spectrum.values(), spectrum.len() - 1);
-    // Of log10 x.
+    // Error bound of log10 x.
     let error = |i: usize| spectrum.relative_error(i).min(1e9) / std::f64::consts::LN_10 * 1.1;
     let log10: Vec<f64> = x.iter().map(|x| x.log10()).collect();
     let width = log10[last] - log10[0];
@@ -60,7 +62,7 @@ pub(super) fn possible_windows(spectrum: &Spectrum) -> Option<(Window, Window)> 
         return None;
     }
     let (mut certain, mut possible) = ([0_usize; BINS], [0_usize; BINS]);
-    // The edges move with the two ends, each the more the nearer it is.
+    // The bin edges move with both ends of the spectrum, each edge more with the closer end.
     let bin = |x: f64, sign: f64| {
         let place = (x.log10() - log10[0]) / width;
         let reach = 1.01 * (error(0) * (1.0 - place) + error(last) * place) / width + 1e-11;
@@ -68,7 +70,7 @@ pub(super) fn possible_windows(spectrum: &Spectrum) -> Option<(Window, Window)> 
     };
     let absolute = |i: usize| spectrum.relative_error(i) * x[i];
     for i in 0..x.len() {
-        // No value is smaller than the smallest, and that one is the edge of the first bin by definition.
+        // No value is below the smallest, which is the edge of the first bin by definition.
         let (low, high) =
             if i == 0 { (0, 0) } else { (bin((x[i] - absolute(i)).max(x[0]), -1.0), bin(x[i] + absolute(i), 1.0)) };
         if low == high {
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn of_equally_full_bins_only_the_first_can_win() {
-        // Decades 0 to 2 and ten values in the bin of 10, ten in that of 31.6, far from its edges.
+        // Decades 0 to 2, with ten values in the bin of 10 and ten in that of 31.6, far from its edges.
         let crowd = |decade: f64| (0..10).map(move |k| 10.0_f64.powf(decade + 0.008 + 4e-4 * f64::from(k)));
         let values = |more: &[f64]| {
             let mut values: Vec<f64> = [1.0, 100.0].into_iter().chain(crowd(1.0)).chain(crowd(1.5)).collect();
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(union, common);
         // From log10(9.5), the published slip, to 15.
         assert_eq!((union.begin, union.end), (0, 11));
-        // A value on the upper edge of the first: it may belong there or not, and is needed to win.
+        // A value on the upper edge of the first bin: it may or may not belong there, and the bin needs it to win.
         let edge = 10.0_f64.powf(1.02);
         let (union, common) = windows(values(&[edge, 33.0]));
         assert_ne!(union, common);

@@ -1,17 +1,19 @@
-//! The peak rule without its weak point: no eigenvalue that lies elsewhere moves the peak.
+//! The peak-robust rule: the peak rule, with a peak that no distant eigenvalue can move.
 //!
-//! The histogram of the peak rule begins at the smallest eigenvalue, so that one moves every bin edge, and with 100 bins
-//! the fullest one is decided by a few eigenvalues more or less. Here
+//! The histogram of the peak rule begins at the smallest eigenvalue, so that one eigenvalue moves every bin edge; and
+//! with 100 bins a few eigenvalues decide which bin is the fullest. This rule differs in two points:
 //!
-//! - the width of a bin is 2 s N^(-1/3), as Freedman and Diaconis (1981) have it for the interquartile range, but with s the
-//!   distance of two means of ln x: over the quarter of the spectrum around its upper and around its lower quartile. One
-//!   eigenvalue moves such a mean by no more than 4/N of its own move, and those outside the two quarters do not at all;
-//! - there are no bin edges: the count is averaged over all shifts of the histogram (Scott, Ann. Statist. 13, 1985), which
-//!   weighs an eigenvalue at the distance d by 1 - |d| / width. That density is piecewise linear and convex between
-//!   eigenvalues, so its maximum lies at one of them: the peak.
+//! - The bin width is 2 s N^(-1/3), the formula of Freedman and Diaconis (1981) for the interquartile range, but s is
+//!   the difference of two means of ln x: one over the quarter of the spectrum around its upper quartile, one over the
+//!   quarter around its lower quartile. One eigenvalue moves such a mean by at most 4/N of its own move; eigenvalues
+//!   outside the two quarters do not move it at all.
+//! - There are no bin edges. The count is averaged over all shifts of the histogram (Scott, Ann. Statist. 13, 1985),
+//!   which weighs an eigenvalue at distance d by 1 - |d| / width. This density is piecewise linear and convex between
+//!   eigenvalues, so its maximum is at an eigenvalue: the peak.
 //!
-//! Candidates satisfy 0.95 x_pk <= x_i <= 1.5 x_pk, without the slip of the published codes, which compare with a logarithm
-//! and so depend on the unit of the weights. The best D among them wins, as ever.
+//! Candidates satisfy 0.95 x_pk <= x_i <= 1.5 x_pk. The published codes compare with a logarithm instead, which makes
+//! alpha depend on the unit of the weights; this rule does not copy that slip. As in the peak rule, the candidate with
+//! the smallest D wins.
 
 use super::certainty::Window;
 use super::{Fit, LogSpectrum, NoFit, Rule};
@@ -29,7 +31,7 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     logs.best(window.clone()).ok_or_else(|| logs.nothing(window))
 }
 
-/// How many of the smallest of n eigenvalues may be zero within rounding: those that have no say in the width of a bin.
+/// How many of the smallest of n eigenvalues may be zero within rounding: those that do not affect the bin width.
 fn least_rank(n: usize) -> usize {
     n / 8
 }
@@ -44,7 +46,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The width of a bin of ln x; `None` if the eigenvalues in the middle are equal, but for what logarithms are rounded by.
+/// The bin width in ln x; `None` if the middle eigenvalues are equal within the rounding of their logarithms.
 fn bandwidth(ln: &[f64]) -> Option<f64> {
     let quarters = quarters(ln);
     let largest = quarters.iter().copied().flatten().fold(0.0_f64, |largest, ln| largest.max(ln.abs()));
@@ -53,19 +55,19 @@ fn bandwidth(ln: &[f64]) -> Option<f64> {
     (bandwidth > ROUNDING * f64::EPSILON * largest.max(1.0)).then_some(bandwidth)
 }
 
-/// Least width of a bin, in units of the rounding of logarithms.
+/// Smallest bin width, in units of the rounding of logarithms.
 const ROUNDING: f64 = 16.0;
 
-/// Logarithms of the smallest and the largest candidate, for a peak at this logarithm.
+/// Logarithms of the smallest and the largest candidate for a peak at this logarithm.
 fn window_edges(peak: f64) -> (f64, f64) {
     (peak + 0.95_f64.ln(), peak + 1.5_f64.ln())
 }
 
-/// Relative difference of densities that are equal: between neighbours that have as many eigenvalues in reach below as above,
-/// the density is flat, and rounding must not choose.
+/// Relative difference below which two densities count as equal. Between neighbors with equal numbers of eigenvalues in
+/// reach below and above, the density is flat, and rounding must not choose between them.
 const TIE: f64 = 1e-9;
 
-/// The density of ln x at each eigenvalue, times the width of a bin.
+/// The density of ln x at each eigenvalue, times the bin width.
 struct Density {
     values: Vec<f64>,
     /// Indices of the eigenvalues in reach of each: begin .. end.
@@ -74,7 +76,7 @@ struct Density {
 
 impl Density {
     fn new(ln: &[f64], bandwidth: f64) -> Density {
-        // Differences only: whatever the unit of the weights, the sums below are of moderate numbers.
+        // Use differences only: then the sums below have moderate terms, whatever the unit of the weights.
         let middle = ln[ln.len() / 2];
         let mut sums = Vec::with_capacity(ln.len() + 1);
         sums.push(0.0);
@@ -102,9 +104,9 @@ impl Density {
         Density { values, reach }
     }
 
-    /// True if the density is flat between eigenvalue `i` and the one before, wherever exactly they lie: as many eigenvalues are
-    /// in reach on either side, and none is nearer to the end of the reach than `margin` of its index. Then `i` is never the
-    /// first with the largest density.
+    /// True if the density is flat between eigenvalue `i` and the one before, for any values within the error bounds:
+    /// equally many eigenvalues are in reach on either side, and none is closer to the end of the reach than the
+    /// `margin` of its index. Then `i` is never the first index with the largest density.
     fn is_flat_before(&self, i: usize, ln: &[f64], bandwidth: f64, margin: impl Fn(usize) -> f64) -> bool {
         let Some(before) = i.checked_sub(1) else { return false };
         let (begin, end) = self.reach[i];
@@ -127,21 +129,23 @@ impl Density {
     }
 }
 
-/// The candidates under any, and those under every peak that the error bounds allow; `None` if they allow too much to say.
+/// Union and intersection of the candidate windows over all peaks that the error bounds allow; `None` if the bounds are
+/// too wide to tell.
 pub(super) fn possible_windows(logs: &LogSpectrum, shift: &[f64]) -> Option<(Window, Window)> {
     let (ln, n) = (logs.ln(), logs.len());
     let bandwidth = bandwidth(ln)?;
     let [low, high] = quarters(shift).map(mean);
     // Relative error of the bandwidth.
     let stretch = 2.0 * (low + high) / (n as f64).cbrt() / bandwidth;
-    // Below this index, errors are not small beside a bin.
+    // Below this index, errors are not small compared with a bin.
     let sharp = (0..n).rfind(|&i| shift[i].is_nan() || shift[i] > bandwidth / 8.0).map_or(0, |i| i + 1);
     if !bandwidth.is_finite() || stretch.is_nan() || stretch > 0.125 || sharp > least_rank(n) {
         return None;
     }
     let density = Density::new(&ln[sharp..], bandwidth);
     let (errors, crowd) = density_errors(&ln[sharp..], &shift[sharp..], bandwidth, stretch);
-    // Eigenvalues below `sharp` may lie anywhere below it: all of them in reach of any, and one of them the peak.
+    // Eigenvalues below `sharp` may be anywhere below it: all may be in reach of any other, and one of them may be the
+    // peak.
     let hidden = sharp as f64;
     let reach = |i: usize| if ln[sharp + i] - ln[sharp] < 2.0 * bandwidth { hidden } else { 0.0 };
     let bound = |i: usize, sign: f64| density.values[i] + sign * errors[i] + if sign > 0.0 { reach(i) } else { 0.0 };
@@ -165,11 +169,11 @@ pub(super) fn possible_windows(logs: &LogSpectrum, shift: &[f64]) -> Option<(Win
     Some((union, common))
 }
 
-/// Bounds on the errors of densities, given those of ln x and the relative one of the bandwidth; and how many eigenvalues
-/// crowd into one and a half bins at the lower end.
+/// Bounds on the errors of the densities, from the errors of ln x and the relative error of the bandwidth; and how many
+/// eigenvalues crowd into one and a half bins at the lower end.
 ///
-/// The weight 1 - |d| / width of a neighbour is off by (error of d + |d| stretch) / width, which also holds for one that an
-/// error brings into reach.
+/// The weight 1 - |d| / width of a neighbor is off by at most (error of d + |d| stretch) / width. This also holds for a
+/// neighbor that an error brings into reach.
 fn density_errors(ln: &[f64], shift: &[f64], bandwidth: f64, stretch: f64) -> (Vec<f64>, f64) {
     let reach = 1.5 * bandwidth;
     let mut sums = vec![0.0];
@@ -181,7 +185,7 @@ fn density_errors(ln: &[f64], shift: &[f64], bandwidth: f64, stretch: f64) -> (V
         let end = ln.partition_point(|&other| other < x + reach);
         let count = (end - begin) as f64;
         let rounding = 64.0 * f64::EPSILON * ln.len() as f64 * (1.0 + ln[ln.len() - 1] - ln[0]) / bandwidth;
-        // 1.25: for the reciprocal of a width that is off by up to an eighth.
+        // 1.25 covers the reciprocal of a width that is off by up to an eighth.
         1.25 * ((sums[end] - sums[begin] + count * shift[i]) / bandwidth + 1.5 * count * stretch) + rounding
     };
     (ln.iter().enumerate().map(bound).collect(), ln.partition_point(|&x| x < ln[0] + reach) as f64)
@@ -213,7 +217,7 @@ mod tests {
                 let expected: f64 = ln.iter().map(|other| (1.0 - (x - other).abs() / width).max(0.0)).sum();
                 assert!((density.values[i] - expected).abs() < 1e-9, "{n}, {i}: {} {expected}", density.values[i]);
             }
-            // Nowhere between eigenvalues is it larger than at the peak.
+            // The density between eigenvalues never exceeds the peak.
             let peak = density.values[density.peak()];
             let between = |at: f64| ln.iter().map(|other| (1.0 - (at - other).abs() / width).max(0.0)).sum::<f64>();
             assert!((0..=1000).all(|step| between(-4.0 + 0.008 * f64::from(step)) <= peak + 1e-9));
@@ -229,7 +233,7 @@ mod tests {
         let found: Vec<usize> = (1..400).filter(|&i| flat(i, 1e-7)).collect();
         assert!(found.len() > 1 && found.iter().all(|&i| equal(i)), "{found:?}");
         assert!(!flat(0, 0.0) && (1..400).all(|i| !flat(i, 0.4)));
-        // It stays flat when everything moves by up to the margin.
+        // It stays flat when every eigenvalue moves by up to the margin.
         let mut rng = fastrand::Rng::with_seed(1);
         let mut moved: Vec<f64> = ln.iter().map(|x| x + 1e-7 * (2.0 * rng.f64() - 1.0)).collect();
         moved.sort_by(f64::total_cmp);
@@ -283,7 +287,7 @@ mod tests {
         let mut values = vec![3.0; 40];
         values[39] = 1e9;
         assert_eq!(robust(&values), Err(NoFit::NoTail));
-        // Equal but for their last bits, with logarithms from 1e-16 to 700.
+        // Equal except for their last bits, with logarithms from 1e-16 to 700.
         let mut rng = fastrand::Rng::with_seed(3);
         for scale in [1.0, 0.7, 2.5e-5, 1e300] {
             for ulps in [1, 2, 4, 8, 64] {

@@ -1,12 +1,13 @@
 //! The range of alpha over all tails that fit about as well as the best one.
 //!
-//! D often has a broad valley: starts far apart have nearly the same D, and each its own alpha. The range says what the
-//! choice of xmin leaves open. It is the same whatever rule is in use: it looks at all starts.
+//! D often has a broad valley: distant starts have nearly the same D but different alphas. The range shows what the
+//! choice of xmin leaves open. It considers all starts, so it is the same for every rule.
 
 use super::{LogSpectrum, MIN_EIGENVALUES, NoFit, Rule};
 use crate::spectrum::Spectrum;
 
-/// How much larger than the smallest D of all starts a D may be: about a tenth to a third of what real weights reach.
+/// Largest D, above the smallest of all starts, that counts as a good fit: about a tenth to a third of the D of real
+/// weights.
 pub const DISTANCE_MARGIN: f64 = 0.01;
 
 /// The smallest and the largest alpha of all tails whose D is at most `margin` above the smallest D of all.

@@ -1,5 +1,4 @@
-//! Other tails than the power law, and how they compare with it: parameters, log-likelihood ratio R and its p-value, as
-//! [`crate::tails`] defines them.
+//! Alternatives to the power law: parameters, log-likelihood ratio R and its p-value, as defined in [`crate::tails`].
 
 use super::{AnalyzedMatrix, Measurement};
 use crate::tails::Alternative::{self, Exponential, Lognormal, Tpl};

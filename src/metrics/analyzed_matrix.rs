@@ -1,4 +1,4 @@
-//! What a metric may look at: the shape of a matrix, its spectrum and its fit.
+//! The input of every metric: the shape of a matrix, its spectrum and its fit.
 
 use std::cell::OnceCell;
 
@@ -10,19 +10,19 @@ use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 use crate::tails::{self, Alternative, TailComparison};
 
-/// How far rounding may move the alpha of another rule than that of the row: as far as published codes agree.
+/// How far rounding may move the alpha of a rule other than the row's: the agreement among published codes.
 const UNCERTAIN: f64 = 1e-3;
 
-/// A matrix to be measured. What several metrics share belongs here, computed once.
+/// A matrix with its analysis. Intermediate results that several metrics share are computed here, once.
 #[derive(Debug)]
 pub struct AnalyzedMatrix<'a> {
     /// The smaller dimension of the matrix, or of each of its windows.
     pub short: usize,
     /// The larger dimension.
     pub long: usize,
-    /// Number of windows whose eigenvalues make up the spectrum; 1 for that of the matrix itself.
+    /// Number of windows whose eigenvalues make up the spectrum; 1 if the spectrum is that of the matrix itself.
     pub windows: usize,
-    /// The rule by which the tail was chosen.
+    /// The rule that chose the tail.
     pub rule: Rule,
     outcome: &'a Outcome,
     alpha_range: OnceCell<Result<(f64, f64), String>>,
@@ -32,12 +32,12 @@ pub struct AnalyzedMatrix<'a> {
 }
 
 impl<'a> AnalyzedMatrix<'a> {
-    /// `matrix`, and what a device found of it by `rule`.
+    /// `matrix` and its analysis by a device, under `rule`.
     pub fn new(matrix: &WeightMatrix, rule: Rule, outcome: &'a Outcome) -> AnalyzedMatrix<'a> {
         AnalyzedMatrix::of_windows(1, (matrix.eigenvalues(), matrix.long()), rule, outcome)
     }
 
-    /// So many windows of one shape, and the spectrum and fit of all of them together.
+    /// `windows` windows of one shape, with the spectrum and the fit of all of them together.
     pub fn of_windows(windows: usize, shape: (usize, usize), rule: Rule, outcome: &'a Outcome) -> AnalyzedMatrix<'a> {
         let (short, long) = (shape.0.min(shape.1), shape.0.max(shape.1));
         let (alpha_range, peak_jump, bulk) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
@@ -45,11 +45,11 @@ impl<'a> AnalyzedMatrix<'a> {
         AnalyzedMatrix { short, long, windows, rule, outcome, alpha_range, peak_jump, bulk, comparisons }
     }
 
-    /// What chance gives a matrix of this shape, or why that is not known.
+    /// The alpha of a random matrix of this shape, or why it is not known.
     pub fn random_baseline(&self) -> Result<RandomBaseline, String> {
         match self.windows {
             1 => random_baseline(self.rule, self.short, self.long as f64 / self.short.max(1) as f64),
-            _ => Err("chance is not tabulated for the eigenvalues of windows (--farms)".into()),
+            _ => Err("the random-matrix baseline is not tabulated for the eigenvalues of windows (--farms)".into()),
         }
     }
 
@@ -67,10 +67,10 @@ impl<'a> AnalyzedMatrix<'a> {
         self.analysis()?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
     }
 
-    /// The power law by another rule, or why there is none.
+    /// The power law under another rule, or why there is none.
     ///
-    /// A device computes a spectrum as accurately as the rule of the row needs it. Where another rule needs more, there is
-    /// no such alpha.
+    /// A device computes a spectrum as accurately as the rule of the row requires. If another rule requires more, its
+    /// alpha is missing.
     pub fn fit_by(&self, rule: Rule) -> Result<Fit, String> {
         if rule == self.rule {
             return self.fit().copied();
@@ -80,7 +80,7 @@ impl<'a> AnalyzedMatrix<'a> {
         match found {
             Err(reason) => Err(format!("there is no alpha: {reason}")),
             Ok(_) if !is_certain(spectrum, rule, &found, UNCERTAIN) => {
-                Err(format!("rounding leaves the alpha by the {rule} rule uncertain: score with --rule {rule} for it"))
+                Err(format!("rounding makes the alpha of the {rule} rule uncertain; score with --rule {rule}"))
             }
             Ok(found) => Ok(found),
         }
@@ -92,15 +92,15 @@ impl<'a> AnalyzedMatrix<'a> {
         self.alpha_range.get_or_init(range).clone()
     }
 
-    /// How far the alpha of a peak rule jumps when the smallest eigenvalue moves, or why that cannot be said.
+    /// How far the alpha of a peak rule jumps when the smallest eigenvalue moves, or why that is not known.
     pub fn peak_jump(&self) -> Result<f64, String> {
         let jump = || {
             let (spectrum, found) = (self.spectrum()?, self.fit()?);
             if !matches!(self.rule, Rule::Peak | Rule::PeakRobust) {
-                return Err(format!("the {} rule looks for no peak", self.rule));
+                return Err(format!("the {} rule does not use a peak", self.rule));
             }
             fit::jump(spectrum, self.rule, found)
-                .map_err(|reason| format!("there is no alpha after a move of 1 %: {reason}"))
+                .map_err(|reason| format!("no alpha after moving the smallest eigenvalue by 1 %: {reason}"))
         };
         self.peak_jump.get_or_init(jump).clone()
     }
@@ -115,7 +115,7 @@ impl<'a> AnalyzedMatrix<'a> {
         self.bulk.get_or_init(fit).as_ref().map_err(String::clone)
     }
 
-    /// An alternative to the power law, or why there is none.
+    /// The comparison with an alternative to the power law, or why there is none.
     pub fn comparison(&self, alternative: Alternative) -> Result<&TailComparison, String> {
         let compare = || {
             let (spectrum, fit) = (self.spectrum()?, self.fit()?);
@@ -131,7 +131,7 @@ pub(super) mod tests {
     use crate::device::{Arithmetic, Failure};
     use crate::fit::fit;
 
-    /// What a device that makes no error finds of a matrix with these eigenvalues.
+    /// The analysis of a matrix with these eigenvalues by an error-free device.
     pub fn outcome(values: &[f64], rule: Rule) -> Outcome {
         let spectrum = Spectrum::from_gram(values.to_vec(), values.iter().sum(), f64::EPSILON).unwrap();
         let fit = fit(&spectrum, rule);

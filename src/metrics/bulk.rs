@@ -1,11 +1,13 @@
-//! The random bulk of a spectrum: the part that a Marchenko-Pastur law describes, and the spikes outside of it.
+//! The random bulk of a spectrum: the part that follows a Marchenko-Pastur law, without the spikes above it.
 //!
-//! WeightWatcher fits a smoothed density with a fixed bandwidth, spikes included; for square matrices its density does not
-//! depend on the variance but by a factor, so that sigma_mp is 1 whatever the matrix. Here the variance is that for which the
-//! median of the law is the median of the bulk, which hardly fluctuates and which no spike moves far (Gavish and Donoho,
-//! arXiv 1305.5870, section III). Eigenvalues above what noise would reach once in a thousand matrices are spikes; the rest is
-//! the bulk of a matrix with as many rows and columns less, and the fit is repeated until no further one lies outside. In
-//! trained matrices the bulk that is left may be small, and its law a rough description: `mp_distance` says how rough.
+//! The variance of the law is chosen so that its median equals the median of the bulk. The median hardly fluctuates,
+//! and no spike moves it far (Gavish and Donoho, arXiv 1305.5870, section III). Eigenvalues above the limit that noise
+//! exceeds once in a thousand matrices are spikes. The rest is the bulk of a matrix with as many fewer rows and columns
+//! as there are spikes; the fit is repeated until it finds no further spike. In trained matrices the remaining bulk may
+//! be small and the law a rough description: `mp_distance` says how rough.
+//!
+//! WeightWatcher instead fits a smoothed density with a fixed bandwidth, spikes included. For square matrices the
+//! variance only scales that density, so its sigma_mp is 1 for every square matrix.
 
 use super::marchenko_pastur::MarchenkoPastur;
 use super::rank::numerical_rank;
@@ -13,16 +15,16 @@ use super::{AnalyzedMatrix, Measurement};
 use crate::fit::MIN_EIGENVALUES;
 use crate::spectrum::Spectrum;
 
-/// Relative error of the median eigenvalue above which it is not known.
+/// Relative error of the median eigenvalue above which the bulk is not fitted.
 const HIDDEN: f64 = 1e-3;
 
 /// A Marchenko-Pastur law fitted to the bulk of a spectrum.
 #[derive(Debug, Clone)]
 pub(super) struct Bulk {
     law: MarchenkoPastur,
-    /// The mean of the bulk, by which the law is stretched.
+    /// Mean of the bulk, the scale of the law.
     mean: f64,
-    /// Variance of its elements, over the mean square of all elements of W.
+    /// Variance of the bulk's elements, relative to the mean square of all elements of W.
     relative_variance: f64,
     /// Number of eigenvalues above the bulk.
     spikes: usize,
@@ -36,14 +38,14 @@ impl Bulk {
     ///
     /// # Errors
     ///
-    /// A phrase, if fewer than [`MIN_EIGENVALUES`] remain in the bulk, or rounding hides it.
+    /// A phrase, if fewer than [`MIN_EIGENVALUES`] remain in the bulk or rounding hides it.
     pub fn fit(spectrum: &Spectrum, long: usize) -> Result<Bulk, String> {
         let x = spectrum.values();
-        // Where lost rank comes from lost rows or columns, those are not part of the random matrix.
+        // Zero rows or columns reduce the rank; they are not part of the random matrix.
         let zeros = numerical_rank(spectrum).map_or(0, |rank| x.len() - rank);
         let rank = x.len() - zeros;
         if rank < MIN_EIGENVALUES {
-            return Err(format!("{rank} eigenvalues that are not zero, fewer than {MIN_EIGENVALUES}"));
+            return Err(format!("{rank} nonzero eigenvalues, fewer than {MIN_EIGENVALUES}"));
         }
         let mut spikes = 0;
         loop {
@@ -57,7 +59,7 @@ impl Bulk {
             let limit = mean * law.largest_by_chance();
             let above = x.len() - x.partition_point(|&x| x <= limit);
             if rank - above < MIN_EIGENVALUES {
-                return Err(format!("all but {} of {rank} eigenvalues lie above any bulk", rank - above));
+                return Err(format!("all but {} of {rank} eigenvalues are above any bulk", rank - above));
             }
             if above <= spikes {
                 let bulk = &x[zeros..x.len() - spikes];
@@ -76,7 +78,7 @@ impl Bulk {
     }
 }
 
-/// The Kolmogorov-Smirnov distance between ascending values and `law`, stretched to `mean`.
+/// The Kolmogorov-Smirnov distance between ascending values and `law`, scaled to `mean`.
 fn distance(values: &[f64], mean: f64, law: MarchenkoPastur) -> f64 {
     let count = values.len() as f64;
     let gap = |(index, x): (usize, &f64)| {
@@ -104,7 +106,7 @@ pub(super) fn num_spikes(matrix: &AnalyzedMatrix) -> Measurement {
     Ok(matrix.bulk()?.spikes.into())
 }
 
-/// Without spikes the largest eigenvalue is the edge of the bulk, wherever chance has put it.
+/// Without spikes the largest eigenvalue counts as the edge of the bulk, on either side of the fitted edge.
 pub(super) fn mp_softrank(matrix: &AnalyzedMatrix) -> Measurement {
     let bulk = matrix.bulk()?;
     Ok((bulk.mean * bulk.law.edges().1 / bulk.largest).min(1.0).into())
@@ -121,8 +123,8 @@ mod tests {
     use crate::device::cpu::{Level, symmetric_eigenvalues};
     use crate::fit::Rule;
 
-    /// Eigenvalues of a `long` x `short` matrix of normal elements with the standard deviation `sigma`, and spikes: so many
-    /// pairs of random directions with singular values from twice the bulk's largest one on.
+    /// Eigenvalues of a `long` x `short` matrix of normal elements with standard deviation `sigma`, plus `spikes` pairs
+    /// of random directions with singular values from twice the bulk's largest one upward.
     fn spiked(long: usize, short: usize, sigma: f64, spikes: usize, seed: u64) -> Vec<f64> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut normals =
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn known_variances_and_spikes_are_found() {
-        // Shape, and how far the deviation may be off: the median fluctuates most where the spectrum begins at zero.
+        // Shape, and the tolerance of the deviation: the median fluctuates most where the spectrum begins at zero.
         for (long, short, tolerance) in [(150, 150, 0.05), (200, 100, 0.04), (400, 100, 0.03), (500, 60, 0.03)] {
             for spikes in [0, 1, 3, 10] {
                 for (seed, sigma) in [(1, 1.0), (2, 0.02), (3, 1e3)] {
@@ -181,7 +183,7 @@ mod tests {
             let fit = |seed| Bulk::fit(&spectrum(&spiked(long, short, 1.0, 0, seed)), long).unwrap();
             (0..100).filter(|&seed| fit(seed).spikes > 0).count()
         };
-        // One in a thousand by the Tracy-Widom law, a few more by the fluctuation of the median in square matrices.
+        // One in a thousand by the Tracy-Widom law, a few more because the median fluctuates in square matrices.
         assert!(with_spikes((120, 40)) <= 2);
         assert!(with_spikes((60, 60)) <= 5);
     }
@@ -215,17 +217,17 @@ mod tests {
     fn what_is_no_bulk_says_so() {
         let fit = |values: &[f64], long| Bulk::fit(&spectrum(values), long).map(|bulk| bulk.spikes);
         let reason = |values: &[f64], long| fit(values, long).unwrap_err();
-        assert_eq!(reason(&[1.0; 7], 9), "7 eigenvalues that are not zero, fewer than 8");
+        assert_eq!(reason(&[1.0; 7], 9), "7 nonzero eigenvalues, fewer than 8");
         let zeros: Vec<f64> = (0..100).map(|k| if k < 95 { 0.0 } else { 1.0 }).collect();
-        assert_eq!(reason(&zeros, 100), "5 eigenvalues that are not zero, fewer than 8");
+        assert_eq!(reason(&zeros, 100), "5 nonzero eigenvalues, fewer than 8");
         // A power law over ten decades has no edge.
         let heavy: Vec<f64> = (0..200).map(|k| 10.0_f64.powf(f64::from(k) * 0.05)).collect();
-        assert_eq!(reason(&heavy, 600), "all but 7 of 200 eigenvalues lie above any bulk");
-        // In f32, the median of this one is noise.
+        assert_eq!(reason(&heavy, 600), "all but 7 of 200 eigenvalues are above any bulk");
+        // In f32, the median of this spectrum is noise.
         let steep: Vec<f64> = (0..20).map(|k| if k < 15 { 1e-6 * f64::from(k + 1) } else { 1.0 }).collect();
         let coarse = Spectrum::from_gram(steep.clone(), steep.iter().sum(), f32::EPSILON.into()).unwrap();
         assert_eq!(Bulk::fit(&coarse, 20).unwrap_err(), "rounding hides the median eigenvalue");
-        // Equal eigenvalues are a bulk of no width, which the distance shows.
+        // Equal eigenvalues are a bulk without width, which the distance shows.
         for long in [40, 400] {
             let flat = Bulk::fit(&spectrum(&[2.0; 40]), long).unwrap();
             assert_eq!(flat.spikes, 0);
@@ -244,7 +246,7 @@ mod tests {
             assert!((number(bulk_max, spikes) / 900.0 - 1.0).abs() < 0.1);
             assert_eq!(number(num_spikes, spikes), spikes as f64);
         }
-        // Largest of four spikes: five times the edge in singular values, a little more by the noise.
+        // The largest of four spikes: five times the edge in singular values, a little more with the noise.
         assert!((number(mp_softrank, 4) * 25.0 - 1.0).abs() < 0.1);
         assert!((0.9..=1.0).contains(&number(mp_softrank, 0)));
         assert!(number(sigma_mp, 4) < 0.9 && (number(sigma_mp, 0) - 1.0).abs() < 0.02);

@@ -12,12 +12,12 @@ const fn free(
     Metric { name, about, always: true, source: Spectrum(compute) }
 }
 
-/// A metric that compares a matrix with its elements in random order.
+/// A metric that compares a matrix with its randomized twin.
 const fn randomized(name: &'static str, about: &'static str) -> Metric {
-    Metric { name, about, always: false, source: Elsewhere("it takes --randomize SEED") }
+    Metric { name, about, always: false, source: Elsewhere("requires --randomize SEED") }
 }
 
-/// A metric that costs something, if only a little.
+/// A metric that costs something, even if only a little.
 const fn asked(
     name: &'static str,
     about: &'static str,
@@ -26,7 +26,7 @@ const fn asked(
     Metric { name, about, always: false, source: Spectrum(compute) }
 }
 
-/// A metric that takes an option.
+/// A metric that requires an option.
 const fn optional(name: &'static str, about: &'static str, option: &'static str) -> Metric {
     Metric { name, about, always: false, source: Elsewhere(option) }
 }
@@ -42,55 +42,63 @@ pub static METRICS: &[Metric] = &[
     free("log_alpha_norm", "log10 of the sum of x^alpha", tail::log_alpha_norm),
     free("log_norm", "log10 of the squared Frobenius norm", norms::log_norm),
     free("log_spectral_norm", "log10 of the largest eigenvalue", norms::log_spectral_norm),
-    free("stable_rank", "squared Frobenius norm by largest eigenvalue", norms::stable_rank),
-    free("matrix_rank", "number of eigenvalues that are not zero within rounding", rank::matrix_rank),
-    free("entropy", "entropy of the eigenvalues' shares in their sum, by ln(matrix_rank)", rank::entropy),
+    free("stable_rank", "squared Frobenius norm over largest eigenvalue", norms::stable_rank),
+    free("matrix_rank", "number of eigenvalues that are nonzero within rounding", rank::matrix_rank),
+    free("entropy", "entropy of the eigenvalues' shares of their sum, over ln(matrix_rank)", rank::entropy),
     free("D", "Kolmogorov-Smirnov distance between tail and power law", tail::ks_distance),
-    free("sigma", "standard error of alpha if eigenvalues were independent", tail::sigma),
+    free("sigma", "standard error of alpha for independent eigenvalues", tail::sigma),
     free("xmin", "smallest eigenvalue of the tail", tail::xmin),
     free("xmax", "largest eigenvalue of the tail", tail::xmax),
-    free("num_pl_spikes", "number of eigenvalues from xmin on", tail::num_pl_spikes),
+    free("num_pl_spikes", "number of eigenvalues at or above xmin", tail::num_pl_spikes),
     free("num_evals", "number of eigenvalues", shape::num_evals),
-    free("Q", "aspect ratio, larger by smaller dimension", shape::aspect_ratio),
+    free("Q", "aspect ratio: larger over smaller dimension", shape::aspect_ratio),
     free("rank_loss", "number of eigenvalues that are zero within rounding", rank::rank_loss),
     free("weak_rank_loss", "number of eigenvalues below 1e-6", rank::weak_rank_loss),
     free("lambda_max", "largest eigenvalue: the squared spectral norm", norms::lambda_max),
     free("warning", "over-trained (alpha < 2), under-trained (alpha > 6) or none", tail::warning),
-    free("sigma_mp", "standard deviation of the random bulk's elements, by that of all", bulk::sigma_mp),
+    free("sigma_mp", "standard deviation of the random bulk's elements, over that of all elements", bulk::sigma_mp),
     free("mp_bulk_min", "lower edge of the random bulk", bulk::bulk_min),
     free("mp_bulk_max", "upper edge of the random bulk", bulk::bulk_max),
     free("num_spikes", "number of eigenvalues above the random bulk", bulk::num_spikes),
-    free("mp_softrank", "upper edge of the random bulk by largest eigenvalue", bulk::mp_softrank),
+    free("mp_softrank", "upper edge of the random bulk over largest eigenvalue", bulk::mp_softrank),
     free("mp_distance", "Kolmogorov-Smirnov distance between bulk and Marchenko-Pastur law", bulk::mp_distance),
     free("alpha_mp", "mean alpha of random matrices of this shape, by the rule of the row", random_baseline::alpha_mp),
-    free("alpha_mp_sd", "standard deviation of alpha among these", random_baseline::alpha_mp_sd),
-    free("alpha_excess", "alpha less alpha_mp", random_baseline::alpha_excess),
+    free(
+        "alpha_mp_sd",
+        "standard deviation of alpha among random matrices of this shape",
+        random_baseline::alpha_mp_sd,
+    ),
+    free("alpha_excess", "alpha minus alpha_mp", random_baseline::alpha_excess),
     randomized("rand_distance", "Jensen-Shannon distance of the spectrum from that of the randomized matrix"),
     randomized("num_traps", "number of eigenvalues above the random bulk of the randomized matrix"),
     randomized("max_rand_eval", "largest eigenvalue of the randomized matrix"),
     free("peak_jump", "change of a peak rule's alpha if the smallest eigenvalue moves by 1 %", stability::peak_jump),
-    free("peak_fragile", "whether that is more than 0.001", stability::peak_fragile),
+    free("peak_fragile", "whether peak_jump exceeds 0.001", stability::peak_fragile),
     asked("alpha_low", "smallest alpha of all tails whose D is within 0.01 of the best", stability::alpha_low),
     asked("alpha_high", "largest alpha of all tails whose D is within 0.01 of the best", stability::alpha_high),
-    optional("alpha_se", "standard error of alpha, by simulated spectra", "it takes --se N"),
-    optional("gof_p", "p-value of the power law, by a bootstrap", "it takes --gof N"),
+    optional("alpha_se", "standard error of alpha, from simulated spectra", "requires --se N"),
+    optional("gof_p", "p-value of the power law, by bootstrap", "requires --gof N"),
     asked("tpl_alpha", "exponent of the truncated power law", alternatives::tpl_alpha),
-    asked("tpl_lambda", "rate of its cutoff, in units of 1 / x", alternatives::tpl_lambda),
-    asked("tpl_R", "log-likelihood of the power law less that of the truncated one", alternatives::tpl_ratio),
-    asked("tpl_p", "probability of such a tpl_R if there is no cutoff", alternatives::tpl_p_value),
+    asked("tpl_lambda", "rate of the cutoff of the truncated power law, in units of 1 / x", alternatives::tpl_lambda),
+    asked("tpl_R", "log-likelihood of the power law minus that of the truncated one", alternatives::tpl_ratio),
+    asked("tpl_p", "probability of a tpl_R this large without a cutoff", alternatives::tpl_p_value),
     asked("lognormal_mu", "mean of ln x of the lognormal tail", alternatives::lognormal_mu),
     asked("lognormal_sigma", "standard deviation of ln x of the lognormal tail", alternatives::lognormal_sigma),
-    asked("lognormal_R", "log-likelihood of the power law less that of the lognormal", alternatives::lognormal_ratio),
-    asked("lognormal_p", "probability of such a lognormal_R if both are equally good", alternatives::lognormal_p_value),
+    asked("lognormal_R", "log-likelihood of the power law minus that of the lognormal", alternatives::lognormal_ratio),
+    asked(
+        "lognormal_p",
+        "probability of a lognormal_R this far from 0 if both are equally good",
+        alternatives::lognormal_p_value,
+    ),
     asked("exponential_lambda", "rate of the exponential tail, in units of 1 / x", alternatives::exponential_lambda),
     asked(
         "exponential_R",
-        "log-likelihood of the power law less that of the exponential",
+        "log-likelihood of the power law minus that of the exponential",
         alternatives::exponential_ratio,
     ),
     asked(
         "exponential_p",
-        "probability of such an exponential_R if both are equally good",
+        "probability of an exponential_R this far from 0 if both are equally good",
         alternatives::exponential_p_value,
     ),
 ];

@@ -1,7 +1,8 @@
-//! The Marchenko-Pastur law: the eigenvalues of W^T W for W of independent random elements (Marchenko and Pastur, 1967).
+//! The Marchenko-Pastur law: the distribution of the eigenvalues of W^T W for W of independent random elements
+//! (Marchenko and Pastur, 1967).
 //!
-//! For W of n x m elements, n >= m, with mean 0 and variance s^2, and b = m / n, the eigenvalues in units of n s^2 fill the
-//! interval from (1 - sqrt b)^2 to (1 + sqrt b)^2, with the density
+//! For an n x m matrix W, n >= m, whose elements have mean 0 and variance s^2, let b = m / n. The eigenvalues in units
+//! of n s^2 fill the interval from (1 - sqrt b)^2 to (1 + sqrt b)^2, with the density
 //!
 //! ```text
 //! p(x) = sqrt((x_max - x) (x - x_min)) / (2 pi b x)
@@ -40,8 +41,8 @@ impl MarchenkoPastur {
         ((1.0 - root).powi(2), (1.0 + root).powi(2))
     }
 
-    /// What the largest of finitely many eigenvalues exceeds once in a thousand times: the upper edge and the fluctuation of
-    /// the largest eigenvalue there (Johnstone, Ann. Statist. 29, 2001, theorem 1.1).
+    /// The limit that the largest of finitely many eigenvalues exceeds once in a thousand matrices: the upper edge plus
+    /// the fluctuation of the largest eigenvalue there (Johnstone, Ann. Statist. 29, 2001, theorem 1.1).
     pub fn largest_by_chance(self) -> f64 {
         let (long, short) = ((self.long - 1.0).max(1.0).sqrt(), self.short.sqrt());
         let center = (long + short).powi(2);
@@ -91,7 +92,7 @@ mod tests {
             let law = MarchenkoPastur::new(long, short);
             let (min, max) = law.edges();
             let b = short as f64 / long as f64;
-            // x = min + (max - min) sin^2 t takes the roots out of the density.
+            // x = min + (max - min) sin^2 t removes the square roots from the density.
             let steps = 20_000;
             let step = 0.5 * PI / f64::from(steps);
             let mut sum = 0.0;

@@ -1,12 +1,12 @@
-//! Metrics: what a spectrum tells of a matrix besides its alpha.
+//! Metrics: what a spectrum says about a matrix besides its alpha.
 //!
-//! Each is a line of [`METRICS`], under the name that WeightWatcher gives it if the definitions agree (`docs/metrics.md`
-//! has all definitions, sources and differences). Metrics are measured on the thread that has computed the spectrum, and
-//! look at nothing but a [`AnalyzedMatrix`]: they are the same on every device. A metric that does not exist for a matrix is null,
-//! and a reason stands beside it; it is never -1, 0 or infinite.
+//! Each metric is a line of [`METRICS`]. It has the name that WeightWatcher uses, if the definitions agree
+//! (`docs/metrics.md` lists all definitions, sources and differences). Metrics are computed on the thread that computed
+//! the spectrum, from an [`AnalyzedMatrix`] alone, so they are the same on every device. A metric that does not exist
+//! for a matrix is null, with a reason next to it; it is never -1, 0 or infinite.
 //!
-//! What takes more than a spectrum (the weights, another matrix) is computed elsewhere, and entered by
-//! [`Measured::insert`] under the name of a line whose source is [`Source::Elsewhere`].
+//! Metrics that need more than a spectrum (the weights, another matrix) are computed elsewhere and added by
+//! [`Measured::insert`]; their source is [`Source::Elsewhere`].
 
 mod alternatives;
 mod analyzed_matrix;
@@ -40,7 +40,7 @@ pub struct Metric {
     pub name: &'static str,
     /// What it is, as a phrase.
     pub about: &'static str,
-    /// Whether it is measured even if nobody asks for it. It must cost nothing next to the spectrum then.
+    /// Whether it is measured even if nobody requests it. Such a metric must cost nothing compared with the spectrum.
     pub always: bool,
     /// Where its value comes from.
     pub source: Source,
@@ -51,13 +51,13 @@ pub struct Metric {
 pub enum Source {
     /// From the spectrum, the fit and the shape, by this function.
     Spectrum(fn(&AnalyzedMatrix) -> Measurement),
-    /// From elsewhere; where it has not been entered, it is missing for this reason.
+    /// From elsewhere; if no value was added, the metric is missing for this reason.
     Elsewhere(&'static str),
 }
 
-/// Measures of `matrix` what `plan` wants.
-pub fn measure(plan: &MetricSelection, matrix: &AnalyzedMatrix) -> Measured {
-    measure_each(plan.metrics(), matrix)
+/// Measures the metrics that `selection` selects.
+pub fn measure(selection: &MetricSelection, matrix: &AnalyzedMatrix) -> Measured {
+    measure_each(selection.metrics(), matrix)
 }
 
 fn measure_each<'a>(metrics: impl Iterator<Item = &'a Metric>, matrix: &AnalyzedMatrix) -> Measured {
@@ -95,11 +95,11 @@ mod tests {
             name: "num_traps",
             about: "spikes of the randomized matrix",
             always: false,
-            source: Source::Elsewhere("it takes --randomize"),
+            source: Source::Elsewhere("requires --randomize"),
         };
         let outcome = outcome(&[1.0, 2.0], Rule::Ks);
         let mut measured = measure_each([&elsewhere].into_iter(), &analyzed(&outcome, Rule::Ks, 2, 2));
-        assert_eq!(measured.missing["num_traps"], "it takes --randomize");
+        assert_eq!(measured.missing["num_traps"], "requires --randomize");
         measured.insert("num_traps", Ok(3_usize.into()));
         assert_eq!(measured.get("num_traps"), Some(&MetricValue::Whole(3)));
     }

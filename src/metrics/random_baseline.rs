@@ -1,10 +1,11 @@
-//! The alpha that chance alone gives: what a rule finds, on average, in a matrix of independent Gaussian elements.
+//! The random-matrix baseline: the mean alpha that a rule finds in matrices of independent Gaussian elements.
 //!
-//! The spectrum of such a matrix follows the law of Marchenko and Pastur, which has no power law in it; every rule finds an
-//! alpha nevertheless, and a larger one the more oblong the matrix is. Matrices of different shapes can be compared by what
-//! their alphas have in excess of that. There is no formula: `random_baseline.csv` is simulated (`examples/aspect_table.rs`). The
-//! median rule has a limit for many eigenvalues N; under the others alpha grows with N, and that of a single random
-//! matrix strays from the mean by half of it or more. `docs/aspect.md` has the numbers.
+//! The spectrum of such a matrix follows the Marchenko-Pastur law, which contains no power law. Every rule finds an
+//! alpha nevertheless, and a larger one the more oblong the matrix is. To compare matrices of different shapes, compare
+//! how far their alphas exceed this baseline. It has no formula: `random_baseline.csv` is simulated
+//! (`examples/aspect_table.rs`). Under the median rule alpha converges for many eigenvalues N. Under the other rules
+//! alpha grows with N, and the alpha of a single random matrix differs from the mean by half of it or more.
+//! `docs/aspect.md` has the numbers.
 
 use std::sync::OnceLock;
 
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use super::{AnalyzedMatrix, Measurement};
 use crate::fit::Rule;
 
-/// The alpha of a random matrix.
+/// The distribution of alpha among random matrices of one shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RandomBaseline {
     /// Its mean.
@@ -34,7 +35,7 @@ pub(super) fn alpha_excess(matrix: &AnalyzedMatrix) -> Measurement {
     Ok((matrix.fit()?.alpha - matrix.random_baseline()?.alpha).into())
 }
 
-/// A line of the table: a shape, and the mean and standard deviation of the alphas of so many matrices under each rule.
+/// A line of the table: a shape, and the mean and standard deviation of alpha among random matrices under each rule.
 #[derive(Debug, Deserialize)]
 struct Line {
     eigenvalues: usize,
@@ -49,7 +50,7 @@ struct Line {
     ks_sd: f64,
 }
 
-/// Every number of eigenvalues with every aspect ratio, both rising, the latter the faster.
+/// Every number of eigenvalues with every aspect ratio, both ascending, the ratio varying fastest.
 struct Table {
     sizes: Vec<usize>,
     ratios: Vec<f64>,
@@ -68,24 +69,26 @@ fn table() -> &'static Table {
     })
 }
 
-/// The alpha of random matrices with `eigenvalues` eigenvalues and the aspect ratio `q` >= 1 under `rule`: between the lines
-/// of the table, ln alpha is linear in ln N and in ln Q.
+/// The alpha of random matrices with `eigenvalues` eigenvalues and aspect ratio `q` >= 1 under `rule`. Between the
+/// lines of the table, ln alpha is interpolated linearly in ln N and ln Q.
 ///
 /// # Errors
 ///
-/// A phrase, for shapes beyond the table. (The median rule has reached its limit where the table ends.)
+/// A phrase, for shapes outside the table. (Under the median rule alpha has converged where the table ends.)
 pub fn random_baseline(rule: Rule, eigenvalues: usize, q: f64) -> Result<RandomBaseline, String> {
     let Table { sizes, ratios, lines } = table();
     let (few, many) = (sizes[0], sizes[sizes.len() - 1]);
     let last = ratios[ratios.len() - 1];
     if eigenvalues < few {
-        return Err(format!("chance is not tabulated for fewer than {few} eigenvalues"));
+        return Err(format!("the random-matrix baseline is not tabulated for fewer than {few} eigenvalues"));
     }
     if eigenvalues > many && rule != Rule::Median {
-        return Err(format!("chance is not tabulated for more than {many} eigenvalues under the {rule} rule"));
+        return Err(format!(
+            "the random-matrix baseline is not tabulated for more than {many} eigenvalues under the {rule} rule"
+        ));
     }
     if q > last {
-        return Err(format!("chance is not tabulated for aspect ratios above {last}"));
+        return Err(format!("the random-matrix baseline is not tabulated for aspect ratios above {last}"));
     }
     let sizes: Vec<f64> = sizes.iter().map(|&size| size as f64).collect();
     let (row, down) = place(&sizes, eigenvalues.min(many) as f64);
@@ -101,7 +104,8 @@ pub fn random_baseline(rule: Rule, eigenvalues: usize, q: f64) -> Result<RandomB
     })
 }
 
-/// Between which points `x` lies, by the number of the first, and how far along in logarithms.
+/// The index of the last point at or below `x`, and the relative position of `x` between it and the next point, in
+/// logarithms.
 fn place(points: &[f64], x: f64) -> (usize, f64) {
     let index = points.iter().rposition(|&point| point <= x).unwrap_or(0).min(points.len() - 2);
     (index, (x / points[index]).ln() / (points[index + 1] / points[index]).ln())
@@ -161,13 +165,16 @@ mod tests {
     fn what_is_not_tabulated_says_so() {
         let many = *table().sizes.last().unwrap();
         for (rule, eigenvalues, q, reason) in [
-            (Rule::Median, 31, 1.0, "chance is not tabulated for fewer than 32 eigenvalues"),
-            (Rule::Peak, 32, 32.01, "chance is not tabulated for aspect ratios above 32"),
+            (Rule::Median, 31, 1.0, "the random-matrix baseline is not tabulated for fewer than 32 eigenvalues"),
+            (Rule::Peak, 32, 32.01, "the random-matrix baseline is not tabulated for aspect ratios above 32"),
         ] {
             assert_eq!(random_baseline(rule, eigenvalues, q).unwrap_err(), reason);
         }
         let error = random_baseline(Rule::Ks, many + 1, 2.0).unwrap_err();
-        assert_eq!(error, format!("chance is not tabulated for more than {many} eigenvalues under the ks rule"));
+        assert_eq!(
+            error,
+            format!("the random-matrix baseline is not tabulated for more than {many} eigenvalues under the ks rule")
+        );
         assert_eq!(random_baseline(Rule::Median, 10 * many, 2.0), random_baseline(Rule::Median, many, 2.0));
         assert!(random_baseline(Rule::Peak, 32, 32.0).is_ok() && random_baseline(Rule::Ks, many, 1.0).is_ok());
     }

@@ -1,12 +1,13 @@
-//! What a matrix has beyond its elements: its spectrum beside that of the same elements in random order (Martin and Mahoney,
-//! arXiv 1810.01075; WeightWatcher's `randomize=True`).
+//! Comparison with the randomized twin: the same elements in random order (Martin and Mahoney, arXiv 1810.01075;
+//! WeightWatcher's `randomize=True`). The difference is what the arrangement of the elements contributes.
 
 use super::{AnalyzedMatrix, Measurement, bulk};
 
-/// The Jensen-Shannon distance of the two spectra, each ascending and with the sum 1, eigenvalue by eigenvalue: the root of
-/// H(m) - (H(p) + H(q)) / 2 for m = (p + q) / 2 and the entropy H with natural logarithms. Between 0 and the root of ln 2.
+/// The Jensen-Shannon distance of two ascending spectra, each normalized to the sum 1, eigenvalue by eigenvalue: the
+/// root of H(m) - (H(p) + H(q)) / 2, with m = (p + q) / 2 and the entropy H in natural logarithms. Between 0 and the
+/// root of ln 2.
 ///
-/// WeightWatcher draws a second permutation for this; here it is the same as for everything else.
+/// WeightWatcher draws a second permutation for this; here all metrics use the same one.
 fn distance(spectrum: &[f64], randomized: &[f64]) -> f64 {
     let (sum, randomized_sum) = (spectrum.iter().sum::<f64>(), randomized.iter().sum::<f64>());
     let divergence: f64 = spectrum
@@ -24,13 +25,13 @@ fn distance(spectrum: &[f64], randomized: &[f64]) -> f64 {
 
 /// The metrics that compare `matrix` with its randomized twin.
 pub fn compare(matrix: &AnalyzedMatrix, randomized: &AnalyzedMatrix) -> Vec<(&'static str, Measurement)> {
-    let twin = || randomized.spectrum().map_err(|reason| format!("of the randomized matrix, {reason}"));
+    let twin = || randomized.spectrum().map_err(|reason| format!("for the randomized matrix, {reason}"));
     let rand_distance = || {
         let (spectrum, twin) = (matrix.spectrum()?, twin()?);
         Ok(distance(spectrum.values(), twin.values()).into())
     };
     let max_rand_eval = || Ok(twin()?.largest().into());
-    let num_traps = bulk::num_spikes(randomized).map_err(|reason| format!("of the randomized matrix, {reason}"));
+    let num_traps = bulk::num_spikes(randomized).map_err(|reason| format!("for the randomized matrix, {reason}"));
     vec![("rand_distance", rand_distance()), ("num_traps", num_traps), ("max_rand_eval", max_rand_eval())]
 }
 

@@ -1,29 +1,29 @@
-//! Ranks of W: how many eigenvalues are zero, how many nearly, and how evenly the others share the trace.
+//! Ranks of W: how many eigenvalues are zero, how many are nearly zero, and how evenly the others share the trace.
 //!
-//! An eigenvalue is zero if rounding in f64 does not tell it from zero: computed from a Gram matrix, if it is below some 1e-15
-//! of the largest (a singular value below 6e-8 of the largest, which is what weights of 32 bits resolve), computed from W
-//! itself, if the singular value is below some 1e-14. Single precision hides eigenvalues that are not zero by any such
-//! measure; then there is no rank rather than a wrong one.
+//! An eigenvalue counts as zero if f64 rounding cannot distinguish it from zero. Computed from a Gram matrix, that is
+//! below about 1e-15 of the largest eigenvalue (a singular value below 6e-8 of the largest, the resolution of 32-bit
+//! weights). Computed from W itself, it is a singular value below about 1e-14 of the largest. Single precision cannot
+//! decide this; the rank is then missing rather than wrong.
 
 use super::{AnalyzedMatrix, Measurement};
 use crate::spectrum::Spectrum;
 
-/// Absolute error of the eigenvalues, in units of the largest, from which on they come from single precision.
+/// Absolute error of the eigenvalues, in units of the largest, from which they count as single precision.
 const SINGLE: f64 = 1e-12;
 
-/// Eigenvalues below this count as weak: WeightWatcher's default, in the units of the weights, squared.
+/// Eigenvalues below this count as weak: WeightWatcher's default, in squared units of the weights.
 const WEAK: f64 = 1e-6;
 
 /// The numerical rank, or why it is not known.
 pub(super) fn numerical_rank(spectrum: &Spectrum) -> Result<usize, String> {
-    // No eigenvalue is smaller than the smallest, which may be known better than the others.
+    // The smallest eigenvalue may be more accurate than the others; if it is nonzero, so are all.
     if spectrum.relative_error(0) < 1.0 {
         return Ok(spectrum.len());
     }
     let rank = spectrum.rank();
     if spectrum.accuracy().eta > SINGLE * spectrum.largest() {
         return Err(format!(
-            "between {rank} and {}: single precision hides which eigenvalues are zero (--precision f64 tells)",
+            "between {rank} and {}: single precision hides which eigenvalues are zero (use --precision f64)",
             spectrum.len()
         ));
     }
@@ -62,16 +62,16 @@ fn absolute_error(spectrum: &Spectrum, index: usize) -> f64 {
     }
 }
 
-/// The matrix entropy (Martin and Mahoney, arXiv 1810.01075, section 2.2): Shannon's entropy of the shares of the eigenvalues
-/// in their sum, over its largest value for a matrix of this rank.
+/// The matrix entropy (Martin and Mahoney, arXiv 1810.01075, section 2.2): Shannon's entropy of the eigenvalues' shares
+/// of their sum, over its maximum for a matrix of this rank.
 pub(super) fn entropy(matrix: &AnalyzedMatrix) -> Measurement {
     let spectrum = matrix.spectrum()?;
     let rank = numerical_rank(spectrum).map_err(|reason| format!("the rank is {reason}"))?;
     if rank < 2 {
-        return Err(format!("it compares with ln(rank), and the rank is {rank}"));
+        return Err(format!("undefined for rank {rank}: it divides by ln(rank)"));
     }
-    // In units of the largest, so that no sum overflows, and without differences, which a spike that dwarfs the rest would
-    // leave to rounding: with t = x / x_max and S = sum t, the entropy is ln S - (sum t ln t) / S.
+    // In units of the largest, so that no sum overflows. Without differences, which rounding would spoil when a spike
+    // dwarfs the rest: with t = x / x_max and S = sum t, the entropy is ln S - (sum t ln t) / S.
     let largest = spectrum.largest();
     let shares = spectrum.values()[..spectrum.len() - 1].iter().map(|x| x / largest).filter(|&t| t > 0.0);
     let (rest, sum) = shares.fold((0.0, 0.0), |(rest, sum), t: f64| (rest + t, sum - t * t.ln()));
@@ -92,7 +92,7 @@ mod tests {
         metric(&analyzed(&outcome, Rule::Median, values.len(), values.len()))
     }
 
-    /// What a solver in f32 finds.
+    /// The metric of a spectrum from an f32 solver.
     fn single(values: &[f64], metric: fn(&AnalyzedMatrix) -> Measurement) -> Measurement {
         let spectrum = Spectrum::from_gram(values.to_vec(), values.iter().sum(), f32::EPSILON.into()).unwrap();
         let outcome: Outcome =
@@ -113,7 +113,7 @@ mod tests {
     fn single_precision_does_not_guess() {
         let values = [1e-9, 1e-3, 1.0];
         assert_eq!(of(&values, matrix_rank), Ok(MetricValue::Whole(3)));
-        let reason = "between 2 and 3: single precision hides which eigenvalues are zero (--precision f64 tells)";
+        let reason = "between 2 and 3: single precision hides which eigenvalues are zero (use --precision f64)";
         assert_eq!(single(&values, matrix_rank), Err(reason.into()));
         assert!(single(&values, rank_loss).unwrap_err().starts_with("the rank is between 2 and 3"));
         assert!(single(&values, entropy).is_err());
@@ -150,9 +150,9 @@ mod tests {
         }
         // By hand: shares 1/4 and 3/4, in bits.
         assert!((number(&[1.0, 3.0]) - 0.811_278_124_459_132_9).abs() < 1e-14);
-        // To first order in t, the rest has t (1 - ln t).
+        // To first order in t, the rest contributes t (1 - ln t).
         let spike = number(&[0.5e-13, 0.5e-13, 1.0]) * 3.0_f64.ln();
         assert!((spike / (1e-13 * (1.0 - 0.5e-13_f64.ln())) - 1.0).abs() < 1e-12, "{spike:e}");
-        assert_eq!(of(&[0.0, 5.0], entropy), Err("it compares with ln(rank), and the rank is 1".into()));
+        assert_eq!(of(&[0.0, 5.0], entropy), Err("undefined for rank 1: it divides by ln(rank)".into()));
     }
 }

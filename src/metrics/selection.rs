@@ -1,4 +1,4 @@
-//! Which metrics are wanted.
+//! The selection of metrics to measure.
 
 use std::str::FromStr;
 
@@ -6,13 +6,13 @@ use super::{METRICS, Metric};
 use crate::fit::Rule;
 use crate::uncertainty::Simulations;
 
-/// The name of the metric that is the alpha by this rule, whatever the rule of the row.
+/// The name of the metric that holds the alpha of this rule, whatever the rule of the row.
 pub fn alpha_by(rule: Rule) -> String {
     format!("alpha_{rule}").replace('-', "_")
 }
 
-/// The metrics that somebody asked for, and with them all that cost nothing. Options of metrics (a seed, a number of
-/// draws) belong here.
+/// The requested metrics; those that cost nothing are always measured too. Also holds the options of metrics (a seed, a
+/// number of draws).
 #[derive(Debug, Clone, Default)]
 pub struct MetricSelection {
     asked: Vec<&'static Metric>,
@@ -20,18 +20,18 @@ pub struct MetricSelection {
 }
 
 impl MetricSelection {
-    /// The same plan, and these of the list.
+    /// Adds the metrics of the list that `wanted` accepts.
     pub fn and(self, wanted: impl Fn(&Metric) -> bool) -> MetricSelection {
         let asked = |metric: &&Metric| self.wants(metric.name) || wanted(metric);
         MetricSelection { asked: METRICS.iter().filter(asked).collect(), ..self }
     }
 
-    /// The same plan, and the alphas by these rules of fit.
+    /// Adds the alphas of these fit rules.
     pub fn and_alphas(self, rules: &[Rule]) -> MetricSelection {
         self.and(|metric| rules.iter().any(|rule| metric.name == alpha_by(*rule)))
     }
 
-    /// The same plan with what is simulated, which is thereby asked for.
+    /// Sets the simulations and adds the metrics that they compute.
     pub fn with_simulations(self, simulations: Simulations) -> MetricSelection {
         let simulated = |metric: &Metric| match metric.name {
             "alpha_se" => simulations.standard_error.is_some(),
@@ -46,23 +46,23 @@ impl MetricSelection {
         self.simulations
     }
 
-    /// The metrics that were asked for, in the order of the list.
+    /// The requested metrics, in the order of the list.
     pub fn asked(&self) -> &[&'static Metric] {
         &self.asked
     }
 
-    /// The metrics to be measured, in the order of the list.
+    /// The metrics to measure, in the order of the list.
     pub fn metrics(&self) -> impl Iterator<Item = &'static Metric> {
         METRICS.iter().filter(|metric| metric.always || self.wants(metric.name))
     }
 
-    /// Whether this metric was asked for.
+    /// True if this metric was requested.
     pub fn wants(&self, name: &str) -> bool {
         self.asked.iter().any(|metric| metric.name == name)
     }
 }
 
-/// Names with commas between them, or `all`.
+/// Comma-separated names, or `all`.
 impl FromStr for MetricSelection {
     type Err = String;
 
@@ -71,7 +71,7 @@ impl FromStr for MetricSelection {
         let known = |name: &str| name == "all" || METRICS.iter().any(|metric| metric.name == name);
         if let Some(unknown) = names.iter().find(|name| !known(name)) {
             let known: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
-            return Err(format!("there is no metric `{unknown}`\n\nhint: there are all, {}", known.join(", ")));
+            return Err(format!("unknown metric `{unknown}`\n\nhint: known metrics: all, {}", known.join(", ")));
         }
         let asked = |metric: &&Metric| names.iter().any(|name| *name == "all" || *name == metric.name);
         Ok(MetricSelection { asked: METRICS.iter().filter(asked).collect(), ..MetricSelection::default() })
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(names("stable_rank, alpha"), ["alpha", "stable_rank"]);
         assert_eq!(names("all").len(), METRICS.len());
         let error = "alpha,rank".parse::<MetricSelection>().unwrap_err();
-        assert!(error.starts_with("there is no metric `rank`\n\nhint: there are all, alpha, "), "{error}");
+        assert!(error.starts_with("unknown metric `rank`\n\nhint: known metrics: all, alpha, "), "{error}");
         assert!("".parse::<MetricSelection>().is_err());
     }
 

@@ -1,4 +1,4 @@
-//! Metrics of the shape alone, which every matrix has.
+//! Metrics of the shape alone; every matrix has them.
 
 use super::{AnalyzedMatrix, Measurement};
 

@@ -1,10 +1,11 @@
-//! Metrics that are simulated: they take options (numbers of draws, a seed), and time. See [`crate::uncertainty`].
+//! Simulated metrics: they need options (numbers of draws, a seed) and time. See [`crate::uncertainty`].
 
 use super::{AnalyzedMatrix, Measured, Measurement};
 use crate::uncertainty::{PositionsCache, Simulations, goodness_of_fit, standard_error};
 
-/// Enters what `positions` is for into `measured`; `name` is the matrix's. `elements` confirms, if it is called, that none of the
-/// matrix's elements stands out (see [`crate::uncertainty::check_elements`]), or returns why that cannot be said.
+/// Adds the simulated metrics that `positions` was made for to `measured`. `name` is the name of the matrix.
+/// `elements`, called only if needed, confirms that no element of the matrix stands out (see
+/// [`crate::uncertainty::check_elements`]), or returns why that is not known.
 pub fn simulate(
     positions: &PositionsCache,
     name: &str,

@@ -1,4 +1,4 @@
-//! How much of an alpha is the choice of its tail.
+//! How much alpha depends on the choice of its tail.
 
 use super::{AnalyzedMatrix, Measurement};
 use crate::fit::Rule;
@@ -36,7 +36,7 @@ mod tests {
         assert_eq!(peak_fragile(&analyzed(&robust, Rule::PeakRobust, 99, 99)), Ok(MetricValue::Flag(false)));
         let median = outcome(&values, Rule::Median);
         let reason = peak_fragile(&analyzed(&median, Rule::Median, 99, 99)).unwrap_err();
-        assert_eq!(reason, "the median rule looks for no peak");
+        assert_eq!(reason, "the median rule does not use a peak");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Metrics of the fitted tail (Clauset, Shalizi and Newman, arXiv 0706.1062; Martin and Mahoney, arXiv 2002.06716).
 //!
-//! They follow the rule that chose the tail: only those of the ks rule are WeightWatcher's.
+//! They depend on the rule that chose the tail: only under the ks rule do they agree with WeightWatcher.
 
 use std::f64::consts::LN_10;
 
@@ -21,8 +21,8 @@ pub(super) fn ks_distance(matrix: &AnalyzedMatrix) -> Measurement {
     Ok(matrix.fit()?.ks_distance.into())
 }
 
-/// The standard error of alpha if eigenvalues were independent (Clauset et al., eq. 3.2). They repel each other, so that
-/// it is too wide.
+/// The standard error of alpha for independent eigenvalues (Clauset et al., eq. 3.2). Eigenvalues repel each other, so
+/// this error is too large.
 pub(super) fn sigma(matrix: &AnalyzedMatrix) -> Measurement {
     let fit = matrix.fit()?;
     Ok(((fit.alpha - 1.0) / (fit.tail as f64).sqrt()).into())
@@ -48,13 +48,13 @@ pub(super) fn alpha_ks(matrix: &AnalyzedMatrix) -> Measurement {
     Ok(matrix.fit_by(Rule::Ks)?.alpha.into())
 }
 
-/// No tail is cut off above.
+/// The tail has no upper cutoff, so this is the largest eigenvalue.
 pub(super) fn xmax(matrix: &AnalyzedMatrix) -> Measurement {
     matrix.fit()?;
     Ok(matrix.spectrum()?.largest().into())
 }
 
-/// Those that equal xmin count, even if the tail starts at a later one of them.
+/// Counts all eigenvalues equal to xmin, even if the tail starts at a later one of them.
 pub(super) fn num_pl_spikes(matrix: &AnalyzedMatrix) -> Measurement {
     let (fit, x) = (matrix.fit()?, matrix.spectrum()?.values());
     Ok((x.len() - x.partition_point(|&x| x < fit.xmin)).into())
@@ -65,7 +65,8 @@ pub(super) fn alpha_weighted(matrix: &AnalyzedMatrix) -> Measurement {
     Ok((matrix.fit()?.alpha * matrix.spectrum()?.largest().log10()).into())
 }
 
-/// log10 of the sum of x^alpha, the alpha-Schatten norm (arXiv 2002.06716), from logarithms: x^alpha itself overflows.
+/// log10 of the sum of x^alpha, the alpha-Schatten norm (arXiv 2002.06716). Computed from logarithms, because x^alpha
+/// overflows.
 pub(super) fn log_alpha_norm(matrix: &AnalyzedMatrix) -> Measurement {
     let (fit, spectrum) = (matrix.fit()?, matrix.spectrum()?);
     let largest = spectrum.largest().ln();
@@ -73,11 +74,11 @@ pub(super) fn log_alpha_norm(matrix: &AnalyzedMatrix) -> Measurement {
     Ok(((fit.alpha * largest + sum.ln()) / LN_10).into())
 }
 
-/// The thresholds are made for alphas of the ks rule, and say nothing about those of another.
+/// The thresholds are meant for alphas of the ks rule and say nothing about those of another rule.
 pub(super) fn warning(matrix: &AnalyzedMatrix) -> Measurement {
     let alpha = matrix.fit()?.alpha;
     if matrix.rule != Rule::Ks {
-        return Err("its thresholds are made for --rule ks".into());
+        return Err("its thresholds apply to --rule ks only".into());
     }
     Ok(if alpha < OVER_TRAINED {
         "over-trained".into()
@@ -143,10 +144,10 @@ mod tests {
             assert_eq!(of(&power_law(alpha, 300), Rule::Ks, warning), Ok(MetricValue::from(word)));
             assert_eq!(
                 of(&power_law(alpha, 300), Rule::Median, warning),
-                Err("its thresholds are made for --rule ks".into())
+                Err("its thresholds apply to --rule ks only".into())
             );
         }
-        // WeightWatcher calls this -1, and that over-trained.
+        // WeightWatcher returns -1 here and calls it over-trained.
         assert!(of(&[1.0; 40], Rule::Ks, warning).unwrap_err().starts_with("there is no alpha"));
     }
 

@@ -1,4 +1,4 @@
-//! What a metric says of a matrix: a number, a word, or why there is neither.
+//! Values of metrics: a number, a word, or the reason why neither exists.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub enum MetricValue {
     Word(String),
 }
 
-/// A value, or the reason why there is none, as a phrase.
+/// A value, or a phrase that says why there is none.
 pub type Measurement = Result<MetricValue, String>;
 
 impl From<bool> for MetricValue {
@@ -56,10 +56,10 @@ impl MetricValue {
     }
 }
 
-/// What was measured of one matrix: two fields of its row.
+/// The metrics of one matrix: two fields of its row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// MetricValue of each metric; `None` (null) where it does not exist for this matrix.
+    /// Value of each metric; `None` (null) if it does not exist for this matrix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, Option<MetricValue>>,
     /// Why a metric is null.
@@ -68,8 +68,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Enters a measurement, in the place of an earlier one of that name. A number that is not finite, which JSON cannot
-    /// hold and nobody can use, is entered as missing.
+    /// Adds a measurement and replaces an earlier one of that name. A number that is not finite is recorded as missing:
+    /// JSON cannot hold it.
     pub fn insert(&mut self, name: &str, measurement: Measurement) {
         let measurement = match measurement {
             Ok(MetricValue::Real(number)) if !number.is_finite() => Err("outside the range of f64".to_owned()),

@@ -1,24 +1,26 @@
-//! The generalised exponential integral E_p(x) = integral from 1 to infinity of y^-p exp(-x y) dy, for real p >= -1 and x > 0,
-//! scaled by exp(x) and as a logarithm; in other words the upper incomplete gamma function x^(1-p) E_p(x) = Gamma(1 - p, x) at
-//! arguments 1 - p that are mostly negative, where crates that have the function do not have it.
+//! The generalized exponential integral E_p(x), the integral from 1 to infinity of y^-p exp(-x y) dy, for real p >= -1
+//! and x > 0, scaled by exp(x) and as a logarithm.
 //!
-//! For x >= 1 or p > 30, by its continued fraction (Abramowitz and Stegun, 5.1.22, contracted):
+//! Equivalently, x^(1-p) E_p(x) is the upper incomplete gamma function Gamma(1 - p, x). Its argument 1 - p is mostly
+//! negative here, which the crates that offer this function do not support.
+//!
+//! For x >= 1 or p > 30 it is computed by its continued fraction (Abramowitz and Stegun, 5.1.22, contracted):
 //!
 //! ```text
 //! 1 / (exp(x) E_p(x)) = x + p - 1 p/(x + p + 2 - 2 (p + 1)/(x + p + 4 - 3 (p + 2)/(x + p + 6 - ...)))
 //! ```
 //!
-//! which takes some 20 / sqrt(x) terms, fewer for a large p. Otherwise by the series, with s = 1 - p,
+//! which takes about 20 / sqrt(x) terms, fewer for a large p. Otherwise by the series, with s = 1 - p,
 //!
 //! ```text
 //! E_p(x) = x^-s (Gamma(s) - x^s sum_{k>=0} (-x)^k / (k! (s + k)))
 //! ```
 //!
-//! where for p > 1/2, to keep away from the poles of Gamma, p is first reduced by whole numbers to 1/2 <= p < 3/2, and raised
-//! again by E_{p+1}(x) = (exp(-x) - x E_p(x)) / p (5.1.14), which is stable for x < 1. At p = 1 the poles of two terms cancel;
-//! what remains is formed with expm1, so that nothing is lost near it.
+//! To avoid the poles of Gamma for p > 1/2, p is first reduced by a whole number to 1/2 <= p < 3/2 and raised again by
+//! E_{p+1}(x) = (exp(-x) - x E_p(x)) / p (5.1.14), which is stable for x < 1. At p = 1 the poles of two terms cancel;
+//! the remainder is formed with expm1, so no digits are lost near it.
 
-/// Euler and Mascheroni's constant.
+/// The Euler-Mascheroni constant.
 const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
 /// p above which the continued fraction is short for every x.
 const LARGE: f64 = 30.0;
@@ -31,7 +33,8 @@ pub(super) fn ln_scaled(p: f64, x: f64) -> f64 {
 /// The mean of y - 1 under the density proportional to y^-p exp(-x y) for y >= 1: E_{p-1}(x) / E_p(x) - 1, for p >= 0.
 pub(super) fn mean_excess(p: f64, x: f64) -> f64 {
     if x >= 1.0 {
-        // By 5.1.14, it is (1 / (exp(x) E_p) - x - p + 1) / x, in which the fraction B gives 1 - p / B without cancellation.
+        // By 5.1.14 it is (1 / (exp(x) E_p) - x - p + 1) / x. With the fraction B this is 1 - p / B, without
+        // cancellation.
         let fraction = fraction(p, x);
         (fraction - p) / (fraction * x)
     } else {
@@ -154,7 +157,7 @@ mod tests {
             assert!(error < 2e-14, "ln E_{p}({x}): {error:e}");
             if p >= 0.0 {
                 let error = (mean_excess(p, x) / mean_expected - 1.0).abs();
-                // The mean is a difference of nearly equal numbers where it is small.
+                // A small mean is a difference of nearly equal numbers.
                 let allowed = 1e-13 + 4.0 * f64::EPSILON * (1.0 + p / x.max(1.0)) / mean_expected.min(1.0);
                 assert!(error < allowed, "mean at {p}, {x}: {error:e} {allowed:e}");
             }

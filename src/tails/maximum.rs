@@ -1,6 +1,7 @@
-//! Roots and maxima of functions of one variable that have just one: slow, and never wrong.
+//! Roots and maxima of functions of one variable that have exactly one: slow but certain.
 
-/// Where the increasing function `f` changes its sign between `low` and `high`, to the last digits; an end if it does not.
+/// The sign change of the increasing function `f` between `low` and `high`, to the last digits; one end if the sign
+/// does not change.
 pub(super) fn root(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
     loop {
         let middle = low + 0.5 * (high - low);
@@ -15,9 +16,9 @@ pub(super) fn root(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
     }
 }
 
-/// Where the concave function `f` is largest between `low` and `high`, by golden sections.
+/// The maximum of the concave function `f` between `low` and `high`, by golden-section search.
 ///
-/// A maximum is flat: it is found to about 1e-8 of the interval, and its value to the last digits.
+/// A maximum is flat: its position is accurate to about 1e-8 of the interval, its value to the last digits.
 pub(super) fn maximum(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
     const GOLDEN: f64 = 0.618_033_988_749_894_8;
     let inner = |low: f64, high: f64| (high - GOLDEN * (high - low), low + GOLDEN * (high - low));

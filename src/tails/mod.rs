@@ -1,18 +1,20 @@
-//! Other tails than a power law: how well each of them fits the same eigenvalues, and whether the difference means anything.
+//! Alternatives to the power law: how well other tails fit the same eigenvalues, and whether the difference is
+//! significant.
 //!
-//! A straight line on a log-log plot is weak evidence: over one or two decades a lognormal or an exponential tail looks much
-//! alike. So each alternative is fitted by maximum likelihood to the tail that the rule chose (all x >= xmin), and compared
-//! with the power law by a likelihood-ratio test (Clauset, Shalizi, Newman, arXiv 0706.1062, section 5):
+//! A straight line on a log-log plot is weak evidence: over one or two decades, lognormal and exponential tails look
+//! similar. So each alternative is fitted by maximum likelihood to the tail that the rule chose (all x >= xmin) and
+//! compared with the power law by a likelihood-ratio test (Clauset, Shalizi, Newman, arXiv 0706.1062, section 5):
 //!
 //! ```text
 //! R = sum over the tail of (ln p_power-law(x) - ln p_alternative(x))
 //! ```
 //!
-//! R > 0 speaks for the power law and R < 0 for the alternative, but only if p, the probability of so large an |R| when both
-//! are equally good, is small: see [`TailComparison`].
+//! R > 0 favors the power law and R < 0 the alternative, but only if p is small: the probability of an |R| that large
+//! when both are equally good. See [`TailComparison`].
 //!
-//! All of it is done with y = x / xmin and t = ln y, in which a tail starts at 1 and at 0 whatever the scale of the weights;
-//! densities are never formed, only their logarithms. This module does not choose xmin: an alternative may have a better one.
+//! All computations use y = x / xmin and t = ln y, for which a tail starts at 1 and 0 whatever the scale of the
+//! weights. They use logarithms of densities, never the densities. This module does not choose xmin; an alternative may
+//! have a better one.
 
 mod exponential;
 mod exponential_integral;
@@ -34,7 +36,7 @@ use crate::spectrum::Spectrum;
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Alternative {
-    /// A power law with an exponential cutoff, x^-alpha exp(-lambda x); the power law is the case lambda = 0.
+    /// A power law with an exponential cutoff, x^-alpha exp(-lambda x); lambda = 0 gives the power law.
     Tpl,
     /// A normal distribution of ln x.
     Lognormal,
@@ -55,8 +57,8 @@ impl Alternative {
         }
     }
 
-    /// Names of its parameters, in the order of [`TailComparison::parameters`]. lambda is in units of 1 / x, mu and sigma are
-    /// those of ln x.
+    /// Names of its parameters, in the order of [`TailComparison::parameters`]. lambda is in units of 1 / x; mu and
+    /// sigma are those of ln x.
     pub fn parameter_names(self) -> &'static [&'static str] {
         match self {
             Alternative::Tpl => &["alpha", "lambda"],
@@ -79,19 +81,20 @@ impl fmt::Display for Alternative {
 /// An alternative, fitted and compared with the power law.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TailComparison {
-    /// What was fitted.
+    /// The fitted distribution.
     pub alternative: Alternative,
     /// The maximum-likelihood parameters, in the order of [`Alternative::parameter_names`].
     pub parameters: Vec<f64>,
-    /// R, the log-likelihood of the power law less that of the alternative (natural logarithm): positive where the power law
-    /// fits better. Never positive for `tpl`, of which the power law is a case.
+    /// R, the log-likelihood of the power law minus that of the alternative (natural logarithm): positive if the power
+    /// law fits better. Never positive for `tpl`, because the power law is a special case of it.
     pub log_likelihood_ratio: f64,
-    /// The probability of an |R| as large as this if both were equally good (two-sided). Below 0.1 (Clauset et al.), the sign
-    /// of R means something; above, the data do not tell the two apart.
+    /// The probability of an |R| at least this large if both were equally good (two-sided). Below 0.1 (Clauset et al.)
+    /// the sign of R is significant; above, the data do not distinguish the two.
     ///
-    /// For `tpl`, the power law is nested in the alternative, and 2 |R| is compared with a chi-squared distribution with one
-    /// degree of freedom (Wilks); for the others, R / (sqrt(n) s) with a normal one, s being the standard deviation of the
-    /// single terms (Vuong, Econometrica 57, 307, 1989; Clauset et al., eq. C.6).
+    /// For `tpl`, the power law is nested in the alternative, and 2 |R| is compared with a chi-squared distribution
+    /// with one degree of freedom (Wilks). For the others, R / (sqrt(n) s) is compared with a normal distribution,
+    /// where s is the standard deviation of the individual terms (Vuong, Econometrica 57, 307, 1989; Clauset et al.,
+    /// eq. C.6).
     pub p_value: f64,
 }
 
@@ -116,10 +119,11 @@ impl TailComparison {
 /// Why an alternative cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoComparison {
-    /// The tail has fewer than [`MIN_EIGENVALUES`] values; the test is one for large numbers.
+    /// The tail has fewer than [`MIN_EIGENVALUES`] values; the test is valid for large numbers only.
     ShortTail(usize),
-    /// The lognormal has no best parameters: its likelihood rises with mu -> -infinity and sigma -> infinity, towards that of
-    /// the power law. (The mean of t^2 is at least twice the square of the mean of t, as of an exponential distribution.)
+    /// The lognormal has no best parameters: its likelihood rises toward that of the power law as mu -> -infinity and
+    /// sigma -> infinity. (The mean of t^2 is at least twice the squared mean of t, the value of an exponential
+    /// distribution.)
     TendsToPowerLaw,
 }
 
@@ -127,21 +131,18 @@ impl fmt::Display for NoComparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoComparison::ShortTail(n) => {
-                write!(
-                    f,
-                    "a tail of {n} eigenvalues, fewer than the {MIN_EIGENVALUES} that a likelihood-ratio test takes"
-                )
+                write!(f, "the tail has {n} eigenvalues; a likelihood-ratio test needs {MIN_EIGENVALUES}")
             }
-            NoComparison::TendsToPowerLaw => f.write_str(
-                "no best lognormal: its likelihood rises towards that of the power law, with mu -> -infinity",
-            ),
+            NoComparison::TendsToPowerLaw => {
+                f.write_str("no best lognormal: its likelihood rises toward that of the power law as mu -> -infinity")
+            }
         }
     }
 }
 
 /// A tail in units of its start.
 struct Tail {
-    /// Of each eigenvalue, ln(x / xmin), and x / xmin - 1.
+    /// ln(x / xmin) and x / xmin - 1 of each eigenvalue.
     points: Vec<(f64, f64)>,
     /// Means over the tail: of t = ln y ...
     log: f64,
@@ -154,7 +155,7 @@ struct Tail {
 impl Tail {
     fn new(values: &[f64]) -> Tail {
         let xmin = values[0];
-        // x - xmin is exact for neighbours, so that y - 1 is good to the last digits even where y is 1 + 1e-12.
+        // x - xmin is exact for close values, so y - 1 is accurate to the last digits even if y is 1 + 1e-12.
         let point = |x: &f64| {
             let excess = (x - xmin) / xmin;
             (excess.ln_1p(), excess)
@@ -168,7 +169,7 @@ impl Tail {
 
 /// A fitted distribution of y = x / xmin on [1, infinity).
 trait Density {
-    /// The natural logarithm of its density with respect to y, at a point given as ln y and y - 1.
+    /// The natural logarithm of its density with respect to y, at the point with ln y = `log` and y - 1 = `excess`.
     fn ln_density(&self, log: f64, excess: f64) -> f64;
 }
 

@@ -1,19 +1,20 @@
-//! The upper tail of the standard normal distribution, without underflow: Q(z) = P(Z > z), scaled by exp(z^2 / 2), and the
-//! moments of what lies beyond z.
+//! The upper tail of the standard normal distribution without underflow: Q(z) = P(Z > z) scaled by exp(z^2 / 2), and
+//! the moments of Z - z given Z > z.
 //!
-//! Above [`FRACTION`] by Laplace's continued fraction for the hazard h(z) = phi(z) / Q(z) (Abramowitz and Stegun, 26.2.14),
+//! From [`FRACTION`] upward it is computed by Laplace's continued fraction for the hazard h(z) = phi(z) / Q(z)
+//! (Abramowitz and Stegun, 26.2.14),
 //!
 //! ```text
 //! h(z) = z + 1/(z + 2/(z + 3/(z + ...)))
 //! ```
 //!
-//! whose parts are the differences that would cancel; below it by erfc.
+//! whose parts give the differences that would otherwise cancel; below, by erfc.
 
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
-/// From here on the continued fraction is used.
+/// The z from which the continued fraction is used.
 const FRACTION: f64 = 3.0;
-/// Terms that it takes there for the last digit.
+/// Terms of the fraction that give the last digit at that z.
 const TERMS: u32 = 120;
 
 /// ln(exp(z^2 / 2) Q(z)).
@@ -37,7 +38,7 @@ pub(super) fn moments(z: f64) -> (f64, f64) {
     }
 }
 
-/// The same: with g = 2/(z + 3/(z + ...)), they are 1 / (z + g) and g / (z + g).
+/// The moments from the fraction: with g = 2/(z + 3/(z + ...)), they are 1 / (z + g) and g / (z + g).
 fn fraction(z: f64) -> (f64, f64) {
     let mut g = 0.0;
     for k in (2..TERMS).rev() {
@@ -74,7 +75,7 @@ mod tests {
         // Q(0) = 1/2, whose moments are sqrt(2 / pi) and 1.
         assert!((ln_scaled_upper(0.0) - 0.5_f64.ln()).abs() < 1e-15);
         assert!((moments(0.0).0 - std::f64::consts::FRAC_2_PI.sqrt()).abs() < 1e-15 && moments(0.0).1 == 1.0);
-        // Far below 0, nothing is cut off.
+        // Far below 0, nothing is truncated.
         let (first, second) = moments(-30.0);
         assert!((first - 30.0).abs() < 1e-14 && (second - 901.0).abs() < 1e-12);
         // mpmath: log(exp(z^2/2) * erfc(z/sqrt(2))/2) at 50 digits.

@@ -7,7 +7,7 @@ fn spectrum(mut values: Vec<f64>) -> Spectrum {
     Spectrum::from_gram(values, trace, f64::EPSILON).unwrap()
 }
 
-/// The power law of all of a spectrum, by the definition.
+/// The power law fitted to a whole spectrum, by the definition.
 fn whole(spectrum: &Spectrum) -> Fit {
     let x = spectrum.values();
     let alpha = 1.0 + x.len() as f64 / x.iter().map(|y| ((y - x[0]) / x[0]).ln_1p()).sum::<f64>();
@@ -20,7 +20,7 @@ fn compare_all(values: Vec<f64>) -> Vec<Result<TailComparison, NoComparison>> {
     Alternative::ALL.iter().map(|&alternative| compare(&spectrum, &fit, alternative)).collect()
 }
 
-/// The powerlaw package, on spectra of MiniLM and on simulated tails (tests/data/tails/make.py).
+/// Values of the powerlaw package, for spectra of MiniLM and for simulated tails (tests/data/tails/make.py).
 #[test]
 fn agrees_with_the_powerlaw_package() {
     let text = include_str!("../../tests/data/tails/comparisons.json");
@@ -38,7 +38,7 @@ fn agrees_with_the_powerlaw_package() {
             let name = format!("{}, {alternative}: {expected}", case["name"]);
             let found = compare(&spectrum, &fit, alternative);
             if found == Err(NoComparison::TendsToPowerLaw) {
-                // Where there is no best lognormal, the package runs until its normalisation underflows.
+                // If there is no best lognormal, the package runs until its normalization underflows.
                 assert_eq!(expected["underflowed"], true, "{name}");
                 without += 1;
                 continue;
@@ -46,7 +46,7 @@ fn agrees_with_the_powerlaw_package() {
             let found = found.unwrap();
             let [ratio, p] = ["R", "p"].map(|key| expected[key].as_f64().unwrap());
             assert!((found.log_likelihood_ratio - ratio).abs() < 1e-4 * ratio.abs().max(1.0), "{name} {found:?}");
-            // p of a nested pair goes like the root of R where that is next to 0.
+            // p of a nested pair behaves like the square root of R near 0.
             let allowed = if alternative == Alternative::Tpl && ratio.abs() < 1e-4 { 1e-2 } else { 1e-4 };
             assert!((found.p_value - p).abs() < allowed, "{name} {found:?}");
             agreed += 1;
@@ -67,7 +67,7 @@ fn what_a_tail_was_drawn_from_is_preferred() {
     let fitted = fitted.as_ref().unwrap();
     assert!(fitted.log_likelihood_ratio < -5.0 && fitted.p_value < 0.05, "{fitted:?}");
     assert!((fitted.parameters[0] / 3.0 - 1.0).abs() < 0.02);
-    // The exponential is a case of the truncated power law, which can be no worse.
+    // The exponential is a special case of the truncated power law, which therefore fits at least as well.
     assert!(tpl.as_ref().unwrap().log_likelihood_ratio <= fitted.log_likelihood_ratio + 1e-9);
 
     let power_law = quantiles(400, |u| u.powf(-1.0 / 1.2));

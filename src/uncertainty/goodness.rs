@@ -1,12 +1,13 @@
-//! How plausible a power law is: the p-value of the KS distance by a semi-parametric bootstrap (Clauset, Shalizi and Newman,
-//! arXiv 0706.1062, section 4.1).
+//! Goodness of fit: the p-value of the KS distance by a semi-parametric bootstrap (Clauset, Shalizi and Newman, arXiv
+//! 0706.1062, section 4.1).
 //!
-//! Each draw has N independent values: with probability n/N one of the fitted power law above xmin, else one of the observed
-//! eigenvalues below it. The rule is run on it again, xmin and all. p is the share of draws whose D is at least the
-//! observed one; below 0.1, the power law is ruled out.
+//! Each draw has N independent values: with probability n/N a value of the fitted power law above xmin, otherwise one
+//! of the observed eigenvalues below it. The rule is applied to it again, including the choice of xmin. p is the share
+//! of draws whose D is at least the observed one; p below 0.1 rules out the power law.
 //!
-//! Eigenvalues repel each other and lie closer to their density than independent values do, so a spectrum that follows a
-//! power law has a p near 1 rather than one between 0 and 1 at random: a small p rejects, a large one proves little.
+//! Eigenvalues repel each other and follow their density more closely than independent values do. So a spectrum that
+//! follows a power law has p near 1, not p spread over 0 to 1. A small p rejects the power law; a large p proves
+//! little.
 
 use super::stream;
 use crate::fit::{Fit, Rule, fit};
@@ -15,12 +16,12 @@ use crate::spectrum::Spectrum;
 /// Share of the draws that may have no fit.
 const FAILURES: f64 = 0.05;
 
-/// The p-value of `found`, the fit of `spectrum` under `rule`, by `draws` simulated spectra. `name` sets matrices of one seed
-/// apart. Costs a fit per draw.
+/// The p-value of `found`, the fit of `spectrum` under `rule`, from `draws` simulated spectra. `name` gives each matrix
+/// its own random numbers under one seed. Costs one fit per draw.
 ///
 /// # Errors
 ///
-/// The reason why there is none, as a phrase.
+/// A phrase that says why there is no p-value.
 pub fn goodness_of_fit(
     spectrum: &Spectrum,
     rule: Rule,
@@ -47,7 +48,7 @@ pub fn goodness_of_fit(
     Ok(f64::from(farther) / f64::from(draws - failed))
 }
 
-/// What values are divided by, to keep them in range: nothing for the peak rule, whose window depends on the unit.
+/// The unit that keeps values in range. 1 for the peak rule, whose window depends on the unit.
 fn unit(spectrum: &Spectrum, rule: Rule) -> f64 {
     if rule == Rule::Peak { 1.0 } else { spectrum.largest() }
 }
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn of_power_laws_p_is_uniform() {
-        // A power law above 1, and something else below.
+        // A power law above 1, and another distribution below.
         let mut rng = fastrand::Rng::with_seed(1);
         let mut values = || {
             let body: Vec<f64> = (0..60).map(|_| rng.f64()).collect();
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_is_no_power_law_is_ruled_out() {
-        // Uniform numbers under the median rule: no power law begins in the middle of them.
+        // Uniform numbers under the median rule: no power law begins in their middle.
         let mut rng = fastrand::Rng::with_seed(2);
         for seed in 0..5 {
             let uniform: Vec<f64> = (0..400).map(|_| 1.0 + rng.f64()).collect();

@@ -1,28 +1,28 @@
-//! Whether single elements of a matrix stand out from all others.
+//! Detection of lone elements: single elements of a matrix that stand out from all others.
 //!
-//! A single huge element makes an eigenvalue by itself. If matrices of the same kind have it in another place with another
-//! size, alpha varies with it: linear statistics of a spectrum have a variance that grows with the fourth cumulant of the
-//! elements (Lytova and Pastur, Ann. Probab. 37, 2009), and without a fourth moment the largest eigenvalues are the squares of the
-//! largest elements (Auffinger, Ben Arous and Péché, Ann. Inst. H. Poincaré 45, 2009). If training put it where it is, alpha
-//! does not. A spectrum tells neither from a direction.
+//! One huge element makes an eigenvalue by itself. If matrices of the same kind have such an element in other places
+//! and sizes, alpha varies with it: the variance of linear statistics of a spectrum grows with the fourth cumulant of
+//! the elements (Lytova and Pastur, Ann. Probab. 37, 2009), and without a fourth moment the largest eigenvalues are the
+//! squares of the largest elements (Auffinger, Ben Arous and Péché, Ann. Inst. H. Poincaré 45, 2009). If training put
+//! the element there, alpha does not vary with it. A spectrum cannot distinguish the two cases.
 //!
-//! Rows and columns have scales of their own, which make a distribution heavy without any element that stands out from its
-//! row and column. So the excess kurtosis is that of w_ij / sqrt(r_i c_j), where r_i and c_j are the mean squares of the other
-//! elements of the row and of the column.
+//! Rows and columns have scales of their own, which make a distribution heavy even if no element stands out from its
+//! row and column. So the excess kurtosis is computed from w_ij / sqrt(r_i c_j), where r_i and c_j are the mean squares
+//! of the other elements of the row and of the column.
 
 use crate::checkpoint::MatrixView;
 
-/// Largest excess kurtosis at which the standard errors of Gaussian matrices hold. With 128 to 1024 eigenvalues and aspect
-/// ratios of 1 to 4, it is exceeded by at most 4 % of matrices whose elements are Student's t with five degrees of freedom, by 22
-/// to 47 % with four, and by 97 % and more with three.
+/// Largest excess kurtosis at which the standard errors of Gaussian matrices hold. With 128 to 1024 eigenvalues and
+/// aspect ratios of 1 to 4, at most 4 % of matrices exceed it if their elements are Student's t with five degrees of
+/// freedom, 22 to 47 % with four, and 97 % or more with three.
 const MAX_KURTOSIS: f64 = 15.0;
 
-/// Confirms that no elements stand out. `mean_square` is that of all elements, up to a factor that keeps squares in range.
-/// Reads all elements twice.
+/// Confirms that no elements stand out. `mean_square` is that of all elements, up to a factor that keeps squares in
+/// range. Reads all elements twice.
 ///
 /// # Errors
 ///
-/// The reason why not, as a phrase.
+/// A phrase that says why this is not confirmed.
 pub fn check_elements(view: &MatrixView, mean_square: f64) -> Result<(), String> {
     let kurtosis = excess_kurtosis(view, mean_square.sqrt().recip());
     if kurtosis <= MAX_KURTOSIS {
@@ -30,12 +30,12 @@ pub fn check_elements(view: &MatrixView, mean_square: f64) -> Result<(), String>
     }
     Err(format!(
         "single elements stand out from their rows and columns (excess kurtosis {kurtosis:.0}, not at most {MAX_KURTOSIS:.0}): \
-         whether other matrices of its kind have them is not known"
+         alpha of similar matrices may vary with them"
     ))
 }
 
-/// The excess kurtosis of the elements relative to their rows and columns, or infinity where a row or a column has nothing
-/// besides one element. Elements are multiplied by `scale` first.
+/// The excess kurtosis of the elements relative to their rows and columns; infinity if a row or a column has a single
+/// nonzero element. Elements are first multiplied by `scale`.
 fn excess_kurtosis(view: &MatrixView, scale: f64) -> f64 {
     let (rows, cols) = (view.rows(), view.cols());
     let mut squares = vec![0.0_f64; cols];
@@ -118,11 +118,11 @@ mod tests {
 
     #[test]
     fn zeros_are_elements_too() {
-        // Half of them zero: E x^4 / (E x^2)^2 doubles.
+        // Half of them are zero: E x^4 / (E x^2)^2 doubles.
         let mut rng = fastrand::Rng::with_seed(9);
         let mut elements: Vec<f64> = (0..300 * 300).map(|_| if rng.bool() { normal(&mut rng) } else { 0.0 }).collect();
         assert!((kurtosis(&elements, 300, 1.0) - 3.0).abs() < 0.3);
-        // A row and a column without anything.
+        // A row and a column of zeros.
         (0..300).for_each(|k| {
             elements[k] = 0.0;
             elements[300 * k] = 0.0;

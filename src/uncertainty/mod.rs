@@ -1,8 +1,8 @@
-//! How sure an alpha is: its standard error, and whether a power law is plausible at all. `docs/error-bars.md` has the
-//! definitions, what they cost, and how well they cover.
+//! Uncertainty of alpha: its standard error, and whether a power law is plausible at all. `docs/error-bars.md` has the
+//! definitions, the costs and the coverage.
 //!
-//! Both are simulations. They are seeded, each matrix has a stream of its own (by its name), and everything of one matrix
-//! happens on one thread: the results are the same for any number of threads.
+//! Both are simulated with a seed. Each matrix has its own stream of random numbers (by its name) and is simulated on
+//! one thread, so the results are the same for any number of threads.
 
 mod goodness;
 mod lone_elements;
@@ -22,52 +22,52 @@ pub use lone_elements::check_elements;
 pub use positions::Positions;
 pub use standard_error::standard_error;
 
-/// What is simulated for every matrix, and with which seed.
+/// What is simulated for every matrix, and the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Simulations {
-    /// Spectra for the standard error of alpha; `None` for no standard error.
+    /// Simulated spectra for the standard error of alpha; `None` for no standard error.
     pub standard_error: Option<u32>,
-    /// Spectra for the goodness of fit; `None` for none.
+    /// Simulated spectra for the goodness of fit; `None` for none.
     pub goodness: Option<u32>,
-    /// Of all random numbers.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
 impl Simulations {
-    /// Whether there is anything to simulate.
+    /// True if nothing is simulated.
     pub fn is_none(&self) -> bool {
         self.standard_error.is_none() && self.goodness.is_none()
     }
 }
 
-/// Positions of eigenvalues by shape, which matrices of one shape share.
+/// Simulated positions of eigenvalues by shape, shared by all matrices of a shape.
 #[derive(Debug)]
 pub struct PositionsCache {
     simulations: Simulations,
-    by_shape: Mutex<HashMap<(usize, usize), Shelf>>,
+    by_shape: Mutex<HashMap<(usize, usize), SharedPositions>>,
 }
 
-/// Filled by the first thread that needs it, while others that need it wait.
-type Shelf = Arc<OnceLock<Arc<Positions>>>;
+/// Filled by the first thread that needs it; other threads wait for it.
+type SharedPositions = Arc<OnceLock<Arc<Positions>>>;
 
 impl PositionsCache {
-    /// An empty one.
+    /// An empty cache.
     pub fn new(simulations: Simulations) -> PositionsCache {
         PositionsCache { simulations, by_shape: Mutex::default() }
     }
 
-    /// The simulations it is for.
+    /// The simulations that the cache serves.
     pub fn simulations(&self) -> Simulations {
         self.simulations
     }
 
     /// `draws` sets of positions for `short` eigenvalues of matrices whose other dimension is `long`.
     pub fn positions(&self, short: usize, long: usize, draws: u32) -> Arc<Positions> {
-        let shelf = {
+        let shared = {
             let mut by_shape = self.by_shape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             Arc::clone(by_shape.entry((short, long)).or_default())
         };
-        Arc::clone(shelf.get_or_init(|| Arc::new(Positions::simulate(short, long, draws, self.simulations.seed))))
+        Arc::clone(shared.get_or_init(|| Arc::new(Positions::simulate(short, long, draws, self.simulations.seed))))
     }
 }
 

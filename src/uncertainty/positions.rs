@@ -1,11 +1,12 @@
-//! Where the eigenvalues of a random matrix lie: on a scale on which they have the same density everywhere.
+//! Positions of the eigenvalues of a random matrix, on a scale on which their density is the same everywhere.
 //!
-//! Eigenvalues of random matrices repel each other: they keep their places to a fraction of their distance, where
-//! independent numbers would stray by sqrt(N) of it. That is so whatever the density (universality), so that one simulation
-//! serves all matrices of a shape: Gaussian ones, whose eigenvalues are those of a bidiagonal matrix of independent
-//! numbers (Dumitriu and Edelman, J. Math. Phys. 43, 2002, with beta = 1).
+//! Eigenvalues of random matrices repel each other: each stays in place within a fraction of the spacing, while
+//! independent numbers would stray by sqrt(N) spacings. This holds for any density (universality), so one simulation
+//! serves all matrices of a shape. It uses Gaussian matrices, whose eigenvalues are those of a bidiagonal matrix of
+//! independent numbers (Dumitriu and Edelman, J. Math. Phys. 43, 2002, with beta = 1).
 //!
-//! The rank of an eigenvalue among those of all draws, divided by their number, is its position, from 0 to N.
+//! The position of an eigenvalue, from 0 to N, is its rank among the eigenvalues of all draws, divided by the number of
+//! draws.
 
 use super::random::chi_square;
 use super::stream;
@@ -19,8 +20,8 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Simulates Gaussian matrices of `short` x `long`. Takes about 50 short^2 floating-point divisions a draw, and 16 bytes for
-    /// each eigenvalue of each draw.
+    /// Simulates Gaussian matrices of `short` x `long`. Takes about 50 short^2 floating-point divisions per draw, and
+    /// 16 bytes per eigenvalue and draw.
     ///
     /// # Panics
     ///
@@ -42,7 +43,8 @@ impl Positions {
     }
 }
 
-/// The rank of each eigenvalue among all, from 0.5 on, divided by the number of draws; `pool` has them draw by draw.
+/// The rank of each eigenvalue among all, counted from 0.5, divided by the number of draws. `pool` holds the
+/// eigenvalues draw by draw.
 fn ranks(pool: &[f64], draws: u32) -> Vec<f64> {
     let mut order: Vec<u32> = (0..pool.len() as u32).collect();
     order.sort_by(|&a, &b| pool[a as usize].total_cmp(&pool[b as usize]).then(a.cmp(&b)));

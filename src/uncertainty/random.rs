@@ -1,4 +1,4 @@
-//! Random numbers of the distributions that a Gaussian random matrix is made of.
+//! Random numbers of the distributions that make up a Gaussian random matrix.
 
 /// A standard normal number (Marsaglia's polar method).
 pub(super) fn normal(rng: &mut fastrand::Rng) -> f64 {

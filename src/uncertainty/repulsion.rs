@@ -1,33 +1,33 @@
-//! Whether the eigenvalues of a matrix repel each other as those of random matrices do.
+//! Level repulsion: whether the eigenvalues of a matrix repel each other like those of random matrices.
 //!
-//! The mean over j of min(s_j, s_j+1) / max(s_j, s_j+1), for spacings s of ln x, is 0.5307 for real random matrices of any
-//! density, and 0.3863 for independent numbers (Atas, Bogomolny, Giraud and Roux, Phys. Rev. Lett. 110, 2013). It was 0.48
-//! to 0.56 for the 36 matrices of MiniLM.
+//! For spacings s of ln x, the mean over j of min(s_j, s_j+1) / max(s_j, s_j+1) is 0.5307 for real random matrices of
+//! any density, and 0.3863 for independent numbers (Atas, Bogomolny, Giraud and Roux, Phys. Rev. Lett. 110, 2013). It
+//! was 0.48 to 0.56 for the 36 matrices of MiniLM.
 
-/// Fewest eigenvalues from which repulsion can be told from its absence.
+/// Fewest eigenvalues for which repulsion can be detected.
 const MIN_EIGENVALUES: usize = 50;
 /// The mean ratio of random matrices.
 const RANDOM: f64 = 0.5307;
 
-/// Confirms that the spacings of `ln`, ascending and finite, are those of a random matrix, within three standard errors and no
-/// closer than 0.06.
+/// Confirms that the spacings of `ln`, ascending and finite, are those of a random matrix, within three standard errors
+/// or 0.06, whichever is larger.
 ///
 /// # Errors
 ///
-/// The reason why not, as a phrase.
+/// A phrase that says why this is not confirmed.
 pub(super) fn check(ln: &[f64]) -> Result<(), String> {
     if ln.len() < MIN_EIGENVALUES {
         return Err(format!(
-            "{} eigenvalues, fewer than the {MIN_EIGENVALUES} from which it can be told whether they repel each other",
+            "{} eigenvalues, fewer than the {MIN_EIGENVALUES} needed to check that they repel each other",
             ln.len()
         ));
     }
     let ratio = mean_spacing_ratio(ln);
-    // One ratio has a standard deviation of 0.3 with its neighbours' share.
+    // One ratio has a standard deviation of 0.3, including the correlation with its neighbors.
     let tolerance = (0.9 / (ln.len() as f64).sqrt()).max(0.06);
     if ratio < RANDOM - tolerance {
         Err(format!(
-            "its eigenvalues do not repel each other as those of random matrices do: mean spacing ratio {ratio:.2}, not 0.53"
+            "its eigenvalues do not repel each other like those of random matrices: mean spacing ratio {ratio:.2}, not 0.53"
         ))
     } else if ratio > RANDOM + tolerance {
         Err(format!(

@@ -1,21 +1,24 @@
-//! Spectra as other matrices of the same kind could have them: the same density, other places of the eigenvalues.
+//! Simulated spectra of similar matrices: the same density, with other positions of the eigenvalues.
 //!
-//! Positions of a Gaussian matrix's eigenvalues are mapped through the quantile function of ln x, which is interpolated
-//! between the observed eigenvalues after a little smoothing: they have strayed once already.
+//! The positions of a Gaussian matrix's eigenvalues are mapped through the quantile function of ln x. This function is
+//! interpolated between the observed eigenvalues after slight smoothing, because these already deviate from their mean
+//! positions.
 //!
-//! An eigenvalue that stands apart would roam the gap around it. What stays apart is a property of the kind: a learned
-//! direction, a heavy row. Of M rows that are drawn anew, its logarithm then has a standard deviation of sqrt(2/M) at most
-//! (Paul, Statistica Sinica 17, 2007), around its observed place. What its neighbours leave it and what its own rows leave it are
-//! combined as two independent measurements are: the variances as their inverses' sum, the places weighted by these.
+//! An eigenvalue far from the others would roam the gap around it. What keeps it there is a property of the kind of
+//! matrix: a learned direction, a heavy row. If its M rows were drawn anew, its logarithm would have a standard
+//! deviation of at most sqrt(2/M) around its observed value (Paul, Statistica Sinica 17, 2007). The limit from its
+//! neighbors and the limit from its rows are combined like two independent measurements: the inverse variances add up,
+//! and the values are weighted by them.
 
 use super::Positions;
 
-/// Eigenvalues on each side over which ln x is averaged, as far as four times as many are left to the end of the spectrum.
+/// Eigenvalues on each side over which ln x is averaged; fewer near an end of the spectrum, where at least four times
+/// as many must remain.
 const SMOOTHING: usize = 4;
-/// Spacings beyond which the ends of the spectrum are extrapolated as between these eigenvalues.
+/// The spectrum is extrapolated with the mean slope of this many spacings at the upper end, and one fewer at the lower.
 const END: usize = 3;
 
-/// A simulated ln x, ascending, for each draw of `positions`, given the observed ln x and the larger dimension of W.
+/// Simulates ln x, ascending, once for each draw of `positions`, from the observed ln x and the larger dimension of W.
 pub(super) fn spectra(ln: &[f64], long: usize, positions: &Positions) -> Vec<Vec<f64>> {
     let smooth = smoothed(ln);
     let mut draws: Vec<Vec<f64>> =
@@ -43,8 +46,8 @@ fn smoothed(ln: &[f64]) -> Vec<f64> {
     (0..ln.len()).map(average).collect()
 }
 
-/// The quantile function of `ln` at a position between 0 and N. Eigenvalue j stands at j + 1/2; below the first, the line goes
-/// on; above the last, ln x falls with the logarithm of what is left, as in a power law.
+/// The quantile function of `ln` at a position between 0 and N. Eigenvalue j is at j + 1/2. Below the first, the line
+/// continues; above the last, ln x is linear in the logarithm of the remaining share, as in a power law.
 fn quantile(ln: &[f64], position: f64) -> f64 {
     let n = ln.len();
     let place = position - 0.5;
@@ -71,7 +74,7 @@ mod tests {
         }
         let values: Vec<f64> = (1..6000).map(|k| quantile(&ln, f64::from(k) * 0.01)).collect();
         assert!(values.is_sorted() && values.iter().all(|x| x.is_finite()));
-        // Beyond the end: slope (10.68 - 7.48) / ln 7 at a quarter of the last half: ln 2.
+        // Beyond the end: slope (10.68 - 7.48) / ln 7, at a quarter of the last half: ln 2.
         let expected = ln[59] + (ln[59] - ln[56]) / 7.0_f64.ln() * 2.0_f64.ln();
         assert!((quantile(&ln, 59.75) - expected).abs() < 1e-12);
     }

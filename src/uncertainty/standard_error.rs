@@ -1,8 +1,8 @@
-//! The standard error of alpha: the standard deviation that alpha has, under its rule, among matrices of the same kind.
+//! The standard error of alpha: the standard deviation of alpha, under its rule, among similar matrices.
 //!
-//! The textbook's (alpha - 1) / sqrt(n) is for independent values, and holds xmin fixed. Eigenvalues repel each other, which
-//! makes alpha of a given tail several times as sure as that; and the rule chooses xmin anew, which can make it less sure.
-//! Both are in the simulated spectra, on which the rule is run again.
+//! The textbook formula (alpha - 1) / sqrt(n) assumes independent values and a fixed xmin. Eigenvalues repel each
+//! other, which makes the alpha of a given tail several times more certain. The rule chooses xmin anew for each matrix,
+//! which can make alpha less certain. The simulated spectra, to which the rule is applied again, include both effects.
 
 use super::{Positions, repulsion, simulation};
 use crate::fit::{Fit, Rule, fit};
@@ -11,12 +11,12 @@ use crate::spectrum::Spectrum;
 /// Share of the simulated spectra that may have no alpha.
 const FAILURES: f64 = 0.05;
 
-/// The standard error of the alpha of `spectrum` under `rule`; W has the larger dimension `long`, and `positions` are those of
-/// its shape. Costs a fit per draw.
+/// The standard error of the alpha of `spectrum` under `rule`. `long` is the larger dimension of W, and `positions`
+/// belong to its shape. Costs one fit per draw.
 ///
 /// # Errors
 ///
-/// The reason why there is none, as a phrase.
+/// A phrase that says why there is no standard error.
 pub fn standard_error(spectrum: &Spectrum, rule: Rule, long: usize, positions: &Positions) -> Result<f64, String> {
     let ln = logarithms(spectrum)?;
     repulsion::check(&ln)?;
@@ -29,7 +29,7 @@ pub fn standard_error(spectrum: &Spectrum, rule: Rule, long: usize, positions: &
     Ok(standard_deviation(&alphas))
 }
 
-/// ln x; a spectrum with eigenvalues that rounding hides has none.
+/// ln x; an error if rounding hides some of the eigenvalues.
 fn logarithms(spectrum: &Spectrum) -> Result<Vec<f64>, String> {
     match spectrum.first_known() {
         0 => Ok(spectrum.values().iter().map(|x| x.ln()).collect()),
@@ -37,7 +37,7 @@ fn logarithms(spectrum: &Spectrum) -> Result<Vec<f64>, String> {
     }
 }
 
-/// The fit of a simulated ln x, in units of its median, so that nothing overflows.
+/// Fits a simulated ln x in units of its median, so that nothing overflows.
 fn refit(ln: &[f64], rule: Rule) -> Option<Fit> {
     let middle = match rule {
         // The window of the peak rule depends on the unit of the weights.
@@ -65,7 +65,7 @@ mod tests {
         Spectrum::from_gram(values, trace, f64::EPSILON).unwrap()
     }
 
-    /// The spectrum of a `long` x `short` matrix of normal numbers whose columns have these scales.
+    /// The spectrum of a `long` x `short` matrix of normal numbers with these column scales.
     fn matrix(long: usize, scales: &[f64], rng: &mut fastrand::Rng) -> Spectrum {
         let short = scales.len();
         let mut gram = vec![0.0; short * short];
@@ -85,8 +85,8 @@ mod tests {
         exact(symmetric_eigenvalues(&gram, Level::widest(), 1).unwrap())
     }
 
-    /// Share of intervals alpha +- 1.96 standard errors that hold the mean alpha, the ratio of the median standard error to the
-    /// standard deviation, and the same ratio for (alpha - 1) / sqrt(n).
+    /// Share of intervals alpha +- 1.96 standard errors that contain the mean alpha, the ratio of the median standard
+    /// error to the standard deviation, and the same ratio for (alpha - 1) / sqrt(n).
     fn coverage(scales: &[f64], long: usize, rule: Rule, matrices: usize) -> [f64; 3] {
         let mut rng = fastrand::Rng::with_seed(11);
         let positions = Positions::simulate(scales.len(), long, 60, 1);
@@ -119,7 +119,8 @@ mod tests {
             for (rule, narrow) in [(Rule::Median, true), (Rule::PeakRobust, false)] {
                 let [covered, ratio, textbook] = coverage(&scales, 128, rule, 120);
                 assert!((0.88..=1.0).contains(&covered), "{kind}, {rule}: {covered} covered");
-                // Too wide is possible where xmin can jump: simulated spectra are a little rougher than observed ones.
+                // The errors may be too large if xmin can jump: simulated spectra are slightly rougher than observed
+                // ones.
                 assert!((0.75..=2.0).contains(&ratio), "{kind}, {rule}: {ratio} times the standard deviation");
                 assert!(!narrow || textbook > 3.0, "{kind}, {rule}: the textbook's is {textbook} times it");
             }

@@ -77,7 +77,7 @@ fn what_has_no_error_bar_says_why() {
     for name in all.iter().chain(&["peak_jump", "peak_fragile"]) {
         assert_eq!(reason('o', name), "there is no spectrum: all elements are zero");
     }
-    assert_eq!(reason('q', "peak_fragile"), "the ks rule looks for no peak");
+    assert_eq!(reason('q', "peak_fragile"), "the ks rule does not use a peak");
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn they_are_off_unless_asked_for_and_a_metric_without_its_option_says_so() {
     assert!(row(&plain, 'q')["metrics"].get("alpha_se").is_none());
     assert!(plain["provenance"]["options"].get("simulations").is_none());
     let asked = score(&["--metrics", "alpha_se,gof_p", "--format", "json"]).json();
-    assert_eq!(row(&asked, 'q')["missing"]["alpha_se"], "it takes --se N");
-    assert_eq!(row(&asked, 'q')["missing"]["gof_p"], "it takes --gof N");
+    assert_eq!(row(&asked, 'q')["missing"]["alpha_se"], "requires --se N");
+    assert_eq!(row(&asked, 'q')["missing"]["gof_p"], "requires --gof N");
     // What is simulated is shown.
     let table = score(&["--se", "20"]);
     assert!(table.stdout.lines().next().unwrap().contains("alpha_se"), "{}", table.stdout);

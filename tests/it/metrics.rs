@@ -57,7 +57,7 @@ fn tables_show_the_metrics_that_are_asked_for() {
 
 #[test]
 fn unknown_metrics_are_answered_with_the_known_ones() {
-    score(&["--metrics", "alpha,rank"]).fails(2, &["there is no metric `rank`", "hint: there are all, alpha, "]);
+    score(&["--metrics", "alpha,rank"]).fails(2, &["unknown metric `rank`", "hint: known metrics: all, alpha, "]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_matrix_without_an_alpha_still_has_the_other_metrics() {
         assert_eq!(row["metrics"][metric], Value::Null);
         assert!(row["missing"][metric].as_str().unwrap().contains("numerical rank 5 of 24"), "{metric}");
     }
-    assert_eq!(row["missing"]["num_spikes"], "there is no random bulk: 5 eigenvalues that are not zero, fewer than 8");
+    assert_eq!(row["missing"]["num_spikes"], "there is no random bulk: 5 nonzero eigenvalues, fewer than 8");
     let single = score(&["--rule", "median", "--precision", "f32"]);
     assert!(single["missing"]["matrix_rank"].as_str().unwrap().starts_with("between 5 and 24: single precision hides"));
 }
