@@ -1,7 +1,7 @@
 //! `htsr doctor`: which devices can be used, and what is missing for the others.
 
 use crate::device::cpu::{Cpu, Level};
-use crate::device::{self, Choice, Device, SolverChoice};
+use crate::device::{self, Device, DeviceChoice, SolverChoice};
 use crate::error::Result;
 use crate::report::{Cell, Document, Table};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::printer::Printer;
 pub struct DoctorArgs {
     /// Fail (exit code 5) unless this device can be used: auto, cpu, cuda, cuda:N or cuda:all
     #[arg(long, value_name = "DEVICE", default_value_t)]
-    pub device: Choice,
+    pub device: DeviceChoice,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -49,7 +49,7 @@ pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
     let diagnosis = Diagnosis::new(Level::from_environment()?);
     output.write(&diagnosis.document(), printer)?;
     // Opening compiles the kernels, too: if this works, scoring will. `auto` was opened for the diagnosis.
-    if args.device != device::Choice::Auto {
+    if args.device != device::DeviceChoice::Auto {
         device::open(args.device, SolverChoice::Auto, None)?;
     }
     Ok(Ending::Complete)
@@ -68,7 +68,7 @@ impl Diagnosis {
             remedy: None,
         }];
         let (solvers, kernels) = cuda(&mut checks);
-        let opened = device::open(device::Choice::Auto, SolverChoice::Auto, None);
+        let opened = device::open(device::DeviceChoice::Auto, SolverChoice::Auto, None);
         let (device, solver) = match &opened {
             Ok(opened) => (opened.device.name(), opened.device.solver()),
             Err(error) => (error.to_string(), String::new()),

@@ -1,29 +1,30 @@
-//! What a spectrum was computed in.
+//! The arithmetic that produced a spectrum.
 
 use std::fmt;
 
-/// The arithmetic that produced a spectrum, the most thorough last.
+/// The arithmetic that produced a spectrum, from the coarsest to the most thorough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Arithmetic {
     /// The Gram matrix and its eigenvalues in f32.
     F32,
-    /// The Gram matrix and its eigenvalues in f32, the smallest from a Cholesky factorisation: on a CPU of that one, corrected by
-    /// W in f64, on a GPU of one in f64, corrected by W where that is too coarse.
+    /// The Gram matrix and its eigenvalues in f32, the smallest from a Cholesky factorization: on a CPU of the f32 Gram matrix,
+    /// refined with W in f64; on a GPU of an f64 Gram matrix, refined with W if that is too coarse.
     F32Cholesky,
-    /// The Gram matrix and its eigenvalues in f32, the smallest from a QR factorisation of W in f64.
+    /// The Gram matrix and its eigenvalues in f32, the smallest from a QR factorization of W in f64.
     F32Qr,
     /// The Gram matrix and its eigenvalues in f64.
     F64,
-    /// The Gram matrix and its eigenvalues in f64, the smallest from a Cholesky factorisation, corrected by W.
+    /// The Gram matrix and its eigenvalues in f64, the smallest from a Cholesky factorization, refined with W.
     F64Cholesky,
-    /// The Gram matrix and its eigenvalues in f64, the smallest from a QR factorisation of W.
+    /// The Gram matrix and its eigenvalues in f64, the smallest from a QR factorization of W.
     F64Qr,
-    /// All from a QR factorisation of W, in f64.
+    /// All eigenvalues from a QR factorization of W, in f64.
     F64Svd,
 }
 
 impl Arithmetic {
-    /// A word for the reader.
+    /// The label in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Arithmetic::F32 => "f32",
@@ -36,7 +37,7 @@ impl Arithmetic {
         }
     }
 
-    /// Whether most eigenvalues are from f32.
+    /// Whether most eigenvalues were computed in f32.
     pub fn is_single(self) -> bool {
         self < Arithmetic::F64
     }

@@ -1,6 +1,6 @@
 //! Spectra against known ones, where rounding hurts: the error bounds hold, and so does alpha.
 
-use htsr::checkpoint::{Cast, Checkpoint};
+use htsr::checkpoint::Checkpoint;
 use htsr::device::cpu::Cpu;
 use htsr::device::{Analysis, Arithmetic, Device, Method, Precision};
 use htsr::fit::{NoFit, Rule, fit};
@@ -16,7 +16,7 @@ fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Prec
 }
 
 fn analyze_tensor(tensor: Tensor, rule: Rule, precision: Precision) -> Analysis {
-    analyze_on(&Cpu::new(Some(1)), Method { rule, precision, cast: Cast::None }, tensor)
+    analyze_on(&Cpu::new(Some(1)), Method::new(rule).with_precision(precision), tensor)
 }
 
 fn analyze_on(device: &Cpu, method: Method, tensor: Tensor) -> Analysis {
@@ -143,7 +143,7 @@ fn the_library_solver_is_as_precise_as_needed() {
         for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
             let alpha = |precision| {
                 let device = Cpu::new(Some(1)).with_faer();
-                let method = Method { rule, precision, cast: Cast::None };
+                let method = Method::new(rule).with_precision(precision);
                 analyze_on(&device, method, Tensor::f32(&[long, 96], &matrix)).fit.unwrap().alpha
             };
             let (auto, exact) = (alpha(Precision::Auto), alpha(Precision::F64));

@@ -154,7 +154,7 @@ fn what_cannot_be() {
     bench(&["--model", "llama-2-7b", "--sizes", "16"]).fails(2, &["cannot be used with", "--sizes"]);
     bench(&["--layers", "2"]).fails(2, &["--model"]);
     bench(&["--device", "cpu", "--solvers", "auto,sytrd"])
-        .fails(2, &["this solver is cuSOLVER's", "hint: say --device"]);
+        .fails(2, &["this solver is cuSOLVER's", "hint: use --device"]);
     bench(&["--device", "gpu"]).fails(2, &["not a device", "hint: auto, cpu, cuda"]);
 }
 

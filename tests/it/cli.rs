@@ -320,7 +320,8 @@ fn an_instruction_set_can_be_forced() {
         let device = &scored.json()["provenance"]["device"];
         assert!(device.as_str().unwrap().ends_with(&format!(", {level})")), "{device}");
     }
-    score("sse9", &[]).fails(2, &["HTSR_SIMD is 'sse9', which this machine has not", "hint: it has scalar"]);
+    score("sse9", &[])
+        .fails(2, &["HTSR_SIMD is 'sse9', which this machine does not support", "hint: it supports scalar"]);
     run(command().env("HTSR_SIMD", "sse9").arg("doctor")).fails(2, &["HTSR_SIMD is 'sse9'"]);
     assert!(score("", &["--device", "cpu", "--solver", "two-stage"]).json()["provenance"]["solver"] == "two-stage");
 }
@@ -338,7 +339,7 @@ fn the_oracle_is_a_solver_too() {
         let (x, y) = (x["alpha"].as_f64().unwrap(), y["alpha"].as_f64().unwrap());
         assert!((x / y - 1.0).abs() < 1e-9, "{x} {y}");
     }
-    score("sytrd").fails(2, &["this solver is cuSOLVER's", "hint: say --device cuda"]);
+    score("sytrd").fails(2, &["this solver is cuSOLVER's", "hint: use --device cuda"]);
     if cfg!(feature = "cuda") {
         let on_gpu = htsr(["score", path.to_str().unwrap(), "--device", "cuda", "--solver", "faer"]);
         on_gpu.fails(2, &["this solver is the CPU's", "hint: say --device cpu"]);

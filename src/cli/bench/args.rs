@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::bench::PublishedModel;
 use crate::checkpoint::FloatType;
-use crate::device::{Choice, Precision, SolverChoice};
+use crate::device::{DeviceChoice, Precision, SolverChoice};
 use crate::fit::{MIN_EIGENVALUES, Rule};
 
 use crate::cli::output::OutputArgs;
@@ -72,7 +72,7 @@ pub struct ModelArgs {
 pub struct EngineArgs {
     /// auto, cpu, cuda, cuda:N or cuda:all; auto takes the first NVIDIA GPU if it can be used
     #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env_values = true)]
-    pub device: Choice,
+    pub device: DeviceChoice,
     // Aliases: errors that all commands share name the options of `score`.
     /// Arithmetics of the spectra
     #[arg(long, alias = "precision", value_enum, value_name = "LIST", value_delimiter = ',', default_value = "auto")]

@@ -1,6 +1,6 @@
 //! Which device a command uses, and opening it.
 
-use crate::device::{self, Choice, Device, Opened, SolverChoice};
+use crate::device::{self, Device, DeviceChoice, Opened, SolverChoice};
 use crate::error::Result;
 
 use crate::cli::printer::Printer;
@@ -25,7 +25,7 @@ impl ThreadArgs {
 pub struct DeviceArgs {
     /// auto, cpu, cuda, cuda:N or cuda:all; auto takes the first NVIDIA GPU if it can be used
     #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env_values = true)]
-    pub device: Choice,
+    pub device: DeviceChoice,
     /// How eigenvalues are found
     #[arg(long, value_enum, default_value_t)]
     pub solver: SolverChoice,
@@ -42,7 +42,7 @@ impl DeviceArgs {
 
 /// Opens a device, and tells what the user should know of it.
 pub fn open_device(
-    choice: Choice,
+    choice: DeviceChoice,
     solver: SolverChoice,
     lanes: Option<usize>,
     printer: Option<&Printer>,

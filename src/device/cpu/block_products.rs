@@ -157,7 +157,7 @@ mod tests {
     use super::super::team::Crew;
     use super::*;
     use crate::checkpoint::{Cast, FloatType, MatrixView};
-    use crate::device::corrected::Products;
+    use crate::device::operators::MatrixProducts;
 
     #[test]
     fn columns_are_those_of_the_products_with_one_vector() {

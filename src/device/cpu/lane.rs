@@ -12,8 +12,9 @@ use super::survey::{Survey, survey};
 use super::team::{Seat, Team};
 use super::{Cpu, Solver, gram, library, qr};
 use crate::checkpoint::{Checkpoint, FloatType, MatrixView, Scan};
-use crate::device::corrected::Known;
-use crate::device::refine::{self, Factors, InverseGram, Triangle};
+use crate::device::operators::{Factorizations, InverseGram, Triangle};
+use crate::device::refine;
+use crate::device::smallest_eigenvalue::CertifiedEigenvalue;
 use crate::device::{
     AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Lane, Method, Outcome, Precision, binary_exponent, power_of_two,
 };
@@ -100,7 +101,7 @@ impl<'a> CpuLane<'a> {
             Precision::F32 => {
                 let spectrum = self.single.gram_spectrum(&job)?;
                 if let Some(known) = self.single.smallest_eigenvalue(&job, &spectrum)? {
-                    return job.analysis(known.put_into(spectrum), Arithmetic::F32Cholesky);
+                    return job.analysis(known.replace_smallest(spectrum), Arithmetic::F32Cholesky);
                 }
                 let (spectrum, precision) = refine::in_f32(rule, spectrum, &mut job.factors(&mut self.double))?;
                 job.analysis(spectrum, precision)
@@ -130,7 +131,7 @@ impl<'a> CpuLane<'a> {
                 smallest = self.single.smallest_eigenvalue(job, &spectrum)?;
             }
             if let Some(known) = smallest {
-                let outcome = job.analysis(known.put_into(spectrum), Arithmetic::F32Cholesky);
+                let outcome = job.analysis(known.replace_smallest(spectrum), Arithmetic::F32Cholesky);
                 if is_enough(&outcome) {
                     return outcome;
                 }
@@ -138,7 +139,7 @@ impl<'a> CpuLane<'a> {
         }
         let spectrum = self.double.gram_spectrum(job)?;
         let (spectrum, precision) = match smallest {
-            Some(known) => (known.put_into(spectrum), Arithmetic::F64Cholesky),
+            Some(known) => (known.replace_smallest(spectrum), Arithmetic::F64Cholesky),
             None => (spectrum, Arithmetic::F64),
         };
         let outcome = job.analysis(spectrum.clone(), precision);
@@ -227,7 +228,7 @@ struct CpuFactors<'a, 'v> {
     workspace: &'a mut Workspace<f64>,
 }
 
-impl<'a, 'v> Factors for CpuFactors<'a, 'v> {
+impl<'a, 'v> Factorizations for CpuFactors<'a, 'v> {
     type Error = Failure;
     type Cholesky<'t>
         = CpuCholesky<'t>
@@ -307,7 +308,7 @@ impl Triangle for CpuTriangle<'_> {
 impl Workspace<f32> {
     /// The smallest eigenvalue of the matrix of this spectrum, if its Gram matrix was kept, and tells it as well as the peak
     /// rule needs it.
-    fn smallest_eigenvalue(&mut self, job: &Job, spectrum: &Spectrum) -> Result<Option<Known>, Failure> {
+    fn smallest_eigenvalue(&mut self, job: &Job, spectrum: &Spectrum) -> Result<Option<CertifiedEigenvalue>, Failure> {
         if !std::mem::take(&mut self.is_kept) {
             return Ok(None);
         }

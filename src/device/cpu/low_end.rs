@@ -6,7 +6,7 @@
 //! preconditioner (Knyazev, SIAM J. Sci. Comput. 23, 2001). That converges in a few steps, since the factor is right about all
 //! eigenvalues but those that the block stands for.
 //!
-//! Temple's inequality, which then [proves](corrected) the smallest eigenvalue, needs a lower bound for the second. Let k Ritz
+//! Temple's inequality, which then [certifies](certify) the smallest eigenvalue, needs a lower bound for the second. Let k Ritz
 //! values theta_0 <= ... <= theta_(k-1) lie below a bound f of the eigenvalue number k, counted from 0, of which the spectrum in
 //! f32 knows one, and let r be the norm of their residuals. In the basis of their vectors and the complement,
 //!
@@ -28,8 +28,8 @@ use super::eigen::{COLUMNS, Tiles, block_solve, cholesky};
 use super::products::WeightProducts;
 use super::simd::Level;
 use super::team::Team;
-use crate::device::corrected::{self, Known, Others};
-use crate::device::refine::InverseGram;
+use crate::device::operators::InverseGram;
+use crate::device::smallest_eigenvalue::{CertifiedEigenvalue, OtherEigenvalues, certify};
 use crate::spectrum::Spectrum;
 
 /// Steps after which the block has had its chance.
@@ -68,7 +68,7 @@ pub(super) fn smallest_eigenvalue(
     spectrum: &Spectrum,
     factor: &mut SingleCholesky,
     products: &WeightProducts,
-) -> Option<Known> {
+) -> Option<CertifiedEigenvalue> {
     let n = spectrum.len();
     if n < MIN_ORDER {
         return None;
@@ -82,7 +82,7 @@ pub(super) fn smallest_eigenvalue(
         let gap = next - block.values[0];
         if gap > 0.0 && residuals.col(0).squared_norm_l2() <= ENOUGH * gap * block.values[0] {
             let start = block.vectors.col(0).iter().copied().collect();
-            let Ok(known) = corrected::smallest_eigenvalue(start, Others { next, largest }, factor, products);
+            let Ok(known) = certify(start, OtherEigenvalues { at_least: next, largest }, factor, products);
             return known;
         }
         block.mend(residuals, factor, products)?;

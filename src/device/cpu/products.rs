@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::simd::{Level, dot, fuses};
 use super::team::Team;
 use crate::checkpoint::MatrixView;
-use crate::device::corrected::Products;
+use crate::device::operators::MatrixProducts;
 
 /// Parts of the matrix, worked on independently. A constant: results do not depend on the number of threads.
 const PARTS: usize = 8;
@@ -25,7 +25,7 @@ pub(super) struct WeightProducts<'a, 'v> {
     pub team: &'a Team<'a>,
 }
 
-impl Products for WeightProducts<'_, '_> {
+impl MatrixProducts for WeightProducts<'_, '_> {
     type Error = Infallible;
 
     fn forward(&self, v: &[f64]) -> Result<Vec<f64>, Infallible> {

@@ -71,8 +71,8 @@ impl Level {
         let levels = Level::all();
         levels.iter().copied().find(|level| level.to_string() == wanted).ok_or_else(|| {
             let names: Vec<String> = levels.iter().map(ToString::to_string).collect();
-            Error::usage(format!("HTSR_SIMD is '{wanted}', which this machine has not"))
-                .hint(format!("it has {}; leave HTSR_SIMD unset for the last of them", names.join(", ")))
+            Error::usage(format!("HTSR_SIMD is '{wanted}', which this machine does not support"))
+                .hint(format!("it supports {}; unset HTSR_SIMD to use the last of them", names.join(", ")))
         })
     }
 

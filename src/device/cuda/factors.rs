@@ -7,7 +7,7 @@ use super::plan;
 use super::products::CudaProducts;
 use super::solver::Real;
 use super::upload::Block;
-use crate::device::refine::{Factors, InverseGram, Triangle};
+use crate::device::operators::{Factorizations, InverseGram, Triangle};
 use crate::device::{Failure, power_of_two};
 
 impl CudaLane<'_> {
@@ -67,7 +67,7 @@ pub(super) struct CudaFactors<'l, 'a, 'j> {
     pub job: &'j Job<'j>,
 }
 
-impl<'a> Factors for CudaFactors<'_, 'a, '_> {
+impl<'a> Factorizations for CudaFactors<'_, 'a, '_> {
     type Error = Trouble;
     type Cholesky<'t>
         = CudaCholesky<'t, 'a>

@@ -10,7 +10,7 @@ use super::kernels::{Runs, cast_code, launch, type_index};
 use super::lane::{CudaLane, Job, blocks, layout, runs};
 use super::upload::Block;
 use crate::checkpoint::MatrixView;
-use crate::device::corrected::Products;
+use crate::device::operators::MatrixProducts;
 use crate::device::power_of_two;
 
 /// Threads of a block, which share a run. A constant, as the next is: results must not depend on the GPU.
@@ -98,7 +98,7 @@ pub(super) struct CudaProducts<'t, 'a> {
     pub resident: bool,
 }
 
-impl Products for CudaProducts<'_, '_> {
+impl MatrixProducts for CudaProducts<'_, '_> {
     type Error = Fault;
 
     fn forward(&self, v: &[f64]) -> Result<Vec<f64>> {

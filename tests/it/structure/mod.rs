@@ -48,7 +48,6 @@ const KNOWN: &[&[&str]] = &[
     &["uncertainty/mod.rs", "uncertainty/positions.rs", "uncertainty/simulation.rs", "uncertainty/standard_error.rs"],
     &["metrics/bulk.rs", "metrics/chance.rs", "metrics/rank.rs", "metrics/subject.rs"],
     &["report/allocation.rs", "report/schema.rs"],
-    &["device/corrected.rs", "device/refine.rs"],
     &[
         "device/cpu/eigen/band.rs",
         "device/cpu/eigen/band_to_tridiagonal.rs",
@@ -66,7 +65,6 @@ const KNOWN: &[&[&str]] = &[
         "device/cpu/qr.rs",
     ],
     &[
-        "device/choice.rs",
         "device/cuda/compile.rs",
         "device/cuda/factors.rs",
         "device/cuda/kernels.rs",
