@@ -1,7 +1,8 @@
-//! AlphaDecay's weight decays (arXiv 2506.14562): matrices with light tails (large alpha) decay more.
+//! AlphaDecay's weight decays (arXiv 2506.14562): matrices with light tails (large alpha) get more weight decay.
 //!
-//! A straight line from the range of the alphas to [2/3, 3], of every matrix. The published code computes alpha by the
-//! median rule of fit and sets the multipliers anew every few hundred steps; here they are computed once.
+//! The multiplier of a matrix is linear in its alpha, from 2/3 for the smallest alpha to 3 for the largest. The
+//! published code uses the median fit rule and recomputes the multipliers every few hundred steps; here they are
+//! computed once.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ impl AlphaDecay {
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if the multipliers make no range.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the multipliers are not a valid range.
     pub(super) fn check(&self) -> Result<()> {
         check_range(self.low, self.high)
     }

@@ -1,7 +1,7 @@
 //! AlphaLoRA's experts (arXiv 2410.10054, section 3): in proportion to alpha^beta.
 //!
-//! Well-trained layers (small alpha) need few, poorly trained ones many. The shares are not whole numbers; how they are
-//! rounded is a [`Rounding`].
+//! Well-trained layers (small alpha) get few experts, poorly trained ones many. [`Rounding`] turns the shares into
+//! whole numbers.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use super::largest_remainder::unit_costs;
 use super::{Solution, Solve, check_beta, powers, reference};
 use crate::error::{Error, Result};
 
-/// How shares become whole numbers that add up to the total.
+/// How shares are rounded to whole numbers that add up to the total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Rounding {
-    /// As AlphaLoRA's script does it, bit for bit: round half to even, then repair by single steps against the *unscaled*
-    /// powers. Layers may get 0.
+    /// AlphaLoRA's script, bit for bit: rounds half to even, then repairs the sum by single steps against the
+    /// *unscaled* powers. Layers may get 0.
     #[default]
     Reference,
-    /// The method of largest remainders, within a minimum and a maximum per layer.
+    /// The largest-remainder method, within a minimum and a maximum per layer.
     LargestRemainder,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Rounding {
     }
 }
 
-/// A budget of experts and how it is shared out.
+/// A budget of experts and how it is distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Experts of all layers together, T.
@@ -42,9 +42,9 @@ pub struct Budget {
     pub beta: f64,
     /// How shares are rounded.
     pub rounding: Rounding,
-    /// Fewest experts of a layer; only with [`Rounding::LargestRemainder`], where the default is 1.
+    /// Fewest experts per layer; only with [`Rounding::LargestRemainder`], where the default is 1.
     pub min_experts: Option<u32>,
-    /// Most experts of a layer; only with [`Rounding::LargestRemainder`].
+    /// Most experts per layer; only with [`Rounding::LargestRemainder`].
     pub max_experts: Option<u32>,
 }
 
@@ -56,19 +56,19 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Checks the budget against a number of layers, before anything is computed.
+    /// Checks the budget against a number of layers, before the long computation.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage), with the nearest budget that can be met.
     pub(super) fn check(&self, layers: usize) -> Result<()> {
         if self.experts == 0 {
-            return Err(Error::usage("0 experts cannot be allocated").hint("give a positive --experts"));
+            return Err(Error::usage("0 experts cannot be allocated").hint("use a positive --experts"));
         }
         check_beta(self.beta)?;
         if self.rounding == Rounding::Reference {
             if self.min_experts.or(self.max_experts).is_some() {
-                let cause = "--min-experts and --max-experts have no meaning under the reference rounding";
+                let cause = "the reference rounding does not support --min-experts and --max-experts";
                 return Err(Error::usage(cause).hint("add --rounding largest-remainder"));
             }
             return Ok(());
@@ -96,7 +96,7 @@ impl Budget {
         (self.min_experts.unwrap_or(1), self.max_experts.unwrap_or(self.experts))
     }
 
-    /// The rule for a number of layers that was checked.
+    /// Prepares the rule for a number of layers that passed `check`.
     pub(super) fn prepare(self, layers: usize) -> Solve<'static> {
         match self.rounding {
             Rounding::Reference => Box::new(move |alphas| {

@@ -1,8 +1,8 @@
 //! AlphaPruning's sparsities (arXiv 2410.10912, equation 4): well-trained layers (small alpha) are pruned less.
 //!
-//! Ratios r = (m - min)/(max - min) 2 epsilon + (1 - epsilon), from 1 - epsilon for the smallest alpha to 1 + epsilon for
-//! the largest, are scaled by one factor so that the sparsity, weighted by parameters, is that of the whole model. The
-//! published code lets a sparsity exceed 1; here it is held at 1, and the rest is scaled anew.
+//! The ratios r = (m - min)/(max - min) 2 epsilon + (1 - epsilon) go from 1 - epsilon for the smallest alpha to 1 +
+//! epsilon for the largest. One factor scales them so that the mean sparsity, weighted by parameters, is that of the
+//! whole model. The published code lets a sparsity exceed 1; here it is capped at 1 and the rest is scaled again.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,12 @@ use super::shares::bounded;
 use super::{BudgetOutcome, Solve, Unit};
 use crate::error::{Error, Result};
 
-/// A sparsity of the whole model, and how far layers may depart from it.
+/// A sparsity of the whole model, and how far layers may differ from it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AlphaPruning {
     /// The share of all weights to prune, S.
     pub sparsity: f64,
-    /// Half the width of the ratios before they are scaled, epsilon; 0.3 in the published code.
+    /// Half the width of the unscaled ratios, epsilon; 0.3 in the published code.
     pub epsilon: f64,
 }
 
@@ -38,7 +38,7 @@ impl AlphaPruning {
         Ok(())
     }
 
-    /// The rule for these units.
+    /// Prepares the rule for `units`.
     pub(super) fn prepare(self, units: &[Unit]) -> Solve<'static> {
         let sizes = sizes(units);
         let total = self.sparsity * sizes.iter().sum::<f64>();
@@ -51,18 +51,18 @@ impl AlphaPruning {
         })
     }
 
-    /// The sparsity of the whole model.
+    /// How far the sparsity of the whole model was met.
     pub(super) fn budget_outcome(&self, units: &[Unit], sparsities: &[f64]) -> BudgetOutcome {
         let sizes = sizes(units);
         let pruned: f64 = sizes.iter().zip(sparsities).map(|(size, sparsity)| size * sparsity).sum();
         let (asked, met) = (self.sparsity, pruned / sizes.iter().sum::<f64>());
         let exact = (met - asked).abs() <= 1e-12;
-        let why = (!exact).then(|| "sums of numbers of very different size are rounded".to_owned());
+        let why = (!exact).then(|| "rounding: the numbers of weights differ too much in size".to_owned());
         BudgetOutcome { of: "of all weights pruned".into(), asked, met: if exact { asked } else { met }, why }
     }
 }
 
-/// Weights in each unit; where that is unknown, all count the same.
+/// Weights in each unit; all equal if some are unknown.
 fn sizes(units: &[Unit]) -> Vec<f64> {
     let known = units.iter().all(|unit| unit.parameters.is_some_and(|parameters| parameters > 0));
     units.iter().map(|unit| unit.parameters.filter(|_| known).map_or(1.0, |parameters| parameters as f64)).collect()

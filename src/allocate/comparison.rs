@@ -1,4 +1,4 @@
-//! Allocations side by side: the same units under other parameters, or with alphas from elsewhere.
+//! Comparison of allocations: the same units with other parameters or with other alphas.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,44 +8,45 @@ use serde::{Deserialize, Serialize};
 use super::{AllocatedValue, Allocation, AllocationPlan, AllocationRule, Unit, unusable};
 use crate::error::{Error, Kind, Result};
 
-/// Most columns of a comparison.
+/// Largest number of columns in a comparison.
 const MOST: usize = 100;
 
-/// Allocations of the same units, beside that of the results.
+/// Alternative allocations of the same units, next to the main one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AllocationComparison {
     /// What differs: the name of a parameter, or `alphas`.
     pub of: String,
-    /// One per value of the parameter, or per source of alphas.
+    /// One per value of the parameter or per source of alphas.
     pub columns: Vec<Column>,
 }
 
-/// One of the allocations.
+/// An alternative allocation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Column {
     /// Its name: `beta=1.5`, `ks`, or a file.
     pub label: String,
-    /// Values in the order of the allocation's rows; null if there is none.
+    /// Values in the order of the allocation's rows; null if there is no allocation.
     pub values: Option<Vec<AllocatedValue>>,
     /// Alphas in the same order.
     pub alphas: Option<Vec<Option<f64>>>,
-    /// Spearman's rank correlation of its values with those of the results; null where all values of either are equal.
+    /// Spearman's rank correlation of its values with those of the main allocation; null if all values of either are
+    /// equal.
     pub rank_correlation: Option<f64>,
-    /// How much sits elsewhere than in the results: the sum of what units gain.
+    /// How much it moves compared with the main allocation: the sum of the gains of all units.
     pub moved: Option<f64>,
     /// Why there is no allocation.
     pub why: Option<String>,
-    /// What to do about that.
+    /// The hint for that error.
     #[serde(skip)]
     hint: Option<String>,
 }
 
 impl Column {
-    /// `units` by `plan`, beside `base`. That there is no such allocation is a result, too.
+    /// Allocates to `units` by `plan` and compares the result with `base`. A failure becomes a column without values.
     fn new(label: String, plan: &AllocationPlan, units: Result<Vec<Unit>>, base: &Allocation) -> Column {
         let allocation = units.and_then(|units| {
             let pairs = units.len() == base.rows.len() && units.iter().zip(&base.rows).all(|(a, b)| a.is_same(&b.unit));
-            if pairs { plan.allocate(units) } else { Err(unusable("holds other layers or matrices")) }
+            if pairs { plan.allocate(units) } else { Err(unusable("has other layers or matrices")) }
         });
         match allocation {
             Ok(allocation) => {
@@ -77,11 +78,12 @@ impl Column {
 }
 
 impl Allocation {
-    /// The same units with the values of a parameter that `sweep` goes through.
+    /// Repeats the allocation for every parameter value of `sweep`.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`] if the rule has no such parameter. What single values make impossible is in their columns.
+    /// [`Kind::Usage`] if the rule has no such parameter. A value without a valid allocation gets a column that says
+    /// why.
     pub fn sweep(&self, sweep: &Sweep) -> Result<AllocationComparison> {
         let units: Vec<Unit> = self.rows.iter().map(|row| row.unit.clone()).collect();
         let column = |&value: &f64| {
@@ -93,7 +95,7 @@ impl Allocation {
         Ok(AllocationComparison { of: sweep.parameter.clone(), columns })
     }
 
-    /// The same plan for units with other alphas, each under a label.
+    /// Repeats the allocation for units with other alphas, each under a label.
     pub fn compare(&self, others: impl IntoIterator<Item = (String, Result<Vec<Unit>>)>) -> AllocationComparison {
         let column = |(label, units)| Column::new(label, &self.plan, units, self);
         AllocationComparison { of: "alphas".into(), columns: others.into_iter().map(column).collect() }
@@ -123,24 +125,24 @@ impl AllocationRule {
                 let known = match self {
                     AllocationRule::AlphaLora(_) => "beta or experts",
                     AllocationRule::Uniform(_) => "experts",
-                    AllocationRule::Rank(_) => "beta, or rank where --parameters is not given",
+                    AllocationRule::Rank(_) => "beta, or over rank without --parameters",
                     AllocationRule::AlphaPruning(_) => "sparsity or epsilon",
                     AllocationRule::Mola { .. } | AllocationRule::TempBalance(_) | AllocationRule::AlphaDecay(_) => {
-                        "nothing"
+                        "no parameter"
                     }
                 };
                 let cause = format!("the rule {} cannot be swept over `{parameter}`", self.name());
-                return Err(Error::usage(cause).hint(format!("it can be over {known}")));
+                return Err(Error::usage(cause).hint(format!("{} can be swept over {known}", self.name())));
             }
         }
         Ok(rule)
     }
 }
 
-/// Decimal places of the values of a sweep, beyond the first of the largest.
+/// Decimal places that the values of a sweep keep, after the leading digit of the largest.
 const DIGITS: f64 = 12.0;
 
-/// Values of a parameter to go through.
+/// A range of values of one parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sweep {
     parameter: String,
@@ -148,35 +150,35 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Checks it against a plan.
+    /// Checks the sweep against a plan.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`] if the rule has no such parameter, or it takes whole numbers only.
+    /// [`Kind::Usage`] if the rule has no such parameter, or the parameter is a whole number and a value is not.
     pub fn check(&self, plan: &AllocationPlan) -> Result<()> {
         self.values.iter().try_for_each(|&value| plan.rule.with(&self.parameter, value).map(drop))
     }
 }
 
-/// `beta=1:4:0.5`: from 1 to 4 in steps of 0.5.
+/// Parses `beta=1:4:0.5`: from 1 to 4 in steps of 0.5.
 impl FromStr for Sweep {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Sweep, String> {
         let hint = "hint: beta=1:4:0.5 goes from 1 to 4 in steps of 0.5";
-        let refused = |cause: &str| format!("{cause}\n\n{hint}");
-        let (parameter, range) = text.split_once('=').ok_or_else(|| refused("not NAME=FROM:TO:STEP"))?;
+        let invalid = |cause: &str| format!("{cause}\n\n{hint}");
+        let (parameter, range) = text.split_once('=').ok_or_else(|| invalid("not NAME=FROM:TO:STEP"))?;
         let numbers: Option<Vec<f64>> = range.split(':').map(|number| number.trim().parse().ok()).collect();
         let numbers = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
-        let [from, to, step] = numbers.ok_or_else(|| refused("not three numbers with colons between them"))?;
+        let [from, to, step] = numbers.ok_or_else(|| invalid("not three numbers separated by colons"))?;
         let steps = (to - from) / step;
         if !(from.is_finite() && to.is_finite() && step > 0.0 && steps >= 0.0) {
-            return Err(refused("not a range: it needs FROM <= TO and a positive STEP"));
+            return Err(invalid("not a range: it needs FROM <= TO and a positive STEP"));
         }
         if steps >= MOST as f64 {
-            return Err(refused(&format!("more than {MOST} values")));
+            return Err(invalid(&format!("more than {MOST} values")));
         }
-        // Rounded, so that ten steps of 0.1 make 1 and not 0.9999999999999999; the end counts, rounding or not.
+        // Rounded, so that ten steps of 0.1 make 1 and not 0.9999999999999999. The end is included despite rounding.
         let largest = from.abs().max(to.abs()).max(step).log10().floor();
         let digits = (DIGITS - largest).max(0.0) as usize;
         let rounded = |number: f64| format!("{number:.digits$}").parse().unwrap_or(number) + 0.0;
@@ -186,7 +188,7 @@ impl FromStr for Sweep {
     }
 }
 
-/// Spearman's rank correlation, with the mean rank for equal numbers; `None` where all numbers of either are equal.
+/// Spearman's rank correlation, with the mean rank for equal numbers; `None` if all numbers of either are equal.
 pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     let (a, b) = (ranks(a), ranks(b));
     let mean = (a.len() as f64 - 1.0) / 2.0;
@@ -195,7 +197,7 @@ pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     (norm > 0.0).then(|| product(&a, &b) / norm)
 }
 
-/// The place of each number in their order, from 0.
+/// The rank of each number, from 0.
 fn ranks(numbers: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
@@ -210,7 +212,7 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
 }
 
 impl AllocationComparison {
-    /// One error for each allocation that there is none of.
+    /// One error per failed allocation.
     pub fn problems(&self) -> Vec<Error> {
         let problem = |column: &Column| {
             let cause = format!("{}: {}", column.label, column.why.as_ref()?);

@@ -1,23 +1,23 @@
-//! How to use up what rounding has left of a budget, where one more of each thing costs differently.
+//! Exchange steps: how to use up the remainder of a budget when units have different costs.
 //!
-//! If a rank more of one matrix costs 8192 parameters and of another 15104, a rest of 6912 is neither's price; but one
-//! step up of the second and one step down of the first use it up. The fewest such steps are found once for all possible
-//! rests, by a breadth-first search among the rests themselves.
+//! Suppose one more rank costs 8192 parameters for one matrix and 15104 for another, and 6912 parameters remain.
+//! Neither rank fits, but one step up of the second and one step down of the first use up the remainder. A
+//! breadth-first search over the possible remainders finds the shortest such sequence for all of them at once.
 
 use std::collections::VecDeque;
 
-/// Beyond this many possible rests the search would not be worth its time.
+/// Largest number of possible remainders for which the search is worth its time.
 const MOST_RESTS: u64 = 1 << 20;
 
-/// The fewest steps from each rest to the smallest one that can be reached.
+/// The shortest sequence of steps from each remainder to the smallest reachable one.
 pub(super) struct Exchange {
-    /// The greatest common divisor of all costs, in units of which rests are counted.
+    /// The greatest common divisor of all costs; the unit of remainders.
     unit: u64,
-    /// Largest rest that is considered.
+    /// Largest remainder that is considered.
     reach: i64,
-    /// The rest that cannot be used up by any steps.
+    /// The remainder that no steps can use up.
     goal: i64,
-    /// For each rest from -reach to reach, the cost and direction of the next step; direction 0 where there is none.
+    /// For each remainder from -reach to reach, the cost and direction of the next step; direction 0 if there is none.
     next: Vec<(u64, i32)>,
     /// One step up or down of each cost.
     single: Vec<(u64, i32)>,
@@ -54,17 +54,18 @@ impl Exchange {
         exchange
     }
 
-    /// The rest that no steps can use up.
+    /// The remainder that no steps can use up.
     pub fn goal(&self) -> i64 {
         self.goal
     }
 
-    /// One step up or down of each cost that there is.
+    /// One step up and one step down of each distinct cost.
     pub fn single_steps(&self) -> &[(u64, i32)] {
         &self.single
     }
 
-    /// Steps as (cost, direction) after which the smallest rest is left of `rest`; `None` if none are needed or known.
+    /// Steps as (cost, direction) that reduce `rest` to the smallest reachable remainder; `None` if none are needed or
+    /// known.
     pub fn steps(&self, rest: i64) -> Option<Vec<(u64, i32)>> {
         let mut rest = (rest - self.goal) / self.unit as i64;
         if rest == 0 || rest.abs() > self.reach {
@@ -83,7 +84,7 @@ impl Exchange {
     }
 }
 
-/// The greatest common divisor; 1 of nothing.
+/// The greatest common divisor; 1 for an empty list.
 pub(super) fn common_divisor(numbers: &[u64]) -> u64 {
     let divisor = numbers.iter().fold(0, |mut a, &b| {
         let mut b = b;

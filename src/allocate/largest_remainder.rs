@@ -1,4 +1,4 @@
-//! The method of largest remainders (Hamilton), with bounds, for units that may cost differently: the sane way to round.
+//! The largest-remainder (Hamilton) method, with bounds and with different costs per unit.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use super::exchange::Exchange;
 use super::shares::bounded;
 use super::{Bound, Solution};
 
-/// Whole numbers in min..=max, each with its cost apiece, that cost `total` together.
-pub(super) struct Rounding {
+/// Finds whole numbers in min..=max, each with its own cost, that cost `total` together.
+pub(super) struct LargestRemainders {
     costs: Vec<u64>,
     total: u64,
     min: u32,
@@ -15,24 +15,24 @@ pub(super) struct Rounding {
     exchange: Exchange,
 }
 
-impl Rounding {
-    /// Settles what does not depend on the weights.
+impl LargestRemainders {
+    /// Prepares everything that does not depend on the weights.
     ///
     /// The caller guarantees positive costs and sum c min <= total <= sum c max.
-    pub fn new(costs: Vec<u64>, total: u64, min: u32, max: u32) -> Rounding {
+    pub fn new(costs: Vec<u64>, total: u64, min: u32, max: u32) -> LargestRemainders {
         let exchange = Exchange::new(&costs, total);
-        Rounding { costs, total, min, max, exchange }
+        LargestRemainders { costs, total, min, max, exchange }
     }
 
     /// The numbers in proportion to `weights`.
     ///
-    /// The real-valued shares are found first, within the bounds. All are rounded down, and what is left goes to the largest
-    /// fractions that it is enough for, smaller indices first. A larger weight never gets less. Where costs differ, a few
-    /// single steps up and down then use up what is left; it stays only if no such steps are found, and then it is too
-    /// little for one more step of any unit that may take one.
+    /// First come the real-valued shares within the bounds, rounded down. What remains goes to the largest fractions
+    /// that it can pay for, smaller indices first. A larger weight never gets less. If costs differ, single steps up
+    /// and down then use up the rest. If no such steps are found, the rest stays; it is then too small for one more
+    /// step of any unit that may take one.
     ///
-    /// The order of the units is of no importance, but for those that equal each other in weight and cost: sums round
-    /// differently in another order, so they are always made in one.
+    /// The order of the units does not matter, except among units of equal weight and cost: sums round differently in
+    /// another order, so they are always computed in the same one.
     pub fn round(&self, weights: &[f64]) -> Solution {
         let mut order: Vec<usize> = (0..weights.len()).collect();
         order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(self.costs[a].cmp(&self.costs[b])));
@@ -54,31 +54,31 @@ impl Rounding {
         let mut counts = Counts::new(self, costs, &shares, weights, shares.iter().map(floor).collect());
         while counts.left < 0 && counts.step_first(-1, None) {}
         counts.pass();
-        counts.settle_somehow(&self.exchange);
+        counts.settle_with_detours(&self.exchange);
         while counts.left > 0 && counts.pass() {}
         Solution { values: counts.numbers.into_iter().map(f64::from).collect(), held }
     }
 }
 
-/// Units of the same weight, in any order among themselves.
-struct Group {
-    /// Where they stand in the order of weights.
+/// Units of equal weight.
+struct EqualWeights {
+    /// Their positions in the order of weights.
     members: Range<usize>,
     smallest: u32,
     largest: u32,
 }
 
-/// Numbers that rise with the weights, and what is left of the budget.
+/// Numbers that increase with the weights, and the rest of the budget.
 pub(super) struct Counts<'a> {
-    rounding: &'a Rounding,
+    rounding: &'a LargestRemainders,
     costs: &'a [u64],
     shares: &'a [f64],
-    /// The units by fraction, the largest first.
+    /// The units by fraction, largest first.
     by_fraction: Vec<usize>,
-    /// The units by weight, the smallest first.
+    /// The units by weight, smallest first.
     by_weight: Vec<usize>,
-    /// Units of equal weight, by rising weight.
-    groups: Vec<Group>,
+    /// Units of equal weight, by increasing weight.
+    groups: Vec<EqualWeights>,
     /// The group of each unit.
     group_of: Vec<usize>,
     numbers: Vec<u32>,
@@ -87,7 +87,7 @@ pub(super) struct Counts<'a> {
 
 impl<'a> Counts<'a> {
     fn new(
-        rounding: &'a Rounding,
+        rounding: &'a LargestRemainders,
         costs: &'a [u64],
         shares: &'a [f64],
         weights: &[f64],
@@ -101,17 +101,17 @@ impl<'a> Counts<'a> {
         let mut group_of = vec![0; weights.len()];
         let mut groups = Vec::with_capacity(weights.len());
         for equal in by_weight.chunk_by(|&a, &b| weights[a] == weights[b]) {
-            let start = groups.last().map_or(0, |group: &Group| group.members.end);
+            let start = groups.last().map_or(0, |group: &EqualWeights| group.members.end);
             equal.iter().for_each(|&unit| group_of[unit] = groups.len());
             let (smallest, largest) = extremes(equal, &numbers);
-            groups.push(Group { members: start..start + equal.len(), smallest, largest });
+            groups.push(EqualWeights { members: start..start + equal.len(), smallest, largest });
         }
         let spent: u64 = numbers.iter().zip(costs).map(|(&number, cost)| u64::from(number) * cost).sum();
         let left = rounding.total as i64 - spent as i64;
         Counts { rounding, costs, shares, by_fraction, by_weight, groups, group_of, numbers, left }
     }
 
-    /// Gives one more to each unit for which enough is left, by falling fraction; true if any got one.
+    /// Gives one more to each unit that the rest can pay for, by decreasing fraction; true if any unit got one.
     fn pass(&mut self) -> bool {
         let mut any = false;
         for place in 0..self.by_fraction.len() {
@@ -127,9 +127,9 @@ impl<'a> Counts<'a> {
         any
     }
 
-    /// Uses up what is left by single steps up and down; where bounds or order forbid these, by a detour of one or two
-    /// steps more.
-    fn settle_somehow(&mut self, exchange: &Exchange) {
+    /// Uses up the rest by single steps up and down. If bounds or order forbid these, tries a detour of one or two more
+    /// steps.
+    fn settle_with_detours(&mut self, exchange: &Exchange) {
         if exchange.steps(self.left).is_none() || self.settle(exchange) {
             return;
         }
@@ -148,7 +148,7 @@ impl<'a> Counts<'a> {
         }
     }
 
-    /// Uses up what is left by single steps up and down; true if nothing could be left or all of them could be taken.
+    /// Uses up the rest by single steps up and down; true if nothing could remain or all steps were possible.
     fn settle(&mut self, exchange: &Exchange) -> bool {
         let Some(mut steps) = exchange.steps(self.left) else { return self.left == exchange.goal() };
         let before = (self.numbers.clone(), self.left);
@@ -171,7 +171,7 @@ impl<'a> Counts<'a> {
         }
     }
 
-    /// Moves the unit of this cost that is the farthest from its share; false if none may move.
+    /// Moves the unit of this cost that is farthest from its share; false if none may move.
     fn step_first(&mut self, direction: i32, cost: Option<u64>) -> bool {
         let fraction = |unit: usize| f64::from(direction) * (self.shares[unit] - f64::from(self.numbers[unit]));
         let allowed = self
@@ -185,7 +185,7 @@ impl<'a> Counts<'a> {
         true
     }
 
-    /// True if the unit stays within the bounds and in its place among the weights.
+    /// True if the unit would stay within the bounds and in the order of the weights.
     fn may_step(&self, unit: usize, direction: i32) -> bool {
         let (number, group) = (self.numbers[unit], self.group_of[unit]);
         match direction {
@@ -209,12 +209,12 @@ fn extremes(units: &[usize], numbers: &[u32]) -> (u32, u32) {
         .fold((u32::MAX, 0), |(smallest, largest), &unit| (smallest.min(numbers[unit]), largest.max(numbers[unit])))
 }
 
-/// The same for units that cost 1 each: numbers that add up to `total`.
-pub(super) fn unit_costs(units: usize, total: u32, min: u32, max: u32) -> Rounding {
-    Rounding::new(vec![1; units], total.into(), min, max)
+/// The method for units that cost 1 each: numbers that add up to `total`.
+pub(super) fn unit_costs(units: usize, total: u32, min: u32, max: u32) -> LargestRemainders {
+    LargestRemainders::new(vec![1; units], total.into(), min, max)
 }
 
-/// True if a bound has kept any value from its share.
+/// Counts the values that `bound` kept from their share.
 pub(super) fn count_held(held: &[Option<Bound>], bound: Bound) -> usize {
     held.iter().filter(|held| **held == Some(bound)).count()
 }
@@ -238,8 +238,8 @@ mod tests {
 
     #[test]
     fn different_costs_are_used_up_by_exchanges() {
-        // Two of 3 and two of 5, uniform 4 costs 64: whatever the weights, 64 can be met.
-        let rounding = Rounding::new(vec![3, 5, 3, 5], 64, 1, 12);
+        // Two units of cost 3 and two of cost 5; 4 each costs 64. With any weights, 64 can be met.
+        let rounding = LargestRemainders::new(vec![3, 5, 3, 5], 64, 1, 12);
         for weights in [[1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0], [9.0, 1.0, 5.0, 2.0]] {
             let values = rounding.round(&weights).values;
             let cost: f64 = values.iter().zip([3.0, 5.0, 3.0, 5.0]).map(|(value, cost)| value * cost).sum();

@@ -1,16 +1,16 @@
-//! From scores to decisions: experts, ranks, sparsities, learning rates and weight decays, one number per layer, matrix or
-//! role.
+//! Allocation: turns alphas into one number per layer, matrix or role: experts, ranks, sparsities, or multipliers of
+//! learning rate or weight decay.
 //!
-//! A [`AllocationPlan`] names a [`AllocationRule`] with its parameters, what gets a number ([`Group`]), and how the alphas of several matrices
-//! become one ([`Aggregate`]). [`units`] joins scored matrices into the [`Unit`]s that get a number each;
-//! [`AllocationPlan::allocate`] gives them one. All rules see a unit's alpha m as a measure of how well it is trained: small alphas
-//! need little. Each rule is a file, with its formula and where it comes from; whole numbers are rounded by
-//! [`Rounding`].
+//! An [`AllocationPlan`] holds an [`AllocationRule`] with its parameters, the [`Group`] that gets a number (layers,
+//! matrices or roles), and the [`Aggregate`] that combines the alphas of several matrices. [`units`] groups scored
+//! matrices into [`Unit`]s; [`AllocationPlan::allocate`] gives each unit its number. Every rule takes the alpha m of a
+//! unit as a measure of how well it is trained: a small alpha means well trained, and such a unit needs little. Each
+//! rule is one file, with its formula and source. [`Rounding`] makes whole numbers.
 //!
 //! # Examples
 //!
 //! ```
-//! use htsr::allocate::{Budget, AllocationPlan, Rounding, Unit};
+//! use htsr::allocate::{AllocationPlan, Budget, Rounding, Unit};
 //!
 //! let units: Vec<Unit> = [2.0, 3.0, 4.0].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
 //! let budget = Budget { experts: 10, rounding: Rounding::LargestRemainder, ..Budget::default() };
@@ -57,32 +57,32 @@ use crate::error::{Error, Kind, Result};
 struct Solution {
     /// In the order of the units.
     values: Vec<f64>,
-    /// Which bound kept a value from its proportional share.
+    /// The bound that kept a value from its proportional share, if any.
     held: Vec<Option<Bound>>,
 }
 
 impl Solution {
-    /// Values that no bound has touched.
+    /// Values that no bound has changed.
     fn free(values: Vec<f64>) -> Solution {
         Solution { held: vec![None; values.len()], values }
     }
 }
 
-/// A rule that has seen the units: from their alphas to a number each. It is called once for each draw of a simulation.
+/// A rule prepared for the units: maps their alphas to their numbers. Called once for each draw of a simulation.
 type Solve<'a> = Box<dyn Fn(&[f64]) -> Result<Solution> + Sync + 'a>;
 
-/// The scores do not allow what was asked for; whoever knows the file names it.
+/// An error for scores that do not support the request; the caller adds the name of the file.
 fn unusable(cause: impl Into<String>) -> Error {
     Error { kind: Kind::Input, ..Error::usage(cause) }
 }
 
-/// m^beta in units of the largest, which cannot overflow.
+/// m^beta in units of the largest, so that it cannot overflow.
 fn powers(alphas: &[f64], beta: f64) -> Vec<f64> {
     let largest = alphas.iter().copied().fold(0.0, f64::max);
     alphas.iter().map(|alpha| (alpha / largest).powf(beta)).collect()
 }
 
-/// An exponent of alpha must be finite and not negative.
+/// Checks that an exponent of alpha is finite and not negative.
 fn check_beta(beta: f64) -> Result<()> {
     if beta.is_finite() && beta >= 0.0 {
         return Ok(());

@@ -1,8 +1,8 @@
-//! MoLA's fixed shapes (arXiv 2402.08562): a number of experts for each quarter of the layers, from the input to the output,
-//! whatever their alphas.
+//! MoLA's fixed shapes (arXiv 2402.08562): a number of experts for each quarter of the layers, from input to output,
+//! independent of their alphas.
 //!
-//! For 32 layers the shape 2468 gives the first eight layers 2 experts each and the last eight 8. With L layers, layer l is
-//! in quarter floor(4 l / L), so that any L is divided as evenly as can be.
+//! For 32 layers, the shape 2468 gives the first eight layers 2 experts each and the last eight 8 each. With L layers,
+//! layer l is in quarter floor(4 l / L), which divides any L as evenly as possible.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ impl fmt::Display for MolaShape {
     }
 }
 
-/// `2468`, as the paper names shapes of one-digit numbers, or `2,4,6,8`.
+/// Parses `2468`, the paper's notation for one-digit numbers, or `2,4,6,8`.
 impl FromStr for MolaShape {
     type Err = String;
 
@@ -39,16 +39,16 @@ impl FromStr for MolaShape {
             false => text.chars().map(|digit| digit.to_digit(10)).collect(),
         };
         let shape = numbers.and_then(|numbers| <[u32; 4]>::try_from(numbers).ok());
-        // A layer without experts has no adapter, and more than this is a slip of the hand.
+        // A layer without experts has no adapter; a larger number is a typing error.
         shape.filter(|shape| shape.iter().all(|number| (1..=65536).contains(number))).map(MolaShape).ok_or_else(|| {
-            "not four positive whole numbers\n\nhint: MoLA's shapes are 2468, 8642, 8228 and 5555; a,b,c,d is any other"
+            "not four positive whole numbers\n\nhint: use 2468, 8642, 8228 or 5555 (MoLA's shapes), or any four numbers a,b,c,d"
                 .into()
         })
     }
 }
 
 impl MolaShape {
-    /// The rule for layers in their order, each stack divided on its own.
+    /// Prepares the rule for layers in their order; each stack is divided separately.
     pub(super) fn prepare(self, units: &[Unit]) -> Solve<'static> {
         let stacks = units.chunk_by(|a, b| a.stack == b.stack);
         let of_stack = |layers: &[Unit]| {

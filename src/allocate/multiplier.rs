@@ -1,44 +1,44 @@
-//! The straight line from alphas to multipliers that several rules share.
+//! The linear map from alphas to multipliers that several rules share.
 
 use super::unusable;
 use crate::error::{Error, Result};
 
-/// `low` for the smallest alpha, `high` for the largest, and in proportion between.
+/// Maps the smallest alpha to `low`, the largest to `high`, and is linear in between.
 ///
 /// # Errors
 ///
-/// [`Kind::Input`](crate::error::Kind::Input) if all alphas are equal: the published codes divide by zero there.
+/// [`Kind::Input`](crate::error::Kind::Input) if all alphas are equal; the published codes divide by zero then.
 pub(super) fn linear(alphas: &[f64], low: f64, high: f64) -> Result<Vec<f64>> {
     let min = alphas.iter().copied().fold(f64::INFINITY, f64::min);
     let max = alphas.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if min == max {
         return Err(all_equal(min));
     }
-    // At the ends the value is exact, and between it never leaves them.
+    // Exact at the ends, and never outside them.
     let place = |alpha: f64| (alpha - min) / (max - min);
     Ok(alphas.iter().map(|&alpha| (low + place(alpha) * (high - low)).clamp(low, high)).collect())
 }
 
-/// Alphas that do not tell anything apart.
+/// The error for alphas that are all equal.
 pub(super) fn all_equal(alpha: f64) -> Error {
-    let cause = format!("all alphas are {alpha}: there is nothing to tell layers or matrices apart by");
-    unusable(cause).hint("give all the same, by hand; --epsilon 0 (alphapruning) does it too")
+    let cause = format!("all alphas are {alpha}, so they cannot distinguish layers or matrices");
+    unusable(cause).hint("set the same value everywhere yourself; alphapruning does that with --epsilon 0")
 }
 
-/// Largest multiplier: sums of larger ones leave the numbers.
+/// Largest multiplier; sums of larger ones could overflow.
 const MOST: f64 = 1e100;
 
 /// Checks a range of multipliers.
 ///
 /// # Errors
 ///
-/// [`Kind::Usage`](crate::error::Kind::Usage) if it is none.
+/// [`Kind::Usage`](crate::error::Kind::Usage) if it is not a valid range.
 pub(super) fn check_range(low: f64, high: f64) -> Result<()> {
     if low.is_finite() && high.is_finite() && 0.0 <= low && low <= high && high > 0.0 && high <= MOST {
         return Ok(());
     }
-    let cause = format!("{low}:{high} is no range of multipliers");
-    Err(Error::usage(cause).hint("give the smaller first, none below 0, and none beyond 1e100: --range 0.5:1.5"))
+    let cause = format!("{low}:{high} is not a valid range of multipliers");
+    Err(Error::usage(cause).hint("give the smaller first, both between 0 and 1e100, as in --range 0.5:1.5"))
 }
 
 #[cfg(test)]

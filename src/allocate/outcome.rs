@@ -1,4 +1,4 @@
-//! The result of an allocation: a number for each unit, whether the budget was met, and what stood in the way.
+//! The result of an allocation: a number for each unit, whether the budget was met, and why not.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{AllocationPlan, Stability, Unit, ValueRange};
 use crate::score::MatrixScore;
 
-/// What is given out.
+/// The quantity that is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
@@ -18,14 +18,14 @@ pub enum Quantity {
     Rank,
     /// The share of weights to prune, in 0..=1.
     Sparsity,
-    /// What the learning rate is multiplied with.
+    /// A multiplier of the learning rate.
     LearningRate,
-    /// What the weight decay is multiplied with.
+    /// A multiplier of the weight decay.
     WeightDecay,
 }
 
 impl Quantity {
-    /// As a column and in JSON.
+    /// Its name as a column and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Quantity::Experts => "experts",
@@ -36,7 +36,7 @@ impl Quantity {
         }
     }
 
-    /// In a sentence.
+    /// Its name in a sentence.
     pub fn plural(self) -> &'static str {
         match self {
             Quantity::Experts => "LoRA experts",
@@ -59,7 +59,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// What a unit gets.
+/// The number that a unit gets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AllocatedValue {
@@ -70,7 +70,7 @@ pub enum AllocatedValue {
 }
 
 impl AllocatedValue {
-    /// True of a number of experts, or a rank.
+    /// True for a number of experts or a rank.
     pub fn is_whole(self) -> bool {
         matches!(self, Self::Whole(_))
     }
@@ -84,46 +84,46 @@ impl AllocatedValue {
     }
 }
 
-/// A limit that kept a value from its proportional share.
+/// A bound that kept a value from its proportional share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bound {
-    /// The share was smaller.
+    /// The share was below the minimum.
     Minimum,
-    /// The share was larger.
+    /// The share was above the maximum.
     Maximum,
 }
 
-/// A budget and what became of it.
+/// A budget and how far it was met.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BudgetOutcome {
-    /// What is counted: `experts`, `trainable parameters`, `pruned share of the weights`.
+    /// What is counted: `experts`, `trainable parameters`, `of all weights pruned`.
     pub of: String,
-    /// What was asked for.
+    /// The requested total.
     pub asked: f64,
-    /// What the values add up to.
+    /// The total of the allocated values.
     pub met: f64,
-    /// Why that is not the same; null if it is.
+    /// Why the two differ; null if they are equal.
     pub why: Option<String>,
 }
 
 /// A unit and its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AllocatedUnit {
-    /// What the number is for.
+    /// The unit.
     #[serde(flatten)]
     pub unit: Unit,
     /// The number.
     pub value: AllocatedValue,
-    /// Experts that a router chooses per token: 2, or 1 where there is only one. With experts only.
+    /// Experts that a router selects per token: 2, or 1 if there is only one. For experts only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
-    /// The lora_alpha that belongs to the rank. With ranks only.
+    /// The lora_alpha for this rank. For ranks only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_alpha: Option<f64>,
-    /// Which bound kept the value from its proportional share; null if none did.
+    /// The bound that kept the value from its proportional share; null if none did.
     pub held: Option<Bound>,
-    /// How far the number hangs on the errors of the alphas. With a simulation only.
+    /// Sensitivity of the number to errors of the alphas. With a simulation only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<ValueRange>,
 }
@@ -133,15 +133,15 @@ pub struct AllocatedUnit {
 pub struct Allocation {
     /// The rule with its parameters, the grouping and the aggregation.
     pub plan: AllocationPlan,
-    /// What is given out.
+    /// The allocated quantity.
     pub quantity: Quantity,
-    /// One per unit, in their order.
+    /// One per unit, in the order of the units.
     pub rows: Vec<AllocatedUnit>,
     /// The budget; null for rules without one.
     pub budget: Option<BudgetOutcome>,
-    /// What to know before use, as sentences: what was held at a bound, what had to be assumed.
+    /// Remarks to read before use: values held at a bound, assumptions made.
     pub notes: Vec<String>,
-    /// What was simulated for the ranges of the rows. With a simulation only.
+    /// Settings and totals of the simulation. With a simulation only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stability: Option<Stability>,
 }

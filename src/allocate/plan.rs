@@ -1,4 +1,4 @@
-//! A rule with its parameters, what gets a number, and how alphas become one: all that an allocation is made with.
+//! The allocation plan: a rule with its parameters, the units that get a number, and how their alphas are combined.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// A rule of allocation and its parameters.
+/// An allocation rule and its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "lowercase")]
 pub enum AllocationRule {
@@ -49,7 +49,7 @@ impl AllocationRule {
         }
     }
 
-    /// What it gives out.
+    /// The quantity that it allocates.
     pub fn quantity(&self) -> Quantity {
         match self {
             Self::AlphaLora(_) | Self::Uniform(_) | Self::Mola { .. } => Quantity::Experts,
@@ -60,7 +60,7 @@ impl AllocationRule {
         }
     }
 
-    /// What the published code gives numbers to.
+    /// The group that the published code allocates to.
     pub fn usual_group(&self) -> Group {
         match self {
             Self::TempBalance(_) | Self::AlphaDecay(_) => Group::Matrix,
@@ -68,7 +68,7 @@ impl AllocationRule {
         }
     }
 
-    /// True if it looks at alphas at all.
+    /// True if the rule depends on alphas.
     pub fn needs_alphas(&self) -> bool {
         !matches!(self, Self::Uniform(_) | Self::Mola { .. })
     }
@@ -78,8 +78,8 @@ impl AllocationRule {
             Self::AlphaLora(budget) => budget.check(units.len()),
             Self::Uniform(uniform) => uniform.check(units.len()),
             Self::Mola { .. } if group != Group::Layer => {
-                let cause = format!("MoLA's shapes are for layers, not for a group by {group}");
-                Err(Error::usage(cause).hint("leave --group layer, or use --rule uniform"))
+                let cause = format!("MoLA's shapes apply to layers, not to --group {group}");
+                Err(Error::usage(cause).hint("use --group layer, or the rule uniform"))
             }
             Self::Mola { .. } => Ok(()),
             Self::Rank(ranks) => ranks.check(units),
@@ -89,7 +89,7 @@ impl AllocationRule {
         }
     }
 
-    /// The rule for units that were checked.
+    /// Prepares the rule for `units`, which must have passed `check`.
     fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
         Ok(match *self {
             Self::AlphaLora(budget) => budget.prepare(units.len()),
@@ -124,7 +124,7 @@ impl fmt::Display for AllocationRule {
             Self::AlphaLora(Budget { beta, rounding, .. }) => {
                 write!(f, "by alpha^{beta}, {rounding} rounding")
             }
-            Self::Uniform(_) => f.write_str("shared out evenly"),
+            Self::Uniform(_) => f.write_str("evenly distributed"),
             Self::Mola { shape } => write!(f, "in MoLA's shape {shape}"),
             Self::Rank(Ranks { beta, multiple_of: 1, .. }) => write!(f, "by alpha^{beta}"),
             Self::Rank(Ranks { beta, multiple_of, .. }) => {
@@ -144,15 +144,15 @@ impl fmt::Display for AllocationRule {
     }
 }
 
-/// All that an allocation is made with.
+/// Everything that determines an allocation, except the alphas.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AllocationPlan {
     /// The rule.
     #[serde(flatten)]
     pub rule: AllocationRule,
-    /// What gets a number.
+    /// What gets a number: layers, matrices or roles.
     pub group: Group,
-    /// How alphas become one.
+    /// How the alphas of several matrices are combined.
     pub aggregate: Aggregate,
 }
 
@@ -169,25 +169,25 @@ impl AllocationPlan {
         AllocationPlan { rule: AllocationRule::AlphaLora(budget), group: Group::Layer, aggregate: Aggregate::Mean }
     }
 
-    /// Checks the plan against units whose alphas are not known yet, before anything is computed.
+    /// Checks the plan against units whose alphas are not known yet, before the long computation.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if it cannot be met whatever the alphas, with the nearest that can;
-    /// [`Kind::Input`](crate::error::Kind::Input) if it needs what is not known of the units.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if no alphas can meet the plan, with the nearest plan that can be
+    /// met; [`Kind::Input`](crate::error::Kind::Input) if the plan needs something that is unknown about the units.
     pub fn check(&self, units: &[Unit]) -> Result<()> {
         if units.is_empty() {
-            return Err(unusable(format!("there is no {} to allocate anything to", self.group)));
+            return Err(unusable(format!("there is no {} to allocate to", self.group)));
         }
         self.rule.check(self.group, units)
     }
 
-    /// Gives every unit its number.
+    /// Allocates a number to every unit.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if the plan cannot be met, [`Kind::Input`](crate::error::Kind::Input) if the
-    /// rule needs alphas, and one is missing or no positive number.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the plan cannot be met; [`Kind::Input`](crate::error::Kind::Input)
+    /// if the rule needs alphas and one is missing or not a positive number.
     pub fn allocate(&self, units: Vec<Unit>) -> Result<Allocation> {
         self.check(&units)?;
         let alphas = self.alphas(&units)?;
@@ -209,12 +209,12 @@ impl AllocationPlan {
         Ok(Allocation { plan: *self, quantity, rows: rows.collect(), budget, notes, stability: None })
     }
 
-    /// The rule for units that were checked.
+    /// Prepares the rule for `units`, which must have passed `check`.
     pub(super) fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
         self.rule.prepare(units)
     }
 
-    /// The alphas of the units; empty if the rule does not look at them.
+    /// The alphas of the units; empty if the rule does not depend on them.
     fn alphas(&self, units: &[Unit]) -> Result<Vec<f64>> {
         if !self.rule.needs_alphas() {
             return Ok(Vec::new());
@@ -226,8 +226,8 @@ impl AllocationPlan {
                 Err(unusable(cause).hint("score it again, or leave it out"))
             }
             None => Err(unusable(format!("no allocation: {} has no alpha", unit.name())).hint(match self.group {
-                Group::Layer => "score the model without that layer (--layers), or by another rule of fit",
-                _ => "score the model without it (--exclude), or by another rule of fit, or use --group layer",
+                Group::Layer => "score the model without that layer (--layers), or with another fit rule (--rule)",
+                _ => "exclude it (--exclude), use another fit rule (--rule), or use --group layer",
             })),
         };
         units.iter().map(alpha).collect()
@@ -237,13 +237,13 @@ impl AllocationPlan {
         let note = |bound: Bound, word: &str| match count_held(held, bound) {
             0 => None,
             count => {
-                Some(format!("{count} of {} held at the {word}, and the difference spread over the others", held.len()))
+                Some(format!("{count} of {} held at the {word}; the difference is spread over the others", held.len()))
             }
         };
         let mut notes: Vec<String> =
             [note(Bound::Minimum, "minimum"), note(Bound::Maximum, "maximum")].into_iter().flatten().collect();
         if matches!(self.rule, AllocationRule::AlphaPruning(_)) && units.iter().any(|unit| unit.parameters.is_none()) {
-            notes.push("numbers of parameters are unknown, so that every layer counts the same".into());
+            notes.push("parameter counts are unknown, so every layer has the same weight".into());
         }
         notes
     }

@@ -1,21 +1,21 @@
-//! LoRA ranks under a budget of trainable parameters: in proportion to alpha^beta, as AlphaLoRA's experts.
+//! LoRA ranks under a budget of trainable parameters, in proportion to alpha^beta like AlphaLoRA's experts.
 //!
-//! An adapter of rank r on a matrix of rows x cols trains r (rows + cols) parameters. With units that cost c a rank,
-//! r = clamp(lambda m^beta, min, max), where lambda makes the sum of c r the budget; whole multiples of
-//! `multiple_of` come from largest remainders by cost. The factor lora_alpha / r, by which an adapter's update is scaled, is
-//! the same for all unless told otherwise, so that a larger rank does not also mean a smaller update.
+//! An adapter of rank r on a rows x cols matrix trains r (rows + cols) parameters. For units that cost c per rank, r =
+//! clamp(lambda m^beta, min, max), where lambda makes the sum of c r the budget. The largest-remainder method by cost
+//! rounds to whole multiples of `multiple_of`. The factor lora_alpha / r, which scales an adapter's update, is the same
+//! for all units by default, so that a larger rank does not imply a smaller update.
 
 use serde::{Deserialize, Serialize};
 
 use super::exchange::common_divisor;
-use super::largest_remainder::Rounding;
+use super::largest_remainder::LargestRemainders;
 use super::{BudgetOutcome, Solution, Solve, Unit, check_beta, powers, unusable};
 use crate::error::{Error, Result};
 
 /// A budget of trainable parameters, and how ranks share it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Ranks {
-    /// The budget is what this rank everywhere would take, unless `parameters` says it.
+    /// The budget is the cost of this rank everywhere, unless `parameters` is given.
     pub rank: u32,
     /// The budget of trainable parameters.
     pub parameters: Option<u64>,
@@ -29,11 +29,11 @@ pub struct Ranks {
     pub multiple_of: u32,
     /// lora_alpha / r of every matrix.
     pub lora_scaling: f64,
-    /// The same lora_alpha for every matrix instead.
+    /// One lora_alpha for every matrix, instead of `lora_scaling`.
     pub lora_alpha: Option<f64>,
 }
 
-/// Rank 8 on average and lora_alpha = r, PEFT's defaults, and AlphaLoRA's beta.
+/// PEFT's defaults (rank 8 on average, lora_alpha = r) and AlphaLoRA's beta.
 impl Default for Ranks {
     fn default() -> Self {
         Ranks {
@@ -49,14 +49,14 @@ impl Default for Ranks {
     }
 }
 
-/// Parameters of rank 1 on all matrices above which shapes are wrong, so that no product of them overflows.
+/// Parameters of rank 1 on all matrices above which the shapes must be wrong; keeps products from overflowing.
 const MOST_PARAMETERS: u64 = 1 << 40;
 /// Largest rank and largest multiple.
 const LARGEST: u32 = 1 << 20;
 
 /// The budget and its bounds in steps of `multiple_of`.
 struct Steps {
-    /// Parameters that a step costs, of each unit.
+    /// Parameters per step of each unit.
     costs: Vec<u64>,
     total: u64,
     min: u32,
@@ -64,17 +64,17 @@ struct Steps {
 }
 
 impl Ranks {
-    /// Checks the budget against the units, before anything is computed.
+    /// Checks the budget against the units, before the long computation.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage), with the nearest budget that can be met;
-    /// [`Kind::Input`](crate::error::Kind::Input) if the shapes of the matrices are not known.
+    /// [`Kind::Input`](crate::error::Kind::Input) if the shapes of the matrices are unknown.
     pub(super) fn check(&self, units: &[Unit]) -> Result<()> {
         check_beta(self.beta)?;
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.lora_scaling * f64::from(LARGEST)) || self.lora_alpha.is_some_and(|alpha| !positive(alpha)) {
-            let cause = "lora_alpha must be a positive number, for every rank";
+            let cause = "lora_alpha must be a positive number for every rank";
             return Err(Error::usage(cause).hint("PEFT's default is lora_alpha = r: --lora-scaling 1"));
         }
         let Steps { costs, total, min, max } = self.steps(units)?;
@@ -82,7 +82,7 @@ impl Ranks {
         let bounds = [min, max].map(|bound| u64::from(bound) * multiple);
         if min > max {
             let least = self.min_rank.unwrap_or(1);
-            let cause = format!("no multiple of {multiple} from {least} up fits all matrices and --max-rank");
+            let cause = format!("no multiple of {multiple}, at least {least}, fits all matrices and --max-rank");
             return Err(Error::usage(cause).hint("lower --min-rank or --multiple-of, or raise --max-rank"));
         }
         let everywhere = |bound: u32| costs.iter().map(|cost| cost * u64::from(bound)).sum::<u64>();
@@ -96,14 +96,14 @@ impl Ranks {
             None => u64::from(bound) * multiple,
         };
         if total < everywhere(min) {
-            let cause = format!("{asked} is below the {} that rank {} everywhere takes", everywhere(min), bounds[0]);
+            let cause = format!("{asked} is below the {} that rank {} everywhere needs", everywhere(min), bounds[0]);
             return Err(Error::usage(cause).hint(format!("raise {option} to {}, or lower --min-rank", nearest(min))));
         }
         if total > everywhere(max) {
-            let cause = format!("{asked} is above the {} that rank {} everywhere takes", everywhere(max), bounds[1]);
+            let cause = format!("{asked} is above the {} that rank {} everywhere needs", everywhere(max), bounds[1]);
             let hint = match self.max_rank {
                 Some(_) => format!("lower {option} to {}, or raise --max-rank", nearest(max)),
-                None => format!("lower {option} to {}: that is the smallest dimension of a matrix", nearest(max)),
+                None => format!("lower {option} to {}, the smallest dimension of a matrix", nearest(max)),
             };
             return Err(Error::usage(cause).hint(hint));
         }
@@ -114,15 +114,15 @@ impl Ranks {
         let multiple = self.multiple_of.clamp(1, LARGEST);
         let costs = units.iter().map(|unit| {
             unit.parameters_per_rank.filter(|cost| *cost > 0).ok_or_else(|| {
-                let cause = "holds no shapes of matrices, from which the parameters of a rank are counted";
-                unusable(cause).hint("give the JSON that `htsr score PATH -o scores.json` wrote")
+                let cause = "has no matrix shapes, which are needed to count the parameters of a rank";
+                unusable(cause).hint("use the JSON file that `htsr score PATH -o scores.json` writes")
             })
         });
         let costs: Vec<u64> = costs.collect::<Result<_>>()?;
         let all = costs.iter().fold(0, |sum: u64, &cost| sum.saturating_add(cost));
         if all > MOST_PARAMETERS {
             let cause = format!("rank 1 on all matrices would train {all} parameters: their shapes cannot be right");
-            return Err(unusable(cause).hint("write it anew with `htsr score PATH -o scores.json`"));
+            return Err(unusable(cause).hint("write the file again with `htsr score PATH -o scores.json`"));
         }
         let uniform = all.saturating_mul(self.rank.into());
         let full = units.iter().filter_map(|unit| unit.full_rank).min().unwrap_or(u64::MAX);
@@ -135,10 +135,10 @@ impl Ranks {
         })
     }
 
-    /// The rule for units that were checked.
+    /// Prepares the rule for units that passed `check`.
     pub(super) fn prepare(self, units: &[Unit]) -> Result<Solve<'static>> {
         let Steps { costs, total, min, max } = self.steps(units)?;
-        let rounding = Rounding::new(costs, total, min, max);
+        let rounding = LargestRemainders::new(costs, total, min, max);
         let multiple = f64::from(self.multiple_of.max(1));
         Ok(Box::new(move |alphas| {
             let Solution { mut values, held } = rounding.round(&powers(alphas, self.beta));
@@ -152,7 +152,7 @@ impl Ranks {
         self.lora_alpha.unwrap_or(rank * self.lora_scaling)
     }
 
-    /// How far the budget was used, and why not wholly.
+    /// How much of the budget was used, and why not all of it.
     pub(super) fn budget_outcome(&self, units: &[Unit], ranks: &[f64]) -> Option<BudgetOutcome> {
         let Steps { costs, total, .. } = self.steps(units).ok()?;
         let multiple = u64::from(self.multiple_of.max(1));
@@ -161,10 +161,10 @@ impl Ranks {
         let why = match total - met {
             0 => None,
             rest if rest == total % unit => Some(format!(
-                "{rest} parameters are left: all steps of {multiple} in rank cost multiples of {unit} parameters"
+                "{rest} parameters are left over: every rank step of {multiple} costs a multiple of {unit} parameters"
             )),
             rest => Some(format!(
-                "{rest} parameters are left: too few for a step of {multiple} in rank that keeps bounds and order (the cheapest costs {})",
+                "{rest} parameters are left over: too few for any rank step of {multiple} that keeps bounds and order (the cheapest costs {})",
                 costs.iter().min()?
             )),
         };

@@ -1,14 +1,15 @@
-//! AlphaLoRA's own rounding (`expert_number.py`), reproduced bit for bit so that its published tables come out.
+//! AlphaLoRA's own rounding (`expert_number.py`), reproduced bit for bit so that its published tables are reproduced.
 
 use crate::error::{Error, Result};
 
-/// s_l = round_half_even(T a_l / sum a) with a_l = m_l^beta; if the sum misses T, single steps repair it: while too few,
-/// add 1 at argmin(a_l - s_l); while too many, subtract 1 at argmax(a_l - s_l). a_l is not scaled to T there, which makes
-/// the repair odd, and is what the published code does.
+/// Rounds s_l = round_half_even(T a_l / sum a) with a_l = m_l^beta. If the sum is not T, single steps repair it: while
+/// too small, add 1 at argmin(a_l - s_l); while too large, subtract 1 at argmax(a_l - s_l). The repair uses a_l without
+/// scaling it to T, as the published code does; that is a quirk of the method.
 ///
 /// # Errors
 ///
-/// If a power overflows, or the repair drives a layer below zero, as it can when T is smaller than the number of layers.
+/// If a power overflows, or if the repair drives a layer below zero, which can happen if T is smaller than the number
+/// of layers.
 pub(super) fn round(alphas: &[f64], beta: f64, total: u32) -> Result<Vec<u32>> {
     let powers: Vec<f64> = alphas.iter().map(|alpha| alpha.powf(beta)).collect();
     let sum: f64 = powers.iter().sum();
@@ -31,7 +32,7 @@ pub(super) fn round(alphas: &[f64], beta: f64, total: u32) -> Result<Vec<u32>> {
     if let Some(layer) = shares.iter().position(|&share| share < 0.0) {
         let cause =
             format!("the reference rounding gives layer number {} of the list {} experts", layer + 1, shares[layer]);
-        return Err(Error::usage(cause).hint("use --rounding largest-remainder, or more --experts"));
+        return Err(Error::usage(cause).hint("add --rounding largest-remainder, or raise --experts"));
     }
     Ok(shares.into_iter().map(|share| share as u32).collect())
 }

@@ -1,12 +1,12 @@
-//! Real-valued shares in proportion to weights, within bounds: what is cut off at a bound is spread over the others.
+//! Real-valued shares in proportion to weights, within bounds: what a bound cuts off is spread over the others.
 
 use super::{Bound, Solution};
 
-/// x_i = clamp(lambda w_i, min, max) for the lambda at which the sum of c_i x_i is `total`: shares of weights w that cost c
-/// a piece.
+/// x_i = clamp(lambda w_i, min, max), with lambda such that the sum of c_i x_i is `total`: shares for weights w and
+/// costs c.
 ///
-/// Whoever falls outside the bounds is fixed there, and the rest is shared anew, until nobody does. Where all that are
-/// left have weight 0, they share alike.
+/// Units outside the bounds are fixed there, and the rest is shared again, until all are within bounds. If all
+/// remaining units have weight 0, they share equally.
 ///
 /// The caller guarantees sum c min <= total <= sum c max, weights >= 0 and costs > 0.
 pub(super) fn bounded(weights: &[f64], costs: &[f64], total: f64, min: f64, max: f64) -> Solution {
@@ -31,7 +31,7 @@ pub(super) fn bounded(weights: &[f64], costs: &[f64], total: f64, min: f64, max:
             };
             violation += cost * (value.clamp(min, max) - *value);
         }
-        // Fixing only the side that is violated more keeps every earlier decision right.
+        // Fixing only the side with the larger violation keeps every earlier decision valid.
         let mut changed = false;
         for (held, &value) in held.iter_mut().zip(&values).filter(|(held, _)| held.is_none()) {
             *held = match value {

@@ -1,10 +1,10 @@
-//! How far an allocation hangs on the errors of the alphas: the same plan for alphas as they might have been.
+//! Stability of an allocation: repeats it with simulated errors of the alphas.
 //!
-//! The alpha of every matrix is drawn anew, independently of the others: somewhere in its interval over good xmin (uniform
-//! in `alpha_low..=alpha_high`), with its sampling error (`alpha_se`) on top; where the scores have neither, with a relative
-//! error that is assumed. Errors multiply alpha - 1, which is positive for a power law, as e^(s z) with z normal, so that
-//! no draw leaves the range of alphas. Units then get their alphas and numbers as always. Draw k depends on the seed and k
-//! alone: the result is the same for any number of threads.
+//! The alpha of every matrix is drawn independently: uniformly from its interval over good xmin
+//! (`alpha_low..=alpha_high`), plus its sampling error (`alpha_se`). If the scores have neither, an assumed relative
+//! error is used. Errors multiply alpha - 1, which is positive for a power law, by e^(s z) with z normal, so every draw
+//! is a valid alpha. The units then get their alphas and numbers as usual. Draw k depends only on the seed and k, so
+//! the result is the same for any number of threads.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,19 +15,19 @@ use crate::score::MatrixScore;
 
 /// Share of the draws that must give the printed number for it to count as determined.
 const DETERMINED: f64 = 0.95;
-/// How far a real value may move and still count as the printed one, relative to it.
+/// Relative change up to which a real value counts as equal to the printed one.
 const SAME: f64 = 0.05;
-/// The part of the draws that a range leaves out at either end.
+/// Share of the draws that a range leaves out at either end.
 const TAIL: f64 = 0.025;
 
-/// What to simulate.
+/// Options of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StabilitySimulation {
     /// Number of draws.
     pub draws: u32,
-    /// Where the random numbers start.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// Relative standard error of an alpha of which the scores state none.
+    /// Relative standard error assumed for alphas whose error the scores do not state.
     pub relative_error: f64,
 }
 
@@ -38,70 +38,70 @@ impl Default for StabilitySimulation {
 }
 
 impl StabilitySimulation {
-    /// Checks it against the plan whose numbers it is for.
+    /// Checks the options against a plan.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if the rule does not look at alphas, or the simulation makes no sense.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the rule does not depend on alphas or the options are invalid.
     pub fn check(&self, plan: &AllocationPlan) -> Result<()> {
         if !plan.rule.needs_alphas() {
             let rule = plan.rule.name();
-            let cause = format!("the rule {rule} does not look at alphas, whose errors --stability simulates");
-            return Err(Error::usage(cause).hint("leave --stability out"));
+            let cause = format!("--stability simulates errors of the alphas, but the rule {rule} does not use alphas");
+            return Err(Error::usage(cause).hint("omit --stability"));
         }
         let StabilitySimulation { draws, relative_error, .. } = *self;
         if draws == 0 || !(relative_error.is_finite() && relative_error >= 0.0) {
-            let cause = format!("{draws} draws with a relative error of {relative_error} say nothing");
+            let cause = format!("invalid simulation: {draws} draws with a relative error of {relative_error}");
             return Err(Error::usage(cause).hint("use --stability-draws 10000 --alpha-error 0.05"));
         }
         Ok(())
     }
 }
 
-/// What was simulated, and what came out of it for all together.
+/// Settings and totals of a simulation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stability {
     /// Number of draws.
     pub draws: u32,
-    /// Where the random numbers start.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// Alphas whose errors the scores state.
+    /// Number of alphas whose errors the scores state.
     pub stated: usize,
-    /// Alphas for which `relative_error` was assumed.
+    /// Number of alphas for which `relative_error` was assumed.
     pub assumed: usize,
-    /// The relative standard error that was assumed for them.
+    /// The assumed relative standard error.
     pub relative_error: f64,
-    /// Draws for which the rule gives no allocation at all.
+    /// Draws for which the rule gives no allocation.
     pub failed: u32,
-    /// Units that are not determined.
+    /// Units whose number is not determined.
     pub undetermined: usize,
 }
 
-/// What came out of it for one unit.
+/// The range of one unit's number over the draws.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValueRange {
-    /// 2.5 % of the draws give less.
+    /// 2.5 % of the draws are below.
     pub low: f64,
-    /// 2.5 % of the draws give more.
+    /// 2.5 % of the draws are above.
     pub high: f64,
-    /// Share of the draws that give the printed number; of a real value, one within 5 % of it.
+    /// Share of the draws that give the printed number; for a real value, a number within 5 % of it.
     pub share: f64,
     /// Whether that share is at least 95 %.
     pub determined: bool,
 }
 
-/// An alpha and how far it may be off.
+/// An alpha and its errors.
 #[derive(Debug, Clone, Copy)]
-struct Uncertain {
+struct UncertainAlpha {
     alpha: f64,
-    /// The alphas of all good xmin.
+    /// The smallest and the largest alpha over all good xmin.
     interval: Option<(f64, f64)>,
     standard_error: f64,
     weight: f64,
 }
 
-impl Uncertain {
-    fn of_matrix(matrix: &MatrixScore, relative_error: f64) -> Option<(Uncertain, bool)> {
+impl UncertainAlpha {
+    fn of_matrix(matrix: &MatrixScore, relative_error: f64) -> Option<(UncertainAlpha, bool)> {
         let alpha = matrix.alpha?;
         let metric = |name| matrix.measured.get(name).and_then(MetricValue::number).filter(|number| number.is_finite());
         let interval = metric("alpha_low").zip(metric("alpha_high"));
@@ -114,10 +114,10 @@ impl Uncertain {
         };
         let weight = matrix.rows as f64 * matrix.cols as f64;
         let known = stated.is_some() || interval.is_some();
-        Some((Uncertain { alpha, interval, standard_error, weight }, known))
+        Some((UncertainAlpha { alpha, interval, standard_error, weight }, known))
     }
 
-    /// An alpha as it might have been, for a standard normal `z` and a `place` in 0..1.
+    /// A simulated alpha, from a standard normal `z` and a `place` in 0..1 within the interval.
     fn draw(&self, z: f64, place: f64) -> f64 {
         let center = self.interval.map_or(self.alpha, |(low, high)| low + place * (high - low));
         let floor = if center > 1.0 { 1.0 } else { 0.0 };
@@ -125,17 +125,17 @@ impl Uncertain {
     }
 }
 
-/// The alphas of each unit with their errors.
+/// Draws alphas for all units.
 struct AlphaSampler {
-    units: Vec<Vec<Uncertain>>,
+    units: Vec<Vec<UncertainAlpha>>,
     aggregate: Aggregate,
     seed: u64,
 }
 
 impl AlphaSampler {
-    /// The alphas of all units in draw number `draw`.
+    /// Writes the alphas of all units in draw number `draw` to `alphas`. `members` is a buffer.
     fn draw(&self, draw: u32, alphas: &mut Vec<f64>, members: &mut Vec<(f64, f64)>) {
-        // Neighbouring seeds of this generator give related numbers; mixed ones do not.
+        // Adjacent seeds of this generator give related numbers; mixed seeds do not.
         let mut rng = fastrand::Rng::with_seed(mixed(self.seed ^ mixed(u64::from(draw) + 1)));
         let mut spare = None;
         alphas.clear();
@@ -155,7 +155,7 @@ impl AlphaSampler {
     }
 }
 
-/// Two standard normal numbers (Box and Muller).
+/// Two standard normal numbers (Box-Muller).
 fn normals(rng: &mut fastrand::Rng) -> (f64, f64) {
     let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
     let (sine, cosine) = (std::f64::consts::TAU * rng.f64()).sin_cos();
@@ -171,20 +171,21 @@ fn mixed(x: u64) -> u64 {
 }
 
 impl Allocation {
-    /// Adds to every row how far it hangs on the errors of the alphas. `matrices` are those the units were made of; none,
-    /// where only layers are known.
+    /// Adds the range of each number over simulated errors of the alphas to every row. `matrices` are the matrices of
+    /// the units; empty if only layers are known.
     ///
     /// # Errors
     ///
-    /// As [`StabilitySimulation::check`], and if no draw has an allocation.
+    /// Those of [`StabilitySimulation::check`], and [`Kind::Usage`](crate::error::Kind::Usage) if no draw has an
+    /// allocation.
     pub fn simulate(&mut self, matrices: &[MatrixScore], simulation: &StabilitySimulation) -> Result<()> {
         let StabilitySimulation { draws, seed, relative_error } = *simulation;
         simulation.check(&self.plan)?;
         let units: Vec<Unit> = self.rows.iter().map(|row| row.unit.clone()).collect();
         let (members, stated) = uncertain(&units, matrices, relative_error);
         let alphas: usize = members.iter().map(Vec::len).sum();
-        let model = AlphaSampler { units: members, aggregate: self.plan.aggregate, seed };
-        let (values, failed) = draw_all(&self.plan, &units, &model, draws)?;
+        let sampler = AlphaSampler { units: members, aggregate: self.plan.aggregate, seed };
+        let (values, failed) = draw_all(&self.plan, &units, &sampler, draws)?;
         if failed == draws {
             let cause = format!("none of {draws} draws has an allocation: the errors of the alphas are too large");
             return Err(Error::usage(cause).hint("--alpha-error is relative: 0.05 is 5 %"));
@@ -201,12 +202,12 @@ impl Allocation {
     }
 }
 
-/// The uncertain alphas of each unit, and of how many the scores state the error.
-fn uncertain(units: &[Unit], matrices: &[MatrixScore], relative_error: f64) -> (Vec<Vec<Uncertain>>, usize) {
+/// The alphas of each unit with their errors, and how many of these errors the scores state.
+fn uncertain(units: &[Unit], matrices: &[MatrixScore], relative_error: f64) -> (Vec<Vec<UncertainAlpha>>, usize) {
     if matrices.is_empty() {
         let of_unit = |unit: &Unit| {
             let alpha = unit.alpha.unwrap_or(f64::NAN);
-            vec![Uncertain { alpha, interval: None, standard_error: relative_error * alpha, weight: 1.0 }]
+            vec![UncertainAlpha { alpha, interval: None, standard_error: relative_error * alpha, weight: 1.0 }]
         };
         return (units.iter().map(of_unit).collect(), 0);
     }
@@ -214,7 +215,7 @@ fn uncertain(units: &[Unit], matrices: &[MatrixScore], relative_error: f64) -> (
     let (mut members, mut stated) = (vec![Vec::new(); units.len()], 0);
     for matrix in matrices {
         let place = Unit::keys_around(matrix).into_iter().find_map(|key| places.get(&key));
-        if let (Some(&place), Some((alpha, known))) = (place, Uncertain::of_matrix(matrix, relative_error)) {
+        if let (Some(&place), Some((alpha, known))) = (place, UncertainAlpha::of_matrix(matrix, relative_error)) {
             members[place].push(alpha);
             stated += usize::from(known);
         }
@@ -222,8 +223,8 @@ fn uncertain(units: &[Unit], matrices: &[MatrixScore], relative_error: f64) -> (
     (members, stated)
 }
 
-/// The values of all draws, unit after unit and draw after draw, in a chunk per thread; and how many draws had none.
-fn draw_all(plan: &AllocationPlan, units: &[Unit], model: &AlphaSampler, draws: u32) -> Result<(Vec<Vec<f64>>, u32)> {
+/// The values of all draws, unit by unit within each draw, in one chunk per thread; and how many draws had none.
+fn draw_all(plan: &AllocationPlan, units: &[Unit], sampler: &AlphaSampler, draws: u32) -> Result<(Vec<Vec<f64>>, u32)> {
     let solve = plan.prepare(units)?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 64) as u32;
     let chunk = draws.div_ceil(threads);
@@ -231,10 +232,10 @@ fn draw_all(plan: &AllocationPlan, units: &[Unit], model: &AlphaSampler, draws: 
     let chunks: Vec<Vec<f64>> = std::thread::scope(|scope| {
         let work = |(start, end)| {
             let solve = &solve;
-            std::thread::Builder::new().spawn_scoped(scope, move || draw_some(solve, model, start, end))
+            std::thread::Builder::new().spawn_scoped(scope, move || draw_some(solve, sampler, start, end))
         };
         let threads = chunks.map(work).collect::<std::io::Result<Vec<_>>>();
-        let threads = threads.map_err(|error| Error::device(format!("a thread cannot be started: {error}")))?;
+        let threads = threads.map_err(|error| Error::device(format!("cannot start a thread: {error}")))?;
         let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<f64>>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
@@ -244,12 +245,12 @@ fn draw_all(plan: &AllocationPlan, units: &[Unit], model: &AlphaSampler, draws: 
     Ok((chunks, draws - done as u32))
 }
 
-fn draw_some(solve: &Solve, model: &AlphaSampler, start: u32, end: u32) -> Vec<f64> {
-    let mut values = Vec::with_capacity((end - start) as usize * model.units.len());
+fn draw_some(solve: &Solve, sampler: &AlphaSampler, start: u32, end: u32) -> Vec<f64> {
+    let mut values = Vec::with_capacity((end - start) as usize * sampler.units.len());
     let (mut alphas, mut members) = (Vec::new(), Vec::new());
     for draw in start..end {
-        model.draw(draw, &mut alphas, &mut members);
-        // Errors that are large enough make alphas that are no numbers.
+        sampler.draw(draw, &mut alphas, &mut members);
+        // Very large errors give alphas that are infinite or NaN.
         if let Ok(solution) = solve(&alphas)
             && alphas.iter().chain(&solution.values).all(|number| number.is_finite())
         {
@@ -259,7 +260,7 @@ fn draw_some(solve: &Solve, model: &AlphaSampler, start: u32, end: u32) -> Vec<f
     values
 }
 
-/// What the values of all draws say of a row.
+/// Summarizes the values of all draws for one row.
 fn range(row: &AllocatedUnit, mut values: Vec<f64>, draws: u32) -> ValueRange {
     let printed = row.value.real();
     let tolerance = if row.value.is_whole() { 0.0 } else { SAME * printed.abs() };
@@ -300,7 +301,7 @@ mod tests {
 
     #[test]
     fn two_layers_share_two_experts_as_their_alphas_are_ordered() {
-        // 3 experts for two layers: who has the larger alpha gets 2. With equal alphas that is a coin.
+        // 3 experts for two layers: the one with the larger alpha gets 2. With equal alphas that is a coin toss.
         let budget = Budget { experts: 3, rounding: Rounding::LargestRemainder, ..Budget::default() };
         let allocation = simulated(AllocationPlan::experts(budget), &[2.0, 2.0], StabilitySimulation::default());
         for row in &allocation.rows {
@@ -313,11 +314,11 @@ mod tests {
 
     #[test]
     fn draws_have_the_error_that_was_asked_for() {
-        let member = Uncertain { alpha: 3.0, interval: None, standard_error: 0.06, weight: 1.0 };
-        let model = AlphaSampler { units: vec![vec![member]; 2], aggregate: Aggregate::Mean, seed: 7 };
+        let member = UncertainAlpha { alpha: 3.0, interval: None, standard_error: 0.06, weight: 1.0 };
+        let sampler = AlphaSampler { units: vec![vec![member]; 2], aggregate: Aggregate::Mean, seed: 7 };
         let (mut all, mut alphas, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for draw in 0..20_000 {
-            model.draw(draw, &mut alphas, &mut members);
+            sampler.draw(draw, &mut alphas, &mut members);
             all.extend_from_slice(&alphas);
         }
         let mean = all.iter().sum::<f64>() / all.len() as f64;
@@ -330,9 +331,9 @@ mod tests {
 
     #[test]
     fn an_interval_over_xmin_counts() {
-        let member = Uncertain { alpha: 2.2, interval: Some((2.0, 3.0)), standard_error: 0.0, weight: 1.0 };
+        let member = UncertainAlpha { alpha: 2.2, interval: Some((2.0, 3.0)), standard_error: 0.0, weight: 1.0 };
         assert_eq!((member.draw(1.0, 0.0), member.draw(-1.0, 1.0), member.draw(0.0, 0.5)), (2.0, 3.0, 2.5));
-        let sharp = Uncertain { alpha: 1.0, interval: None, standard_error: 0.01, weight: 1.0 };
+        let sharp = UncertainAlpha { alpha: 1.0, interval: None, standard_error: 0.01, weight: 1.0 };
         assert!(sharp.draw(3.0, 0.0) > 1.0 && sharp.draw(-300.0, 0.0) > 0.0);
     }
 
@@ -367,7 +368,7 @@ mod tests {
         };
         let error =
             plan.allocate(layers(&[2.0, 3.0])).unwrap().simulate(&[], &StabilitySimulation::default()).unwrap_err();
-        assert!(error.cause.contains("does not look at alphas"));
+        assert!(error.cause.contains("does not use alphas"));
         for simulation in [
             StabilitySimulation { draws: 0, ..StabilitySimulation::default() },
             StabilitySimulation { relative_error: -1.0, ..StabilitySimulation::default() },
@@ -376,7 +377,7 @@ mod tests {
             let mut allocation = AllocationPlan::default().allocate(layers(&[2.0, 3.0])).unwrap();
             assert!(allocation.simulate(&[], &simulation).is_err());
         }
-        // Draws with alphas beyond all numbers count as failed, whatever a rule makes of them.
+        // Draws with infinite alphas count as failed, whatever a rule makes of them.
         let rough = StabilitySimulation { relative_error: 300.0, draws: 1000, ..StabilitySimulation::default() };
         for rule in
             [AllocationRule::AlphaDecay(AlphaDecay::default()), AllocationRule::TempBalance(TempBalance::default())]
@@ -387,7 +388,7 @@ mod tests {
             let ranges = allocation.rows.iter().map(|row| row.range.as_ref().unwrap());
             assert!(ranges.into_iter().all(|range| range.low <= range.high && range.high.is_finite()));
         }
-        // Some of the alphas are beyond all numbers in every draw.
+        // Every draw has some infinite alphas.
         let wild = StabilitySimulation { relative_error: 1e300, ..StabilitySimulation::default() };
         let error = AllocationPlan::default().allocate(layers(&[2.0; 40])).unwrap().simulate(&[], &wild).unwrap_err();
         assert!(error.cause.starts_with("none of 10000 draws has an allocation"), "{}", error.cause);

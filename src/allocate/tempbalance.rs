@@ -1,7 +1,7 @@
-//! TempBalance's learning rates (arXiv 2312.00359, section 3): matrices that are trained badly (large alpha) learn faster.
+//! TempBalance's learning rates (arXiv 2312.00359, section 3): poorly trained matrices (large alpha) learn faster.
 //!
-//! The published code computes alpha by the median rule of fit, gives a number to every matrix but the first and the last
-//! of the model, and sets them anew after each epoch; here they are computed once.
+//! The published code uses the median fit rule, allocates to every matrix except the first and the last of the model,
+//! and recomputes after each epoch; here the multipliers are computed once.
 
 use std::fmt;
 
@@ -16,14 +16,14 @@ use crate::error::Result;
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum MultiplierMap {
-    /// A straight line from the range of the alphas to that of the multipliers.
+    /// Linear, from the range of the alphas to that of the multipliers.
     #[default]
     Linear,
     /// sqrt(m), divided by the mean of all.
     Sqrt,
     /// log2(m), divided by the mean of all; alphas must be above 1.
     Log2,
-    /// By rank: the i-th smallest of n, from 0, gets low + (high - low) i / n, so that the largest stays below high.
+    /// By rank: the i-th smallest of n, from 0, gets low + (high - low) i / n, so the largest stays below high.
     Step,
 }
 
@@ -41,11 +41,11 @@ impl fmt::Display for MultiplierMap {
 /// A map from alphas to multipliers of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TempBalance {
-    /// Its form.
+    /// The form of the map.
     pub map: MultiplierMap,
-    /// Smallest multiplier, of the forms linear and step.
+    /// Smallest multiplier of the forms linear and step.
     pub low: f64,
-    /// Largest multiplier, of the forms linear and step.
+    /// Largest multiplier of the forms linear and step.
     pub high: f64,
 }
 
@@ -61,7 +61,7 @@ impl TempBalance {
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if the multipliers make no range.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the multipliers are not a valid range.
     pub(super) fn check(&self) -> Result<()> {
         check_range(self.low, self.high)
     }
@@ -70,14 +70,14 @@ impl TempBalance {
     ///
     /// # Errors
     ///
-    /// [`Kind::Input`](crate::error::Kind::Input) if the alphas have no such map.
+    /// [`Kind::Input`](crate::error::Kind::Input) if the form does not apply to the alphas.
     pub(super) fn multipliers(&self, alphas: &[f64]) -> Result<Solution> {
         let values = match self.map {
             MultiplierMap::Linear => linear(alphas, self.low, self.high)?,
             MultiplierMap::Sqrt => over_their_mean(alphas.iter().map(|alpha| alpha.sqrt()).collect()),
             MultiplierMap::Log2 => {
                 if let Some(alpha) = alphas.iter().find(|alpha| **alpha <= 1.0) {
-                    let cause = format!("an alpha of {alpha} has no positive logarithm");
+                    let cause = format!("the logarithm of alpha = {alpha} is not positive");
                     return Err(unusable(cause).hint("use --map linear or sqrt"));
                 }
                 over_their_mean(alphas.iter().map(|alpha| alpha.log2()).collect())
@@ -103,7 +103,7 @@ impl TempBalance {
 
 /// Divides each number by the mean of all.
 fn over_their_mean(numbers: Vec<f64>) -> Vec<f64> {
-    // In units of the largest, so that the sum is in range.
+    // In units of the largest, so that the sum stays in range.
     let largest = numbers.iter().copied().fold(0.0, f64::max);
     let mean = numbers.iter().map(|number| number / largest).sum::<f64>() / numbers.len() as f64;
     numbers.into_iter().map(|number| number / largest / mean).collect()

@@ -1,4 +1,4 @@
-//! The same number of experts for every layer, whatever its alpha: what every other rule is compared with.
+//! The uniform rule: the same number of experts for every layer, whatever its alpha. The baseline for every other rule.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +7,12 @@ use super::alphalora::{Budget, Rounding};
 use super::largest_remainder::unit_costs;
 use crate::error::Result;
 
-/// A budget of experts that is shared out evenly; the first layers get one more where it does not come out even.
+/// A budget of experts, distributed evenly; the first layers get one more if it does not divide evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uniform {
     /// Experts of all layers together.
     pub experts: u32,
-    /// Fewest experts of a layer.
+    /// Fewest experts per layer.
     pub min_experts: u32,
 }
 
@@ -28,7 +28,7 @@ impl Uniform {
         Budget { experts, min_experts, rounding, ..Budget::default() }.check(layers)
     }
 
-    /// The rule for a number of layers that was checked.
+    /// Prepares the rule for a number of layers that passed `check`.
     pub(super) fn prepare(self, layers: usize) -> Solve<'static> {
         let rounding = unit_costs(layers, self.experts, self.min_experts, self.experts);
         Box::new(move |_| Ok(rounding.round(&vec![1.0; layers])))

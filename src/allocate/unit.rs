@@ -1,4 +1,4 @@
-//! What gets a number: a layer, a matrix, or a role (all matrices of one kind), and the alpha that stands for it.
+//! Units: the layers, matrices or roles (all matrices of one kind) that get a number each, and their alphas.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::unusable;
 use crate::error::Result;
 use crate::score::{LayerScore, MatrixScore};
 
-/// What gets a number of its own.
+/// What gets its own number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
@@ -22,7 +22,7 @@ pub enum Group {
     Role,
 }
 
-/// How the alphas of the matrices of a layer or role become one.
+/// How the alphas of a layer's or role's matrices are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
@@ -30,7 +30,7 @@ pub enum Aggregate {
     /// The unweighted mean: AlphaLoRA, AlphaPruning.
     #[default]
     Mean,
-    /// The median, which one odd matrix cannot move.
+    /// The median; one outlier cannot move it.
     Median,
     /// The mean weighted by the number of parameters.
     Weighted,
@@ -57,7 +57,7 @@ impl fmt::Display for Aggregate {
 }
 
 impl Aggregate {
-    /// One alpha for several, each with a weight; `None` for none.
+    /// Combines alphas, each with a weight; `None` if there are none.
     pub fn of(self, alphas: &[(f64, f64)]) -> Option<f64> {
         if alphas.is_empty() {
             return None;
@@ -67,7 +67,7 @@ impl Aggregate {
             Aggregate::Median => {
                 let mut sorted: Vec<f64> = alphas.iter().map(|&(alpha, _)| alpha).collect();
                 sorted.sort_by(f64::total_cmp);
-                // Halved first: the sum of two finite numbers may be infinite.
+                // Halved before adding: the sum of two finite numbers may be infinite.
                 sorted[(sorted.len() - 1) / 2] / 2.0 + sorted[sorted.len() / 2] / 2.0
             }
             Aggregate::Weighted => {
@@ -89,15 +89,15 @@ pub struct Unit {
     pub role: Option<String>,
     /// Full name of the tensor; `None` for a layer or role.
     pub tensor: Option<String>,
-    /// The alpha that stands for it; `None` if none of its matrices has one.
+    /// The combined alpha; `None` if none of its matrices has one.
     pub alpha: Option<f64>,
-    /// Number of matrices that this alpha is from.
+    /// Number of matrices with an alpha.
     pub matrices: usize,
-    /// Number of weights in all its matrices; `None` where shapes are unknown.
+    /// Number of weights in all its matrices; `None` if shapes are unknown.
     pub parameters: Option<u64>,
     /// Trainable parameters of a LoRA adapter of rank 1 on all its matrices: the sum of rows + cols.
     pub parameters_per_rank: Option<u64>,
-    /// The smallest dimension of its matrices: no rank above it makes sense.
+    /// The smallest dimension of its matrices: the largest useful rank.
     pub full_rank: Option<u64>,
 }
 
@@ -105,12 +105,12 @@ pub struct Unit {
 pub(super) type Key<'a> = (&'a str, Option<u32>, Option<&'a str>, Option<&'a str>);
 
 impl Unit {
-    /// A layer of which nothing is known but its alpha.
+    /// A layer with an alpha and nothing else known.
     pub fn of_layer(layer: u32, alpha: f64) -> Unit {
         Unit { layer: Some(layer), alpha: Some(alpha), ..Unit::default() }
     }
 
-    /// What to call it in a sentence: `layer 3 of model`, `self_attn.q_proj of model`, or the name of a tensor.
+    /// Its name in a sentence: `layer 3 of model`, `self_attn.q_proj of model`, or the name of a tensor.
     pub fn name(&self) -> String {
         if let Some(tensor) = &self.tensor {
             return format!("tensor `{tensor}`");
@@ -135,18 +135,18 @@ impl Unit {
         self.key() == other.key()
     }
 
-    /// What tells units apart.
+    /// The key that identifies a unit.
     pub(super) fn key(&self) -> Key<'_> {
         (&self.stack, self.layer, self.role.as_deref(), self.tensor.as_deref())
     }
 
-    /// The keys of its layer, its role and itself.
+    /// The keys of the layer, the role and the tensor of `matrix`.
     pub(super) fn keys_around(matrix: &MatrixScore) -> [Key<'_>; 3] {
         let (stack, layer, role) = (matrix.stack.as_str(), Some(matrix.layer), Some(matrix.role.as_str()));
         [(stack, layer, None, None), (stack, None, role, None), (stack, layer, role, Some(matrix.tensor.as_str()))]
     }
 
-    /// The unit of `matrix`, still without numbers.
+    /// The unit of `matrix`, without numbers yet.
     fn around(matrix: &MatrixScore, group: Group) -> Unit {
         let stack = matrix.stack.clone();
         let (layer, role) = (Some(matrix.layer), Some(matrix.role.clone()));
@@ -172,13 +172,14 @@ impl Unit {
     }
 }
 
-/// The units of scored matrices, in their order (roles: of first appearance); or, where there are only layers, the layers.
+/// The units of scored matrices, in their order (roles in order of first appearance). If there are only layers, the
+/// layers.
 ///
-/// A layer's mean is that of its score, to the bit.
+/// The mean alpha of a layer equals that of its score, bit for bit.
 ///
 /// # Errors
 ///
-/// [`Kind::Input`](crate::error::Kind::Input) if only layers are known, and more was asked for.
+/// [`Kind::Input`](crate::error::Kind::Input) if only layers are known and the group or the aggregate needs matrices.
 pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggregate: Aggregate) -> Result<Vec<Unit>> {
     let of_layer = |score: &LayerScore| Unit {
         stack: score.stack.clone(),
@@ -188,14 +189,14 @@ pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggr
         ..Unit::default()
     };
     if matrices.is_empty() {
-        let hint = "give the JSON that `htsr score PATH -o scores.json` wrote, or say --group layer";
+        let hint = "use the JSON file that `htsr score PATH -o scores.json` writes, or --group layer";
         return match (group, aggregate) {
             (Group::Layer, Aggregate::Mean) => Ok(layers.iter().map(of_layer).collect()),
             (Group::Layer, _) => {
-                let cause = format!("holds one alpha per layer, and no matrices to take the {aggregate} alpha of");
+                let cause = format!("has one alpha per layer and no matrices, so there is no {aggregate} alpha");
                 Err(unusable(cause).hint(hint))
             }
-            _ => Err(unusable(format!("holds layers, and no matrices to group by {group}")).hint(hint)),
+            _ => Err(unusable(format!("has layers but no matrices, which --group {group} needs")).hint(hint)),
         };
     }
     let mut found: Vec<(Unit, Vec<&MatrixScore>)> = Vec::new();

@@ -158,7 +158,10 @@ fn budgets_that_cannot_be_met() {
         (vec!["--beta", "NaN"], vec!["not a finite number", "hint: "]),
         (vec!["--beta", "-1"], vec!["not a finite number", "hint: "]),
         (vec!["--beta", "inf"], vec!["not a finite number"]),
-        (vec!["--min-experts", "2"], vec!["no meaning under the reference rounding", "hint: add --rounding"]),
+        (
+            vec!["--min-experts", "2"],
+            vec!["the reference rounding does not support --min-experts", "hint: add --rounding"],
+        ),
         (vec!["--experts", "6"], vec!["-3 experts", "hint: use --rounding largest-remainder"]),
         (
             vec!["--rounding", "largest-remainder", "--experts", "9"],

@@ -180,18 +180,14 @@ fn what_is_clipped_is_spread_and_said() {
     assert_eq!(result["allocation"]["rows"][3]["held"], "maximum");
     assert_eq!(
         result["allocation"]["notes"][0],
-        "2 of 4 held at the maximum, and the difference spread over the others"
+        "2 of 4 held at the maximum; the difference is spread over the others"
     );
     let flat = json(&scores, &["--rule", "alphapruning", "--sparsity", "0.5", "--epsilon", "0"]);
     assert_eq!(values(&flat), [0.5; 4]);
     let csv = folder.path().join("scores.csv");
     fs::write(&csv, "layer,alpha\n0,3\n1,2\n").unwrap();
     let unsized_layers = allocate(&csv, &["--rule", "alphapruning", "--sparsity", "0.5"]);
-    assert!(
-        unsized_layers.succeeds().stdout.contains("numbers of parameters are unknown"),
-        "{}",
-        unsized_layers.stdout
-    );
+    assert!(unsized_layers.succeeds().stdout.contains("parameter counts are unknown"), "{}", unsized_layers.stdout);
 }
 
 #[test]
@@ -240,7 +236,7 @@ fn score_allocates_in_one_go() {
     run.fails(
         2,
         &[
-            "a budget of 5 trainable parameters is below the 192 that rank 1 everywhere takes",
+            "a budget of 5 trainable parameters is below the 192 that rank 1 everywhere needs",
             "raise --parameters to 192",
         ],
     );
@@ -293,7 +289,7 @@ fn rules_of_fit_side_by_side() {
     // Another model's scores do not pair.
     let other = saved_csv(&folder, "layer,alpha\n0,2\n1,3\n2,4\n");
     let run = allocate(&file("peak.json"), &[other.to_str().unwrap()]);
-    run.fails(4, &["other.csv: holds other layers or matrices"]);
+    run.fails(4, &["other.csv: has other layers or matrices"]);
     assert!(run.stdout.contains("number_experts"));
 }
 
@@ -377,8 +373,8 @@ fn stability_marks_what_hangs_on_errors() {
     let wide = json(&saved(&folder, "wide.json", &report), &options);
     assert!(wide["allocation"]["stability"]["undetermined"].as_u64() > Some(0), "the interval over xmin counts");
     for (options, fragment) in [
-        (vec!["--rule", "mola", "--stability"], "the rule mola does not look at alphas"),
-        (vec!["--stability", "--alpha-error", "-1"], "say nothing"),
+        (vec!["--rule", "mola", "--stability"], "the rule mola does not use alphas"),
+        (vec!["--stability", "--alpha-error", "-1"], "invalid simulation: 10000 draws with a relative error of -1"),
         (vec!["--stability", "--stability-draws", "0"], "0 is not in 1..=1000000"),
         (vec!["--stability-draws", "10"], "--stability"),
     ] {
@@ -407,7 +403,7 @@ fn plans_that_cannot_be() {
         (vec!["--rule", "rank", "--lora-scaling", "0"], vec!["lora_alpha must be a positive number", "hint: "]),
         (
             vec!["--rule", "rank", "--lora-scaling", "1e308"],
-            vec!["lora_alpha must be a positive number, for every rank"],
+            vec!["lora_alpha must be a positive number for every rank"],
         ),
         (vec!["--rule", "rank", "--multiple-of", "0"], vec!["0 is not in"]),
         (vec!["--rule", "alphapruning"], vec!["needs the sparsity of the whole model", "hint: --sparsity 0.7"]),
@@ -417,11 +413,11 @@ fn plans_that_cannot_be() {
             vec!["--rule", "alphapruning", "--sparsity", "0.5", "--epsilon", "1.5"],
             vec!["epsilon = 1.5 is not in 0..=1", "hint: "],
         ),
-        (vec!["--rule", "tempbalance", "--range", "2:1"], vec!["2:1 is no range", "hint: "]),
-        (vec!["--rule", "tempbalance", "--range", "0:1e308"], vec!["is no range of multipliers", "hint: "]),
+        (vec!["--rule", "tempbalance", "--range", "2:1"], vec!["2:1 is not a valid range", "hint: "]),
+        (vec!["--rule", "tempbalance", "--range", "0:1e308"], vec!["is not a valid range of multipliers", "hint: "]),
         (vec!["--rule", "tempbalance", "--range", "1"], vec!["not two numbers", "hint: "]),
         (vec!["--rule", "mola", "--shape", "246"], vec!["not four positive whole numbers", "hint: MoLA's shapes"]),
-        (vec!["--rule", "mola", "--group", "role"], vec!["MoLA's shapes are for layers", "hint: "]),
+        (vec!["--rule", "mola", "--group", "role"], vec!["MoLA's shapes apply to layers", "hint: "]),
         (
             vec!["--rule", "mola", "--experts", "9"],
             vec!["--experts has no meaning under the allocation rule mola", "hint: it is for alphalora and uniform"],
@@ -482,7 +478,7 @@ fn scores_that_do_not_allow_a_plan() {
         fails(&negative, &["--rule", "tempbalance"], &[fragment]);
     }
     let small = with(&|matrices| matrices[0].alpha = Some(0.9));
-    fails(&small, &["--rule", "tempbalance", "--map", "log2"], &["an alpha of 0.9 has no positive logarithm"]);
+    fails(&small, &["--rule", "tempbalance", "--map", "log2"], &["the logarithm of alpha = 0.9 is not positive"]);
     let giant = with(&|matrices| matrices[0].shape = [usize::MAX, usize::MAX]);
     fails(&giant, &["--rule", "rank"], &["their shapes cannot be right"]);
     for (list, fragment) in [
@@ -494,7 +490,7 @@ fn scores_that_do_not_allow_a_plan() {
         fails(&saved(&folder, "edited.json", &edited), &[], &[fragment]);
     }
     let csv = saved_csv(&folder, "layer,alpha\n0,2\n1,3\n");
-    fails(&csv, &["--rule", "rank"], &["holds no shapes of matrices"]);
+    fails(&csv, &["--rule", "rank"], &["has no matrix shapes"]);
     fails(&csv, &["--group", "role"], &["no matrices to group by role"]);
     fails(&csv, &["--rule", "tempbalance"], &["no matrices to group by matrix", "--group layer"]);
     fails(&csv, &["--aggregate", "median"], &["no matrices to take the median alpha of"]);
