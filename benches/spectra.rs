@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
+use htsr::Scorer;
 use htsr::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
 use htsr::device::Method;
 use htsr::device::cpu::{Cpu, Level, gram_matrix, symmetric_eigenvalues};
 use htsr::fit::{Rule, fit};
 use htsr::matrices::{Catalog, Selection};
 use htsr::metrics::{AnalyzedMatrix, MetricSelection, measure};
-use htsr::pipeline::{Request, analyze, score};
+use htsr::pipeline::analyze;
 use htsr::spectrum::Spectrum;
 use htsr::synthetic::SyntheticModel;
 
@@ -110,10 +111,10 @@ fn pipeline(criterion: &mut Criterion) {
         SyntheticModel { layers: 2, hidden }.write(folder.path(), |_, _| true).expect("disk space");
         let checkpoint = Checkpoint::open(folder.path()).expect("just written");
         group.throughput(Throughput::Bytes(checkpoint.bytes()));
-        let request = Request::default();
+        let scorer = Scorer::new();
         let device = Cpu::new(None);
         group.bench_function(BenchmarkId::new("cpu/f64/peak", hidden), |bench| {
-            bench.iter(|| score(&checkpoint, &request, &device, &()));
+            bench.iter(|| scorer.score_on(&checkpoint, &device, &(), &[]));
         });
     }
 }

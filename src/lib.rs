@@ -1,34 +1,51 @@
 //! Heavy-tailed self-regularization (HT-SR) for checkpoints.
 //!
-//! `htsr` reads a checkpoint's weight matrices where they lie on disk, computes the spectrum of each, fits a power law to
-//! its tail, and turns the layers' exponents into an allocation table. Data flows one way, and each stage is a module:
+//! The spectrum of a trained weight matrix has a heavy tail: the eigenvalues of W^T W above some xmin follow a power law with
+//! an exponent alpha. A small alpha means a heavy tail and a well-trained layer. `htsr` memory-maps a checkpoint, computes
+//! the spectrum of every weight matrix on a GPU or the CPU, fits alpha, and turns the alphas of the layers into an
+//! allocation: LoRA experts or ranks, sparsities, learning rates.
+//!
+//! # Overview
+//!
+//! - [`Checkpoint`] opens a file or folder of weights; only headers are read.
+//! - [`Scorer`] holds the options and scores a checkpoint: [`Scorer::score`].
+//! - [`Rule`] is how the start of the tail is chosen, [`Precision`] the arithmetic of the spectra.
+//! - [`Report`] is the result: an alpha for each matrix and layer, and the allocation. It is what
+//!   `htsr score -o scores.json` writes: [`Report::read`] reads it again, [`Report::allocate`] allocates anew.
+//! - [`Error`] says what failed: kind, file, tensor, cause, and a hint.
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! # htsr::internals::synthetic::SyntheticModel { layers: 2, hidden: 64 }.write(folder.path(), |_, _| true)?;
+//! # let path = folder.path();
+//! use htsr::{Checkpoint, Rule, Scorer};
+//!
+//! let checkpoint = Checkpoint::open(path)?;
+//! let scored = Scorer::new().with_rule(Rule::Peak).score(&checkpoint)?;
+//! for layer in &scored.report.layers {
+//!     println!("layer {}: alpha {:?}, experts {:?}", layer.score.layer, layer.score.alpha, layer.experts);
+//! }
+//! for problem in &scored.problems {
+//!     eprintln!("{problem}");
+//! }
+//! # assert!((scored.report.layers[0].score.alpha.unwrap() / 2.7 - 1.0).abs() < 0.3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Inside
+//!
+//! Data flows one way, each stage is a module, and a stage knows only the stages to its left:
 //!
 //! ```text
 //! checkpoint -> matrices -> device (gram -> eigenvalues -> fit) -> metrics -> score -> allocate -> report -> export
 //! ```
 //!
-//! A stage knows only the stages to its left; [`pipeline`] knows the order.
+//! [`pipeline`] knows the order.
 //!
-//! ```
-//! use htsr::checkpoint::Checkpoint;
-//! use htsr::device::cpu::Cpu;
-//! use htsr::pipeline::{Request, score};
-//! use htsr::synthetic::SyntheticModel;
+//! # Features
 //!
-//! // A checkpoint of 14 matrices in 2 layers whose exponents are known.
-//! let folder = tempfile::tempdir()?;
-//! let model = SyntheticModel { layers: 2, hidden: 64 };
-//! model.write(folder.path(), |_, _| true)?;
-//!
-//! let checkpoint = Checkpoint::open(folder.path())?;
-//! let request = Request::default(); // all matrices, AlphaLoRA's rule, 160 experts
-//! let scored = score(&checkpoint, &request, &Cpu::new(None), &())?;
-//!
-//! let alpha = scored.report.layers[0].score.alpha.unwrap();
-//! assert!((alpha / model.planted_alpha(0) - 1.0).abs() < 0.05);
-//! assert_eq!(scored.report.allocation.unwrap().total, Some(160));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! `cli` (the `htsr` command), `cuda` (the NVIDIA GPU engine), `plot` (SVG and PNG pictures) and `parquet` (one target of
+//! exports) are on by default. A program that only scores needs none of them.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
@@ -55,3 +72,16 @@ pub mod spectrum;
 pub mod synthetic;
 pub mod tails;
 pub mod uncertainty;
+
+pub use checkpoint::Checkpoint;
+pub use device::Precision;
+pub use error::{Error, Result};
+pub use fit::Rule;
+pub use pipeline::{Scored, Scorer};
+pub use report::Report;
+
+/// What this project's tests and benchmarks need; not for users, and not covered by any promise.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::synthetic;
+}

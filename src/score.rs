@@ -179,57 +179,6 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
     }
 }
 
-/// A hint for a matrix without an alpha.
-pub fn hint(matrix: &WeightMatrix, outcome: &Outcome) -> Option<&'static str> {
-    match outcome {
-        Ok(analysis) => match analysis.fit.as_ref().err()? {
-            NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.is_single() => {
-                Some("--precision f64 resolves smaller eigenvalues")
-            }
-            NoFit::Unresolved => Some("try another --rule: it is nearly singular"),
-            NoFit::TooFew(_) => Some(too_few(matrix)),
-            NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("--rule median or ks may still fit its tail"),
-            NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
-            NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
-        },
-        Err(failure) => Some(failure_hint(matrix, failure)),
-    }
-}
-
-fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
-    match failure {
-        Failure::TooFewEigenvalues(_) => too_few(matrix),
-        Failure::NotMapped(_) => {
-            "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
-        }
-        Failure::Unreadable(_) => "score it again when nothing writes to the file",
-        Failure::NonFinite { cast: crate::checkpoint::Cast::None, .. } => {
-            "the weights are damaged, or training diverged"
-        }
-        Failure::NonFinite { .. } => "score it without --cast",
-        Failure::Damaged(_) => "the adapter is damaged, or training diverged",
-        Failure::AllZero => match matrix.update() {
-            None => "leave it out with --exclude if it is not used",
-            Some(Update::Difference { .. }) => "leave it out with --exclude if it was not trained",
-            Some(Update::LowRank { .. }) => "has the adapter been trained? B begins as zero",
-        },
-        Failure::OutOfRange => "rescale the weights",
-        Failure::OutOfMemory { .. } => "use fewer --threads",
-        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => {
-            "larger windows, or none, may still have a spectrum"
-        }
-        Failure::InWindow { cause, .. } => failure_hint(matrix, cause),
-        Failure::Solver(_) => "please report this matrix as a bug",
-    }
-}
-
-fn too_few(matrix: &WeightMatrix) -> &'static str {
-    match matrix.update() {
-        Some(Update::LowRank { .. }) => "an update of rank r has r eigenvalues: leave it out with --exclude",
-        _ => "leave it out with --exclude",
-    }
-}
-
 /// The mean alpha of a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerScore {

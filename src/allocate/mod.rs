@@ -48,7 +48,7 @@ pub use rank::Ranks;
 pub use stability::{Stability, StabilitySimulation, ValueRange};
 pub use tempbalance::{MultiplierMap, TempBalance};
 pub use uniform::Uniform;
-pub use unit::{Aggregate, Group, Unit, units};
+pub use unit::{Aggregate, Group, Unit, planned_units, units};
 
 use crate::error::{Error, Kind, Result};
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unusable;
 use crate::error::Result;
+use crate::matrices::WeightMatrix;
 use crate::score::{LayerScore, MatrixScore};
 
 /// What gets its own number.
@@ -146,19 +147,19 @@ impl Unit {
         [(stack, layer, None, None), (stack, None, role, None), (stack, layer, role, Some(matrix.tensor.as_str()))]
     }
 
-    /// The unit of `matrix`, without numbers yet.
-    fn around(matrix: &MatrixScore, group: Group) -> Unit {
-        let stack = matrix.stack.clone();
-        let (layer, role) = (Some(matrix.layer), Some(matrix.role.clone()));
+    /// The unit of `member`, without numbers yet.
+    fn around(member: &Member, group: Group) -> Unit {
+        let stack = member.stack.to_owned();
+        let (layer, role) = (Some(member.layer), Some(member.role.to_owned()));
         match group {
             Group::Layer => Unit { stack, layer, ..Unit::default() },
             Group::Role => Unit { stack, role, ..Unit::default() },
-            Group::Matrix => Unit { stack, layer, role, tensor: Some(matrix.tensor.clone()), ..Unit::default() },
+            Group::Matrix => Unit { stack, layer, role, tensor: Some(member.tensor.to_owned()), ..Unit::default() },
         }
     }
 
-    fn with(mut self, members: &[&MatrixScore], aggregate: Aggregate) -> Unit {
-        let size = |matrix: &MatrixScore| (matrix.rows as u64).saturating_mul(matrix.cols as u64);
+    fn with(mut self, members: &[Member], aggregate: Aggregate) -> Unit {
+        let size = |matrix: &Member| (matrix.rows as u64).saturating_mul(matrix.cols as u64);
         let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
         let alphas = members.iter().filter_map(|matrix| Some((matrix.alpha?, size(matrix) as f64)));
         let alphas: Vec<(f64, f64)> = alphas.collect();
@@ -170,6 +171,38 @@ impl Unit {
         self.full_rank = members.iter().map(|matrix| matrix.rows.min(matrix.cols) as u64).min();
         self
     }
+}
+
+/// A matrix as a member of a unit.
+#[derive(Debug, Clone, Copy)]
+struct Member<'a> {
+    stack: &'a str,
+    layer: u32,
+    role: &'a str,
+    tensor: &'a str,
+    rows: usize,
+    cols: usize,
+    alpha: Option<f64>,
+}
+
+impl<'a> From<&'a MatrixScore> for Member<'a> {
+    fn from(score: &'a MatrixScore) -> Member<'a> {
+        let MatrixScore { stack, layer, role, tensor, rows, cols, alpha, .. } = score;
+        Member { stack, layer: *layer, role, tensor, rows: *rows, cols: *cols, alpha: *alpha }
+    }
+}
+
+impl<'a> From<&'a WeightMatrix> for Member<'a> {
+    fn from(matrix: &'a WeightMatrix) -> Member<'a> {
+        let [rows, cols] = matrix.whole_shape();
+        let WeightMatrix { stack, layer, role, .. } = matrix;
+        Member { stack, layer: *layer, role, tensor: matrix.name(), rows, cols, alpha: None }
+    }
+}
+
+/// The units of matrices that are not scored yet: all but their alphas.
+pub fn planned_units(matrices: &[WeightMatrix], group: Group) -> Vec<Unit> {
+    joined(matrices.iter().map(Member::from), group, Aggregate::default())
 }
 
 /// The units of scored matrices, in their order (roles in order of first appearance). If there are only layers, the
@@ -199,18 +232,7 @@ pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggr
             _ => Err(unusable(format!("has layers but no matrices, which --group {group} needs")).hint(hint)),
         };
     }
-    let mut found: Vec<(Unit, Vec<&MatrixScore>)> = Vec::new();
-    let mut places = std::collections::HashMap::new();
-    for matrix in matrices {
-        let unit = Unit::around(matrix, group);
-        let key = (unit.stack.clone(), unit.layer, unit.role.clone(), unit.tensor.clone());
-        let place = *places.entry(key).or_insert(found.len());
-        if place == found.len() {
-            found.push((unit, Vec::new()));
-        }
-        found[place].1.push(matrix);
-    }
-    let mut units: Vec<Unit> = found.into_iter().map(|(unit, members)| unit.with(&members, aggregate)).collect();
+    let mut units = joined(matrices.iter().map(Member::from), group, aggregate);
     if (group, aggregate) == (Group::Layer, Aggregate::Mean) {
         for unit in &mut units {
             let same = |score: &&LayerScore| score.stack == unit.stack && Some(score.layer) == unit.layer;
@@ -220,4 +242,20 @@ pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggr
         }
     }
     Ok(units)
+}
+
+/// The units of `members`, in order of first appearance.
+fn joined<'a>(members: impl Iterator<Item = Member<'a>>, group: Group, aggregate: Aggregate) -> Vec<Unit> {
+    let mut found: Vec<(Unit, Vec<Member>)> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for member in members {
+        let unit = Unit::around(&member, group);
+        let key = (unit.stack.clone(), unit.layer, unit.role.clone(), unit.tensor.clone());
+        let place = *places.entry(key).or_insert(found.len());
+        if place == found.len() {
+            found.push((unit, Vec::new()));
+        }
+        found[place].1.push(member);
+    }
+    found.into_iter().map(|(unit, members)| unit.with(&members, aggregate)).collect()
 }

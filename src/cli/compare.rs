@@ -6,7 +6,7 @@ use crate::allocate::AllocationPlan;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Method};
 use crate::error::{Error, Result};
-use crate::pipeline::{Request, Scored};
+use crate::pipeline::{Scored, Scorer};
 use crate::report::{ModelComparison, Report};
 use crate::sensitivity::SensitivityAnalysis;
 use clap::ValueEnum;
@@ -77,19 +77,19 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     let method = args.method.method();
     check_rules(&given, paths, method)?;
     let plan = AllocationPlan::experts(args.budget.budget(default_experts));
-    let request = Request { selection, method, plan, ..Request::default() };
+    let scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan);
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
     let mut reports = Vec::new();
     for given in given {
         let Scored { report, problems: new } = match given {
-            Given::Scores(report) => allocate(report, &request.plan),
+            Given::Scores(report) => allocate(report, &plan),
             Given::Checkpoint(checkpoint) => {
                 let device = match &opened {
                     Some(device) => device,
                     None => opened.insert(args.device.open(printer)?),
                 };
-                score(&checkpoint, &request, &**device, printer)?
+                score(&checkpoint, &scorer, &**device, &[], printer)?
             }
         };
         reports.push(report);

@@ -7,11 +7,8 @@ use crate::allocate::{AllocationPlan, Unit};
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::matrices::Selection;
-use crate::metrics;
-use crate::pipeline::{Request, Sampling, Scored};
+use crate::pipeline::{Scored, Scorer};
 use crate::report::{Cell, Document, Report};
-use crate::sensitivity::SensitivityAnalysis;
 use crate::synthetic::SyntheticModel;
 use serde::Serialize;
 
@@ -54,29 +51,23 @@ struct Demonstration<'a> {
 pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let model = SyntheticModel { layers: args.layers as usize, hidden: args.hidden as usize };
-    let request = Request {
-        selection: Selection::default(),
-        sampling: Sampling::Whole,
-        method: args.method.method(),
-        metrics: metrics::MetricSelection::default(),
-        plan: AllocationPlan::experts(args.budget.budget(args.layers * 5)),
-        sensitivity: SensitivityAnalysis::default(),
-    };
+    let plan = AllocationPlan::experts(args.budget.budget(args.layers * 5));
+    let scorer = Scorer::new().with_method(args.method.method()).with_allocation(plan);
     // Before anything is written; whatever the alphas are going to be.
     let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
-    request.plan.check(&layers)?;
+    plan.check(&layers)?;
     let device = args.device.open(printer)?;
     let Scored { mut report, problems } = match &args.keep {
         Some(folder) => {
             fs::create_dir(folder).map_err(|error| cannot_create(folder, &error))?;
-            generate_and_score(&model, folder, &request, &*device, printer)?
+            generate_and_score(&model, folder, &scorer, &*device, printer)?
         }
         None => {
             let temporary = tempfile::Builder::new().prefix("htsr-demo-").tempdir();
             let temporary = temporary.map_err(|error| cannot_create(&std::env::temp_dir(), &error))?;
             let _cleanup = interrupt::remove_on_exit(temporary.path());
             let temporary = temporary; // removed before it is forgotten
-            generate_and_score(&model, temporary.path(), &request, &*device, printer)?
+            generate_and_score(&model, temporary.path(), &scorer, &*device, printer)?
         }
     };
     if args.keep.is_none() {
@@ -93,7 +84,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
 fn generate_and_score(
     model: &SyntheticModel,
     folder: &Path,
-    request: &Request,
+    scorer: &Scorer,
     device: &dyn Device,
     printer: &Printer,
 ) -> Result<Scored> {
@@ -109,7 +100,7 @@ fn generate_and_score(
     if interrupt::requested() {
         return Err(Error::interrupted());
     }
-    scoring::score(&Checkpoint::open(folder)?, request, device, printer)
+    scoring::score(&Checkpoint::open(folder)?, scorer, device, &[], printer)
 }
 
 fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection};
 use crate::metrics::MetricSelection;
-use crate::pipeline::{self, Examined, Request};
+use crate::pipeline::{Examined, Scorer};
 use crate::plot::{Figure, png, svg, terminal};
 use crate::report::Format;
 use crate::tails::TailComparison;
@@ -51,14 +51,14 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     picture.map_or(Ok(()), output::check)?;
     let sampling = args.sampling.sampling();
     let metrics = all_tails(MetricSelection::default()).with_simulations(args.simulations.simulations());
-    let request = Request { method: args.method.method(), sampling, metrics, ..Request::default() };
+    let scorer = Scorer::new().with_method(args.method.method()).with_sampling(sampling).with_metrics(metrics);
     let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files(), output::CHECKPOINT)?;
     picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let matrix = catalog.find(checkpoint.path(), &args.tensor)?;
     let device = args.device.open(printer)?;
-    let examined = pipeline::examine_one(&checkpoint, matrix, &request, &*device, &Progress::new(printer))?;
+    let examined = scorer.examine(&checkpoint, matrix, &*device, &Progress::new(printer))?;
 
     let figure = figure(&examined, &args.fit);
     let drawn = figure.clone().and_then(|figure| picture.map_or(Ok(()), |file| draw(&figure, file, printer)));

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::device::Analysis;
+use crate::device::Outcome;
 use crate::error::{Error, Result};
+use crate::pipeline::Sink;
 use crate::plot::{Drawing, Figure, HeatMap, svg};
 use crate::report::Report;
 use crate::score::MatrixScore;
@@ -18,7 +19,8 @@ use super::printer::Printer;
 use super::words::count;
 
 /// The folder, and what has happened in it.
-pub struct Plots {
+pub struct Plots<'a> {
+    printer: &'a Printer,
     folder: PathBuf,
     alternatives: Vec<Alternative>,
     drawn: AtomicUsize,
@@ -40,13 +42,13 @@ impl Drop for Created {
 /// Longest name of a file, without its extension.
 const LONGEST: usize = 200;
 
-impl Plots {
+impl<'a> Plots<'a> {
     /// Creates the folder if it does not exist.
     ///
     /// # Errors
     ///
     /// If nothing can be written into it: it is better to know that before hours of work.
-    pub fn new(folder: PathBuf, alternatives: Vec<Alternative>) -> Result<Plots> {
+    pub fn new(folder: PathBuf, alternatives: Vec<Alternative>, printer: &'a Printer) -> Result<Plots<'a>> {
         let is_new = !folder.exists();
         fs::create_dir_all(&folder).map_err(|error| {
             let error = Error::usage(format!("cannot be created: {error}")).file(&folder);
@@ -54,36 +56,7 @@ impl Plots {
         })?;
         let _created = is_new.then(|| Created(folder.clone()));
         output::check(&folder.join("alpha.svg"))?;
-        Ok(Plots { folder, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None), _created })
-    }
-
-    /// Draws the spectrum of the matrix with the row `row`, if there is something to draw.
-    pub fn draw(&self, row: &MatrixScore, analysis: &Analysis) {
-        let compare = |&alternative| tails::compare(&analysis.spectrum, analysis.fit.as_ref().ok()?, alternative).ok();
-        let alternatives: Vec<TailComparison> = self.alternatives.iter().filter_map(compare).collect();
-        if let Ok(figure) = Figure::new(row, analysis, &alternatives) {
-            self.write(&file_name(&row.tensor), &figure);
-        }
-    }
-
-    /// Draws the heat map, and says what was drawn.
-    ///
-    /// # Errors
-    ///
-    /// If a picture could not be written.
-    pub fn finish(self, report: &Report, printer: &Printer) -> Result<()> {
-        let name = Path::new(&report.provenance.input.path);
-        let title = name.file_name().map_or("model".into(), |name| name.to_string_lossy());
-        self.write("alpha.svg", &HeatMap::new(&title, &report.matrices));
-        if let Some(error) = self.error.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-            return Err(error);
-        }
-        let drawn = self.drawn.into_inner() - 1;
-        let without = report.matrices.len() - drawn;
-        let rest = if without > 0 { format!(" ({without} without a spectrum to draw)") } else { String::new() };
-        let spectra = count(drawn, "spectrum", "spectra");
-        printer.note(&format!("drew {spectra}{rest} and alpha.svg in {}", self.folder.display()));
-        Ok(())
+        Ok(Plots { printer, folder, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None), _created })
     }
 
     fn write(&self, name: &str, drawing: &dyn Drawing) {
@@ -97,6 +70,35 @@ impl Plots {
                 self.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(error);
             }
         }
+    }
+}
+
+impl Sink for Plots<'_> {
+    /// Draws the spectrum of a matrix, if there is something to draw.
+    fn matrix(&self, row: &MatrixScore, outcome: &Outcome) -> Result<()> {
+        let Ok(analysis) = outcome else { return Ok(()) };
+        let compare = |&alternative| tails::compare(&analysis.spectrum, analysis.fit.as_ref().ok()?, alternative).ok();
+        let alternatives: Vec<TailComparison> = self.alternatives.iter().filter_map(compare).collect();
+        if let Ok(figure) = Figure::new(row, analysis, &alternatives) {
+            self.write(&file_name(&row.tensor), &figure);
+        }
+        Ok(())
+    }
+
+    /// Draws the heat map, and reports what was drawn or the first picture that could not be written.
+    fn finish(&self, report: &Report) -> Result<()> {
+        let drawn = self.drawn.load(Ordering::Relaxed);
+        let name = Path::new(&report.provenance.input.path);
+        let title = name.file_name().map_or("model".into(), |name| name.to_string_lossy());
+        self.write("alpha.svg", &HeatMap::new(&title, &report.matrices));
+        if let Some(error) = self.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+            return Err(error);
+        }
+        let without = report.matrices.len() - drawn;
+        let rest = if without > 0 { format!(" ({without} without a spectrum to draw)") } else { String::new() };
+        let spectra = count(drawn, "spectrum", "spectra");
+        self.printer.note(&format!("drew {spectra}{rest} and alpha.svg in {}", self.folder.display()));
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::metrics::MetricSelection;
-use crate::pipeline::{Request, Scored};
+use crate::pipeline::{Scored, Scorer, Sink};
 
 use super::ending::Ending;
 use super::options::{
@@ -14,7 +14,7 @@ use super::options::{
 use super::output::{self, Output, OutputArgs};
 use super::plots::Plots;
 use super::printer::Printer;
-use super::scoring::score_and_draw;
+use super::scoring;
 use super::warnings;
 
 #[derive(Debug, clap::Args)]
@@ -66,22 +66,22 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let metrics = args.metrics.unwrap_or_default().with_simulations(args.simulations.simulations());
     let metrics = TailChoice::add_to(&args.fit, metrics);
     let rows = args.by.or((!metrics.asked().is_empty()).then_some(ScoreRow::Matrix));
-    let request = Request {
-        selection: args.selection.selection(),
-        sampling,
-        method: args.method.method(),
-        metrics: metrics.and_alphas(&study.compare),
-        plan: args.plan.plan(args.allocate)?,
-        sensitivity: study,
-    };
+    let scorer = Scorer::new()
+        .with_selection(args.selection.selection())
+        .with_sampling(sampling)
+        .with_method(args.method.method())
+        .with_metrics(metrics.and_alphas(&study.compare))
+        .with_allocation(args.plan.plan(args.allocate)?)
+        .with_sensitivity(study);
     let checkpoint = args.base.open(&args.path)?;
     output.spare(checkpoint.files(), output::CHECKPOINT)?;
     let device = args.device.open(printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
-    let plots = args.plots.map(|folder| Plots::new(folder, alternatives)).transpose()?;
-    let Scored { report, problems } = score_and_draw(&checkpoint, &request, &*device, plots.as_ref(), printer)?;
+    let plots = args.plots.map(|folder| Plots::new(folder, alternatives, printer)).transpose()?;
+    let sinks: Vec<&dyn Sink> = plots.iter().map(|plots| plots as &dyn Sink).collect();
+    let Scored { report, problems } = scoring::score(&checkpoint, &scorer, &*device, &sinks, printer)?;
     let written = output.write(&ScoreRow::of(rows, &report), printer);
-    let drawn = plots.map_or(Ok(()), |plots| plots.finish(&report, printer));
+    let finished = sinks.iter().try_for_each(|sink| sink.finish(&report));
     let ending = warnings::tell(&report, &problems, printer);
-    written.and(drawn).map(|()| ending)
+    written.and(finished).map(|()| ending)
 }

@@ -6,12 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use htsr::Scorer;
 use htsr::checkpoint::Checkpoint;
 use htsr::device::Outcome;
 use htsr::device::cpu::Cpu;
 use htsr::error::Kind;
 use htsr::matrices::WeightMatrix;
-use htsr::pipeline::{self, Observer, Request};
+use htsr::pipeline::Observer;
 
 use crate::support::{Tensor, command, folder, projection, save};
 
@@ -63,9 +64,8 @@ fn in_the_last_matrix() {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 1))]);
     let checkpoint = Checkpoint::open(&path).unwrap();
-    let request = Request::default();
     let device = Cpu::new(Some(2));
-    let error = pipeline::score(&checkpoint, &request, &device, &StopsAfterOne::default()).unwrap_err();
+    let error = Scorer::new().score_on(&checkpoint, &device, &StopsAfterOne::default(), &[]).unwrap_err();
     assert_eq!(error.kind, Kind::Interrupted);
 }
 

@@ -18,6 +18,7 @@ mod gram;
 mod inspect;
 mod interrupt;
 mod kernels;
+mod library;
 mod malformed;
 mod matrices;
 mod metrics;

@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use htsr::Scorer;
 use htsr::checkpoint::Checkpoint;
 use htsr::device::cpu::Cpu;
-use htsr::pipeline::{self, Request};
 use safetensors::tensor::Dtype;
 
 use crate::support::{Tensor, folder, htsr, projection, random, save, save_raw, small_model};
@@ -406,8 +406,7 @@ fn a_shard_that_shrinks_while_it_is_mapped() {
     }
     File::options().write(true).open(folder.path().join("a.safetensors")).unwrap().set_len(4096).unwrap();
 
-    let request = Request::default();
-    let scored = pipeline::score(&checkpoint, &request, &Cpu::new(Some(2)), &()).unwrap();
+    let scored = Scorer::new().score_on(&checkpoint, &Cpu::new(Some(2)), &(), &[]).unwrap();
     assert_eq!(scored.problems.len(), 3, "two matrices, and no allocation");
     for problem in &scored.problems[..2] {
         assert!(problem.file.as_ref().unwrap().ends_with("a.safetensors"), "{problem}");

@@ -1,0 +1,25 @@
+//! The whole order: from a checkpoint to a report.
+//!
+//! A [`Scorer`] holds what is asked. It finds the matrices, sends them through a device in parallel lanes, measures each as
+//! soon as its spectrum is known, and joins the rows into a report. An [`Observer`] follows the run; a [`Sink`] gets results
+//! as they are made.
+
+mod examine;
+mod examined;
+mod lock;
+mod observer;
+mod parts;
+mod pooled;
+mod problems;
+mod sampling;
+mod schedule;
+mod scorer;
+mod sink;
+
+pub use examined::Examined;
+pub use observer::Observer;
+pub use problems::problems;
+pub use sampling::Sampling;
+pub use schedule::analyze;
+pub use scorer::{Scored, Scorer};
+pub use sink::Sink;

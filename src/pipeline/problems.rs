@@ -1,0 +1,109 @@
+//! The wording of what can go wrong with a checkpoint or one of its matrices.
+
+use crate::checkpoint::{Cast, Checkpoint};
+use crate::device::{Failure, Method, Outcome};
+use crate::error::Error;
+use crate::fit::{NoFit, Rule};
+use crate::matrices::{Skipped, Update, WeightMatrix, summarize};
+use crate::score::MatrixScore;
+
+/// There is no matrix to score, and why.
+pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
+    if let Some(base) = checkpoint.base()
+        && skipped.iter().any(|skipped| skipped.unpaired)
+    {
+        let cause = format!("no matrix pairs with one of {}: {}", base.path().display(), summarize(skipped));
+        return Error::input(checkpoint.path(), cause)
+            .hint("are they of the same model? `htsr inspect --base BASE PATH --by tensor` lists what does not pair");
+    }
+    if checkpoint.adapter().is_some() {
+        let cause =
+            format!("none of its {} tensors is a factor of an update to score: {}", skipped.len(), summarize(skipped));
+        return Error::input(checkpoint.path(), cause)
+            .hint("`htsr inspect --by tensor` says why each tensor is skipped");
+    }
+    if skipped.is_empty() {
+        let error = Error::input(checkpoint.path(), "it holds no tensor");
+        return error.hint("is it the file that holds the weights?");
+    }
+    let cause =
+        format!("none of its {} tensors is a projection matrix to score: {}", skipped.len(), summarize(skipped));
+    Error::input(checkpoint.path(), cause).hint("`htsr inspect --by tensor` says why each tensor is skipped")
+}
+
+/// One error for each of `matrices` without an alpha, with its reason and what to do about it.
+pub fn problems(
+    checkpoint: &Checkpoint,
+    matrices: &[WeightMatrix],
+    method: &Method,
+    outcomes: &[Outcome],
+) -> Vec<Error> {
+    let problem = |(matrix, outcome)| problem(checkpoint, matrix, outcome, &MatrixScore::new(matrix, method, outcome));
+    matrices.iter().zip(outcomes).filter_map(problem).collect()
+}
+
+/// The error for a matrix without an alpha.
+pub(super) fn problem(
+    checkpoint: &Checkpoint,
+    matrix: &WeightMatrix,
+    outcome: &Outcome,
+    row: &MatrixScore,
+) -> Option<Error> {
+    let reason = row.reason.as_ref()?;
+    let stored = matrix.stored();
+    let cause = format!("{reason} (shape {:?}, {})", matrix.whole_shape(), stored.tensor.dtype);
+    let error = Error::input(&checkpoint.shards()[stored.shard].path, cause).tensor(matrix.name());
+    Some(match hint(matrix, outcome) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
+}
+
+/// A hint for a matrix without an alpha.
+fn hint(matrix: &WeightMatrix, outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Ok(analysis) => match analysis.fit.as_ref().err()? {
+            NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.is_single() => {
+                Some("--precision f64 resolves smaller eigenvalues")
+            }
+            NoFit::Unresolved => Some("try another --rule: it is nearly singular"),
+            NoFit::TooFew(_) => Some(too_few(matrix)),
+            NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("--rule median or ks may still fit its tail"),
+            NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
+            NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
+        },
+        Err(failure) => Some(failure_hint(matrix, failure)),
+    }
+}
+
+fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
+    match failure {
+        Failure::TooFewEigenvalues(_) => too_few(matrix),
+        Failure::NotMapped(_) => {
+            "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
+        }
+        Failure::Unreadable(_) => "score it again when nothing writes to the file",
+        Failure::NonFinite { cast: Cast::None, .. } => "the weights are damaged, or training diverged",
+        Failure::NonFinite { .. } => "score it without --cast",
+        Failure::Damaged(_) => "the adapter is damaged, or training diverged",
+        Failure::AllZero => match matrix.update() {
+            None => "leave it out with --exclude if it is not used",
+            Some(Update::Difference { .. }) => "leave it out with --exclude if it was not trained",
+            Some(Update::LowRank { .. }) => "has the adapter been trained? B begins as zero",
+        },
+        Failure::OutOfRange => "rescale the weights",
+        Failure::OutOfMemory { .. } => "use fewer --threads",
+        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => {
+            "larger windows, or none, may still have a spectrum"
+        }
+        Failure::InWindow { cause, .. } => failure_hint(matrix, cause),
+        Failure::Solver(_) => "please report this matrix as a bug",
+    }
+}
+
+fn too_few(matrix: &WeightMatrix) -> &'static str {
+    match matrix.update() {
+        Some(Update::LowRank { .. }) => "an update of rank r has r eigenvalues: leave it out with --exclude",
+        _ => "leave it out with --exclude",
+    }
+}

@@ -1,0 +1,66 @@
+//! Which elements of a matrix are analyzed: all, windows of them, or all and once more in random order.
+
+use crate::checkpoint::Checkpoint;
+use crate::device::{Method, Precision};
+use crate::error::{Error, Result};
+use crate::matrices::{Farms, WeightMatrix};
+
+/// What of a matrix is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Sampling {
+    /// The matrix.
+    #[default]
+    Whole,
+    /// Windows of it, whose eigenvalues are laid together.
+    Windows(Farms),
+    /// The matrix, and beside it its elements in the random order that this seed determines.
+    Randomized(u64),
+}
+
+impl Sampling {
+    /// The method by which a device has to work for this.
+    ///
+    /// `--precision auto` knows whether f32 is enough for the fit of each spectrum. That of many together is another fit, so
+    /// that windows are computed in f64 unless f32 is asked for.
+    pub fn method(self, method: Method) -> Method {
+        match (self, method.precision) {
+            (Sampling::Windows(_), Precision::Auto) => Method { precision: Precision::F64, ..method },
+            _ => method,
+        }
+    }
+
+    /// What goes through a device for `matrix`.
+    pub(super) fn parts(self, matrix: &WeightMatrix) -> Vec<WeightMatrix> {
+        match self {
+            Sampling::Whole => vec![matrix.clone()],
+            Sampling::Windows(farms) => matrix.windows(&farms.windows(matrix.rows, matrix.cols)),
+            Sampling::Randomized(seed) => vec![matrix.clone(), matrix.randomized(seed)],
+        }
+    }
+
+    /// Checks that the matrices of `checkpoint` can be sampled so.
+    pub(super) fn check(self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.adapter().is_some() && self != Sampling::Whole {
+            let cause =
+                "--farms and --randomize need the elements of a matrix, and an adapter's update is never formed";
+            let hint = "merge the adapter into its model, and score that with --base";
+            return Err(Error::usage(cause).file(checkpoint.path()).hint(hint));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_computed_in_f64_unless_f32_is_asked_for() {
+        let windows = Sampling::Windows(Farms::default());
+        let precision =
+            |sampling: Sampling, precision| sampling.method(Method { precision, ..Method::default() }).precision;
+        assert_eq!(precision(windows, Precision::Auto), Precision::F64);
+        assert_eq!(precision(windows, Precision::F32), Precision::F32);
+        assert_eq!(precision(Sampling::Whole, Precision::Auto), Precision::Auto);
+    }
+}

@@ -1,0 +1,106 @@
+//! The library as a user of the crate meets it.
+
+use std::sync::Mutex;
+
+use htsr::device::Outcome;
+use htsr::device::cpu::Cpu;
+use htsr::error::{Error, Kind};
+use htsr::pipeline::Sink;
+use htsr::score::MatrixScore;
+use htsr::{Checkpoint, Report, Result, Rule, Scorer};
+
+use crate::support::{folder, save, small_model};
+
+/// A device knows no rule of its own: one device, every rule, and each row carries the alpha of the rule that it names.
+#[test]
+fn a_row_carries_the_alpha_of_the_rule_that_it_names() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let device = Cpu::new(Some(1));
+    let mut alphas = Vec::new();
+    for rule in [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks] {
+        let scored = Scorer::new().with_rule(rule).score_on(&checkpoint, &device, &(), &[]).unwrap();
+        let row = &scored.report.matrices[0];
+        let fitted = htsr::fit::fit(&spectrum_of(&checkpoint, &device), rule).unwrap().alpha;
+        assert_eq!((row.rule, row.alpha), (rule, Some(fitted)));
+        assert_eq!(scored.report.provenance.rule, Some(rule));
+        alphas.push(fitted);
+    }
+    alphas.sort_by(f64::total_cmp);
+    alphas.dedup();
+    assert!(alphas.len() > 2, "the rules differ: {alphas:?}");
+}
+
+fn spectrum_of(checkpoint: &Checkpoint, device: &Cpu) -> htsr::spectrum::Spectrum {
+    let first = Keep::default();
+    let precision = htsr::Precision::F64;
+    Scorer::new().with_precision(precision).score_on(checkpoint, device, &(), &[&first]).unwrap();
+    let mut outcomes = first.0.into_inner().unwrap();
+    outcomes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    outcomes.remove(0).1.unwrap().spectrum
+}
+
+/// Keeps names and outcomes.
+#[derive(Default)]
+struct Keep(Mutex<Vec<(String, Outcome)>>);
+
+impl Sink for Keep {
+    fn matrix(&self, row: &MatrixScore, outcome: &Outcome) -> Result<()> {
+        self.0.lock().unwrap().push((row.tensor.clone(), outcome.clone()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_gets_every_matrix_once_and_the_report_is_the_same() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let (device, sink) = (Cpu::new(Some(2)), Keep::default());
+    let with = Scorer::new().score_on(&checkpoint, &device, &(), &[&sink]).unwrap();
+    let without = Scorer::new().score_on(&checkpoint, &device, &(), &[]).unwrap();
+    assert_eq!(with.report, without.report);
+    let mut names: Vec<String> = sink.0.into_inner().unwrap().into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    let mut rows: Vec<String> = with.report.matrices.iter().map(|row| row.tensor.clone()).collect();
+    rows.sort();
+    assert_eq!(names, rows);
+}
+
+/// Fails at the first matrix.
+struct Full;
+
+impl Sink for Full {
+    fn matrix(&self, row: &MatrixScore, _: &Outcome) -> Result<()> {
+        Err(Error::usage("the disk is full").tensor(&row.tensor))
+    }
+}
+
+#[test]
+fn an_error_of_a_sink_ends_the_run() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let error = Scorer::new().score_on(&checkpoint, &Cpu::new(Some(2)), &(), &[&Full]).unwrap_err();
+    assert_eq!((error.kind, error.cause.as_str()), (Kind::Usage, "the disk is full"));
+}
+
+/// An allocation that cannot be made leaves the scores and says why.
+#[test]
+fn a_report_keeps_its_scores_without_an_allocation() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    std::fs::write(&path, "layer,alpha\n0,2.5\n1,3.5\n").unwrap();
+    let mut report = Report::read(&path).unwrap();
+    let ranks = htsr::allocate::Ranks::default();
+    let plan = htsr::allocate::AllocationPlan {
+        rule: htsr::allocate::AllocationRule::Rank(ranks),
+        ..htsr::allocate::AllocationPlan::default()
+    };
+    let error = report.allocate(&plan, &Default::default(), &[]).unwrap_err();
+    assert_eq!(error.kind, Kind::Input);
+    assert!(report.allocation.is_none());
+    report.allocate(&Default::default(), &Default::default(), &[]).unwrap();
+    assert_eq!(report.layers.iter().filter_map(|layer| layer.experts).sum::<u32>(), 160);
+}
