@@ -3,7 +3,7 @@
 //! The spectrum of such a matrix follows the Marchenko-Pastur law, which contains no power law. Every rule finds an
 //! alpha nevertheless, and a larger one the more oblong the matrix is. To compare matrices of different shapes, compare
 //! how far their alphas exceed this baseline. It has no formula: `random_baseline.csv` is simulated
-//! (`examples/aspect_table.rs`). Under the median rule alpha converges for many eigenvalues N. Under the other rules
+//! (`benches/research/aspect_table.rs`). Under the median rule alpha converges for many eigenvalues N. Under the other rules
 //! alpha grows with N, and the alpha of a single random matrix differs from the mean by half of it or more.
 //! `docs/aspect.md` has the numbers.
 
