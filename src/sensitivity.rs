@@ -46,11 +46,12 @@ impl Report {
         sensitivity: &SensitivityAnalysis,
         others: &[(PathBuf, Report)],
     ) -> Result<()> {
-        self.provenance.options.set_plan(*plan);
-        self.set_allocation(None);
         let layers: Vec<LayerScore> = self.layers.iter().map(|row| row.score.clone()).collect();
+        let plan = plan.for_layers(layers.iter().map(|score| (score.stack.as_str(), score.layer)));
+        self.provenance.options.set_plan(plan);
+        self.set_allocation(None);
         let scores = Scores { matrices: &self.matrices, layers: &layers, rule: self.provenance.rule };
-        let (allocation, comparison) = sensitivity.allocate(scores, plan, others)?;
+        let (allocation, comparison) = sensitivity.allocate(scores, &plan, others)?;
         self.set_allocation(Some(allocation));
         self.comparison = comparison;
         Ok(())

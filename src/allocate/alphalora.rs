@@ -3,6 +3,7 @@
 //! Well-trained layers (small alpha) get few experts, poorly trained ones many. [`Rounding`] turns the shares into
 //! whole numbers.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,9 @@ impl fmt::Display for Rounding {
 /// A budget of experts and how it is distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
-    /// Experts of all layers together, T.
-    pub experts: u32,
+    /// Experts of all layers together, T. `None` until the layers are known: see
+    /// [`AllocationPlan::for_layers`](super::AllocationPlan::for_layers).
+    pub experts: Option<u32>,
     /// The exponent beta.
     pub beta: f64,
     /// How shares are rounded.
@@ -48,10 +50,36 @@ pub struct Budget {
     pub max_experts: Option<u32>,
 }
 
-/// AlphaLoRA's settings for a 32-layer model: 160 experts, beta = 2.5.
+/// AlphaLoRA's settings: 5 experts for each layer of the main stack, beta = 2.5.
 impl Default for Budget {
     fn default() -> Self {
-        Budget { experts: 160, beta: 2.5, rounding: Rounding::Reference, min_experts: None, max_experts: None }
+        Budget { experts: None, beta: 2.5, rounding: Rounding::Reference, min_experts: None, max_experts: None }
+    }
+}
+
+/// Experts for each layer of the main stack unless a number is given: AlphaLoRA's 160 for 32 layers.
+const EXPERTS_PER_LAYER: u32 = 5;
+
+/// [`EXPERTS_PER_LAYER`] for each layer of the main stack: the one with the most layers, the first of several. `layers`
+/// are stacks with numbers of layers, in order; a layer may be repeated.
+pub(super) fn usual_experts<'a>(layers: impl Iterator<Item = (&'a str, u32)>) -> u32 {
+    let mut stacks: Vec<(&str, HashSet<u32>)> = Vec::new();
+    for (stack, layer) in layers {
+        match stacks.iter_mut().find(|(name, _)| *name == stack) {
+            Some((_, numbers)) => drop(numbers.insert(layer)),
+            None => stacks.push((stack, HashSet::from([layer]))),
+        }
+    }
+    let main = stacks.iter().map(|(_, numbers)| numbers.len()).max().unwrap_or(0);
+    u32::try_from(main).unwrap_or(u32::MAX).saturating_mul(EXPERTS_PER_LAYER)
+}
+
+/// The number of experts, which must be known and positive.
+pub(super) fn total(experts: Option<u32>) -> Result<u32> {
+    match experts {
+        Some(experts) if experts > 0 => Ok(experts),
+        Some(_) => Err(Error::usage("0 experts cannot be allocated").hint("use a positive --experts")),
+        None => Err(Error::usage("the number of experts is unknown").hint("use --experts")),
     }
 }
 
@@ -62,9 +90,7 @@ impl Budget {
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage), with the nearest budget that can be met.
     pub(super) fn check(&self, layers: usize) -> Result<()> {
-        if self.experts == 0 {
-            return Err(Error::usage("0 experts cannot be allocated").hint("use a positive --experts"));
-        }
+        let experts = total(self.experts)?;
         check_beta(self.beta)?;
         if self.rounding == Rounding::Reference {
             if self.min_experts.or(self.max_experts).is_some() {
@@ -73,12 +99,12 @@ impl Budget {
             }
             return Ok(());
         }
-        let (min, max) = self.bounds();
+        let (min, max) = self.bounds(experts);
         if self.max_experts.is_some() && min > max {
             let cause = format!("the minimum of {min} experts per layer is above the maximum of {max}");
             return Err(Error::usage(cause).hint("swap --min-experts and --max-experts"));
         }
-        let (layers, experts) = (layers as u64, u64::from(self.experts));
+        let (layers, experts) = (layers as u64, u64::from(experts));
         if layers * u64::from(min) > experts {
             let cause = format!("{experts} experts are too few for {layers} layers with at least {min} each");
             let hint = format!("raise --experts to {} or lower --min-experts", layers * u64::from(min));
@@ -92,22 +118,42 @@ impl Budget {
         Ok(())
     }
 
-    fn bounds(&self) -> (u32, u32) {
-        (self.min_experts.unwrap_or(1), self.max_experts.unwrap_or(self.experts))
+    fn bounds(&self, experts: u32) -> (u32, u32) {
+        (self.min_experts.unwrap_or(1), self.max_experts.unwrap_or(experts))
     }
 
     /// Prepares the rule for a number of layers that passed `check`.
-    pub(super) fn prepare(self, layers: usize) -> Solve<'static> {
-        match self.rounding {
+    ///
+    /// # Errors
+    ///
+    /// If the number of experts is not known.
+    pub(super) fn prepare(self, layers: usize) -> Result<Solve<'static>> {
+        let experts = total(self.experts)?;
+        Ok(match self.rounding {
             Rounding::Reference => Box::new(move |alphas| {
-                let experts = reference::round(alphas, self.beta, self.experts)?;
+                let experts = reference::round(alphas, self.beta, experts)?;
                 Ok(Solution::free(experts.into_iter().map(f64::from).collect()))
             }),
             Rounding::LargestRemainder => {
-                let (min, max) = self.bounds();
-                let rounding = unit_costs(layers, self.experts, min, max);
+                let (min, max) = self.bounds(experts);
+                let rounding = unit_costs(layers, experts, min, max);
                 Box::new(move |alphas| Ok(rounding.round(&powers(alphas, self.beta))))
             }
-        }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usual_experts;
+
+    #[test]
+    fn the_main_stack_sets_the_usual_number_of_experts() {
+        let stack = |name, layers: u32| (0..layers).map(move |layer| (name, layer));
+        assert_eq!(usual_experts(stack("model", 32)), 160);
+        assert_eq!(usual_experts(stack("vision", 12).chain(stack("model", 32)).chain(stack("vision", 12))), 160);
+        // Layers count, not matrices; a selection may leave layers out.
+        assert_eq!(usual_experts([("", 3), ("", 3), ("", 7)].into_iter()), 10);
+        assert_eq!(usual_experts(stack("", 0)), 0);
     }
 }

@@ -115,8 +115,8 @@ impl AllocationRule {
         };
         match (&mut rule, parameter) {
             (AllocationRule::AlphaLora(budget), "beta") => budget.beta = value,
-            (AllocationRule::AlphaLora(budget), "experts") => budget.experts = whole()?,
-            (AllocationRule::Uniform(uniform), "experts") => uniform.experts = whole()?,
+            (AllocationRule::AlphaLora(budget), "experts") => budget.experts = Some(whole()?),
+            (AllocationRule::Uniform(uniform), "experts") => uniform.experts = Some(whole()?),
             (AllocationRule::Rank(ranks), "beta") => ranks.beta = value,
             (AllocationRule::Rank(ranks), "rank") if ranks.parameters.is_none() => ranks.rank = whole()?,
             (AllocationRule::AlphaPruning(pruning), "sparsity") => pruning.sparsity = value,
@@ -245,7 +245,7 @@ mod tests {
 
     fn base() -> Allocation {
         let units = [2.0, 3.0, 4.0, 2.5].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
-        AllocationPlan::default().allocate(units).unwrap()
+        AllocationPlan::experts(Budget { experts: Some(160), ..Budget::default() }).allocate(units).unwrap()
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_a_column_without_values_or_a_usage_error() {
-        let budget = Budget { rounding: Rounding::LargestRemainder, ..Budget::default() };
+        let budget = Budget { experts: Some(160), rounding: Rounding::LargestRemainder, ..Budget::default() };
         let units = base().rows.into_iter().map(|row| row.unit).collect();
         let base = AllocationPlan::experts(budget).allocate(units).unwrap();
         let sweep = base.sweep(&"experts=1:5:4".parse().unwrap()).unwrap();

@@ -13,7 +13,7 @@
 //! use htsr::allocate::{AllocationPlan, Budget, Rounding, Unit};
 //!
 //! let units: Vec<Unit> = [2.0, 3.0, 4.0].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
-//! let budget = Budget { experts: 10, rounding: Rounding::LargestRemainder, ..Budget::default() };
+//! let budget = Budget { experts: Some(10), rounding: Rounding::LargestRemainder, ..Budget::default() };
 //! let allocation = AllocationPlan::experts(budget).allocate(units).unwrap();
 //! assert_eq!(allocation.whole_values(), Some(vec![1, 3, 6]));
 //! assert_eq!(allocation.rows[0].top_k, Some(1));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::alphalora::Budget;
+use super::alphalora::{Budget, usual_experts};
 use super::largest_remainder::count_held;
 use super::{
     Aggregate, AllocatedUnit, AllocatedValue, Allocation, AlphaDecay, AlphaPruning, Bound, BudgetOutcome, Group,
@@ -92,8 +92,8 @@ impl AllocationRule {
     /// Prepares the rule for `units`, which must have passed `check`.
     fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
         Ok(match *self {
-            Self::AlphaLora(budget) => budget.prepare(units.len()),
-            Self::Uniform(uniform) => uniform.prepare(units.len()),
+            Self::AlphaLora(budget) => budget.prepare(units.len())?,
+            Self::Uniform(uniform) => uniform.prepare(units.len())?,
             Self::Mola { shape } => shape.prepare(units),
             Self::Rank(ranks) => ranks.prepare(units)?,
             Self::AlphaPruning(pruning) => pruning.prepare(units),
@@ -103,8 +103,8 @@ impl AllocationRule {
     }
 
     fn budget_outcome(&self, units: &[Unit], values: &[f64]) -> Option<BudgetOutcome> {
-        let experts = |asked: u32| {
-            let (asked, met) = (asked.into(), values.iter().sum());
+        let experts = |asked: Option<u32>| {
+            let (asked, met) = (asked?.into(), values.iter().sum());
             Some(BudgetOutcome { of: "experts".into(), asked, met, why: None })
         };
         match self {
@@ -167,6 +167,18 @@ impl AllocationPlan {
     /// AlphaLoRA's experts per layer with this budget.
     pub fn experts(budget: Budget) -> AllocationPlan {
         AllocationPlan { rule: AllocationRule::AlphaLora(budget), group: Group::Layer, aggregate: Aggregate::Mean }
+    }
+
+    /// The plan for a model with these layers, each with its stack, in order; layers may be repeated. Without a number of
+    /// experts, it is 5 for each layer of the main stack (160 for 32 layers, as in AlphaLoRA's paper). The main stack is
+    /// the one with the most layers.
+    pub fn for_layers<'a>(mut self, layers: impl IntoIterator<Item = (&'a str, u32)>) -> AllocationPlan {
+        if let AllocationRule::AlphaLora(Budget { experts, .. }) | AllocationRule::Uniform(Uniform { experts, .. }) =
+            &mut self.rule
+        {
+            *experts = Some(experts.unwrap_or_else(|| usual_experts(layers.into_iter())));
+        }
+        self
     }
 
     /// Checks the plan against units whose alphas are not known yet, before the long computation.

@@ -30,9 +30,13 @@ pub(super) fn round(alphas: &[f64], beta: f64, total: u32) -> Result<Vec<u32>> {
         shares[layer] += step;
     }
     if let Some(layer) = shares.iter().position(|&share| share < 0.0) {
-        let cause =
-            format!("the reference rounding gives layer number {} of the list {} experts", layer + 1, shares[layer]);
-        return Err(Error::usage(cause).hint("add --rounding largest-remainder, or raise --experts"));
+        let cause = format!("the reference rounding gives entry {} of the list {} experts", layer + 1, shares[layer]);
+        // With fewer experts than layers, a minimum of one expert cannot be met either.
+        let hint = match total >= shares.len() as f64 {
+            true => "add --rounding largest-remainder",
+            false => "add --rounding largest-remainder --min-experts 0",
+        };
+        return Err(Error::usage(cause).hint(hint));
     }
     Ok(shares.into_iter().map(|share| share as u32).collect())
 }
@@ -56,7 +60,7 @@ mod tests {
         // Ten equal layers, six experts: every share rounds to 1, and all four steps down hit the first layer.
         let error = round(&[2.0; 10], 2.5, 6).unwrap_err();
         assert!(error.cause.contains("-3 experts"), "{error}");
-        assert!(error.hint.unwrap().contains("largest-remainder"));
+        assert_eq!(error.hint.unwrap(), "add --rounding largest-remainder --min-experts 0");
     }
 
     #[test]

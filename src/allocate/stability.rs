@@ -282,6 +282,10 @@ mod tests {
         alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect()
     }
 
+    fn usual() -> AllocationPlan {
+        AllocationPlan::experts(Budget { experts: Some(160), ..Budget::default() })
+    }
+
     fn simulated(plan: AllocationPlan, alphas: &[f64], simulation: StabilitySimulation) -> Allocation {
         let mut allocation = plan.allocate(layers(alphas)).unwrap();
         allocation.simulate(&[], &simulation).unwrap();
@@ -291,7 +295,7 @@ mod tests {
     #[test]
     fn without_errors_everything_is_determined() {
         let exact = StabilitySimulation { relative_error: 0.0, draws: 50, ..StabilitySimulation::default() };
-        let allocation = simulated(AllocationPlan::default(), &[1.5, 2.5, 3.5, 0.4], exact);
+        let allocation = simulated(usual(), &[1.5, 2.5, 3.5, 0.4], exact);
         assert_eq!(allocation.stability.unwrap().undetermined, 0);
         for row in allocation.rows {
             let ValueRange { low, high, share, .. } = row.range.unwrap();
@@ -302,7 +306,7 @@ mod tests {
     #[test]
     fn two_layers_share_two_experts_as_their_alphas_are_ordered() {
         // 3 experts for two layers: the one with the larger alpha gets 2. With equal alphas that is a coin toss.
-        let budget = Budget { experts: 3, rounding: Rounding::LargestRemainder, ..Budget::default() };
+        let budget = Budget { experts: Some(3), rounding: Rounding::LargestRemainder, ..Budget::default() };
         let allocation = simulated(AllocationPlan::experts(budget), &[2.0, 2.0], StabilitySimulation::default());
         for row in &allocation.rows {
             let range = row.range.as_ref().unwrap();
@@ -363,7 +367,7 @@ mod tests {
     #[test]
     fn rules_without_alphas_and_empty_simulations_are_refused() {
         let plan = AllocationPlan {
-            rule: AllocationRule::Uniform(Uniform { experts: 4, min_experts: 1 }),
+            rule: AllocationRule::Uniform(Uniform { experts: Some(4), min_experts: 1 }),
             ..AllocationPlan::default()
         };
         let error =
@@ -374,7 +378,7 @@ mod tests {
             StabilitySimulation { relative_error: -1.0, ..StabilitySimulation::default() },
             StabilitySimulation { relative_error: f64::NAN, ..StabilitySimulation::default() },
         ] {
-            let mut allocation = AllocationPlan::default().allocate(layers(&[2.0, 3.0])).unwrap();
+            let mut allocation = usual().allocate(layers(&[2.0, 3.0])).unwrap();
             assert!(allocation.simulate(&[], &simulation).is_err());
         }
         // Draws with infinite alphas count as failed, whatever a rule makes of them.
@@ -390,7 +394,7 @@ mod tests {
         }
         // Every draw has some infinite alphas.
         let wild = StabilitySimulation { relative_error: 1e300, ..StabilitySimulation::default() };
-        let error = AllocationPlan::default().allocate(layers(&[2.0; 40])).unwrap().simulate(&[], &wild).unwrap_err();
+        let error = usual().allocate(layers(&[2.0; 40])).unwrap().simulate(&[], &wild).unwrap_err();
         assert!(error.cause.starts_with("none of 10000 draws has an allocation"), "{}", error.cause);
     }
 }

@@ -3,15 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::Solve;
-use super::alphalora::{Budget, Rounding};
+use super::alphalora::{Budget, Rounding, total};
 use super::largest_remainder::unit_costs;
 use crate::error::Result;
 
 /// A budget of experts, distributed evenly; the first layers get one more if it does not divide evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uniform {
-    /// Experts of all layers together.
-    pub experts: u32,
+    /// Experts of all layers together. `None` until the layers are known: see
+    /// [`AllocationPlan::for_layers`](super::AllocationPlan::for_layers).
+    pub experts: Option<u32>,
     /// Fewest experts per layer.
     pub min_experts: u32,
 }
@@ -29,8 +30,13 @@ impl Uniform {
     }
 
     /// Prepares the rule for a number of layers that passed `check`.
-    pub(super) fn prepare(self, layers: usize) -> Solve<'static> {
-        let rounding = unit_costs(layers, self.experts, self.min_experts, self.experts);
-        Box::new(move |_| Ok(rounding.round(&vec![1.0; layers])))
+    ///
+    /// # Errors
+    ///
+    /// If the number of experts is not known.
+    pub(super) fn prepare(self, layers: usize) -> Result<Solve<'static>> {
+        let experts = total(self.experts)?;
+        let rounding = unit_costs(layers, experts, self.min_experts, experts);
+        Ok(Box::new(move |_| Ok(rounding.round(&vec![1.0; layers]))))
     }
 }

@@ -73,11 +73,12 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         let error = Error::usage("both have scores already: --rule, --precision and --cast apply to checkpoints");
         return Err(error.hint("leave them out, or give a checkpoint"));
     }
-    let default_experts = given.iter().find_map(allocated).unwrap_or(160);
     let method = args.method.method();
     check_rules(&given, paths, method)?;
-    let plan = AllocationPlan::experts(args.budget.budget(default_experts));
-    let scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan);
+    let mut budget = args.budget.budget();
+    budget.experts = budget.experts.or_else(|| given.iter().find_map(allocated));
+    let mut plan = AllocationPlan::experts(budget);
+    let mut scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan);
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
     let mut reports = Vec::new();
@@ -92,6 +93,9 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
                 score(&checkpoint, &scorer, &**device, &[], printer)?
             }
         };
+        // Both get the same number of experts: where none is given, that for the layers of A.
+        plan = report.provenance.options.plan.unwrap_or(plan);
+        scorer = scorer.with_allocation(plan);
         reports.push(report);
         problems.extend(new);
     }

@@ -51,7 +51,7 @@ struct Demonstration<'a> {
 pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let model = SyntheticModel { layers: args.layers as usize, hidden: args.hidden as usize };
-    let plan = AllocationPlan::experts(args.budget.budget(args.layers * 5));
+    let plan = AllocationPlan::experts(args.budget.budget()).for_layers((0..args.layers).map(|layer| ("model", layer)));
     let scorer = Scorer::new().with_method(args.method.method()).with_allocation(plan);
     // Before anything is written; whatever the alphas are going to be.
     let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();

@@ -189,7 +189,8 @@ impl Scorer {
     fn check(&self, checkpoint: &Checkpoint, matrices: &[WeightMatrix]) -> Result<()> {
         self.sampling.check(checkpoint)?;
         self.sensitivity.check(&self.plan)?;
-        self.plan.check(&planned_units(matrices, self.plan.group))
+        let plan = self.plan.for_layers(matrices.iter().map(|matrix| (matrix.stack.as_str(), matrix.layer)));
+        plan.check(&planned_units(matrices, plan.group))
     }
 
     pub(super) fn sampling(&self) -> Sampling {

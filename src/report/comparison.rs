@@ -131,7 +131,7 @@ impl ModelComparison {
                 ),
             ),
         ];
-        if let Some(Budget { experts, beta, rounding, .. }) = &self.a.options.budget {
+        if let Some(Budget { experts: Some(experts), beta, rounding, .. }) = &self.a.options.budget {
             let moved = moved_experts.map_or(String::new(), |moved| format!("; {moved} in other layers"));
             let text = format!("both {experts} experts by alpha^{beta}, {rounding} rounding{moved}");
             footer.push(("allocation", text));

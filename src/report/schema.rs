@@ -185,7 +185,10 @@ impl Report {
             added.push(("rule", Cell::optional(*rule, |rule| Cell::Text(rule.to_string()))));
             added.push(("precision", Cell::optional(*precision, |precision| Cell::Text(precision.to_string()))));
             let budget = options.budget;
-            added.push(("total", Cell::optional(budget, |budget| Cell::Whole(budget.experts.into()))));
+            added.push((
+                "total",
+                Cell::optional(budget.and_then(|budget| budget.experts), |experts| Cell::Whole(experts.into())),
+            ));
             added.push(("beta", Cell::optional(budget, |budget| Cell::real(budget.beta))));
             added.push(("rounding", Cell::optional(budget, |budget| Cell::Text(budget.rounding.to_string()))));
         }

@@ -77,6 +77,53 @@ fn largest_remainder_keeps_its_bounds() {
 }
 
 #[test]
+fn the_default_is_5_experts_for_each_layer_of_the_main_stack() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    let scores = path.to_str().unwrap();
+    let run = |csv: &str, options: &[&str]| {
+        fs::write(&path, csv).unwrap();
+        htsr(["allocate", scores, "--format", "json"].iter().chain(options)).succeeds().json()
+    };
+    let single: String = (0..32).map(|layer| format!("{layer},{}\n", 2.0 + f64::from(layer) / 40.0)).collect();
+    let single = format!("layer,alpha\n{single}");
+    for options in [vec![], vec!["--rule", "uniform"], vec!["--experts", "160"]] {
+        let result = run(&single, &options);
+        let plan = &result["provenance"]["options"]["plan"];
+        assert_eq!((&result["allocation"]["total"], &plan["experts"]), (&160.into(), &160.into()), "{options:?}");
+        assert_eq!(result["allocation"]["budget"]["asked"], 160.0);
+    }
+    let stack = |name: &str, layers: u32| -> String { (0..layers).map(|l| format!("{name},{l},3\n")).collect() };
+    for (encoder, decoder, total) in [(4, 6, 30), (6, 4, 30), (4, 4, 20)] {
+        let csv = format!("stack,layer,alpha\n{}{}", stack("decoder", decoder), stack("encoder", encoder));
+        assert_eq!(run(&csv, &[])["allocation"]["total"], total, "{encoder} and {decoder} layers");
+    }
+}
+
+#[test]
+fn the_hint_of_a_rounding_that_fails_works() {
+    let folder = folder();
+    let path = folder.path().join("scores.csv");
+    let scores = path.to_str().unwrap();
+    // Equal alphas with too few experts; and 80 alphas whose default of 400 experts the reference rounding cannot share out.
+    let equal: Vec<f64> = vec![2.0; 10];
+    let mixed: Vec<f64> = (0..80).map(|layer| 2.0 + f64::from(8 * layer % 80) / 100.0).collect();
+    for (alphas, options, cause, total) in [
+        (equal, vec!["--experts", "6"], "entry 1 of the list -3 experts", 6),
+        (mixed, vec![], "entry 10 of the list -1 experts", 400),
+    ] {
+        let rows: String = alphas.iter().zip(0..).map(|(alpha, layer)| format!("{layer},{alpha}\n")).collect();
+        fs::write(&path, format!("layer,alpha\n{rows}")).unwrap();
+        let command = |more: &[&str]| htsr(["allocate", scores, "--format", "json"].iter().chain(&options).chain(more));
+        let refused = command(&[]);
+        refused.fails(2, &[cause, "hint: add --rounding largest-remainder"]);
+        let hint = refused.stderr.split("hint: add ").nth(1).unwrap().trim();
+        let allocated = command(&hint.split(' ').collect::<Vec<_>>()).succeeds().json();
+        assert_eq!(allocated["allocation"]["total"], total);
+    }
+}
+
+#[test]
 fn zero_experts_are_warned_of() {
     let folder = folder();
     let path = folder.path().join("scores.csv");
@@ -162,7 +209,7 @@ fn budgets_that_cannot_be_met() {
             vec!["--min-experts", "2"],
             vec!["the reference rounding does not support --min-experts", "hint: add --rounding"],
         ),
-        (vec!["--experts", "6"], vec!["-3 experts", "hint: use --rounding largest-remainder"]),
+        (vec!["--experts", "6"], vec!["-3 experts", "hint: add --rounding largest-remainder --min-experts 0"]),
         (
             vec!["--rounding", "largest-remainder", "--experts", "9"],
             vec!["9 experts are too few for 10 layers with at least 1 each", "hint: raise --experts to 10"],

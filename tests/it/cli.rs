@@ -53,7 +53,8 @@ fn the_json_is_schema_1() {
     assert_eq!((&row["stack"], &row["layer"], &row["role"]), (&"model".into(), &0.into(), &"self_attn.o_proj".into()));
     assert_eq!((&row["rows"], &row["dtype"], &row["status"]), (&24.into(), &"BF16".into(), &"ok".into()));
     assert_eq!(result["allocation"]["rule"], "alphalora");
-    assert_eq!(result["allocation"]["total"], 160);
+    assert_eq!(result["allocation"]["total"], 10, "5 experts for each of two layers");
+    assert_eq!(result["provenance"]["options"]["experts"], 10);
 }
 
 #[test]

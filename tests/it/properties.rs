@@ -113,7 +113,7 @@ proptest! {
         let total = (layers * min + extra).min(layers * max);
         prop_assume!(total > 0);
         let budget = Budget {
-            experts: total,
+            experts: Some(total),
             beta,
             rounding: Rounding::LargestRemainder,
             min_experts: Some(min),
@@ -136,7 +136,7 @@ proptest! {
         beta in 0.0_f64..8.0,
         total in 1_u32..500,
     ) {
-        match experts(Budget { experts: total, beta, ..Budget::default() }, &alphas) {
+        match experts(Budget { experts: Some(total), beta, ..Budget::default() }, &alphas) {
             Ok(counts) => prop_assert_eq!(counts.iter().sum::<u32>(), total),
             Err(error) => prop_assert!(error.hint.is_some_and(|hint| hint.contains("largest-remainder"))),
         }

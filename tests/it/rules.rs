@@ -210,7 +210,7 @@ fn aggregates_of_a_layer() {
     }
     let roles = json(&scores, &["--group", "role"]);
     assert_eq!(roles["allocation"]["rows"][2]["alpha"], 7.0);
-    assert_eq!((&roles["layers"][0]["experts"], &roles["allocation"]["total"]), (&Value::Null, &160.into()));
+    assert_eq!((&roles["layers"][0]["experts"], &roles["allocation"]["total"]), (&Value::Null, &10.into()));
 }
 
 #[test]

@@ -32,7 +32,7 @@ use RuleName::{Alphadecay, Alphalora, Alphapruning, Mola, Rank, Tempbalance, Uni
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Allocation")]
 pub struct BudgetArgs {
-    /// LoRA experts of all layers together [default: 160; demo: 5 per layer]
+    /// LoRA experts of all layers together [default: 5 for each layer of the main stack]
     #[arg(long, value_name = "T", value_parser = experts)]
     pub experts: Option<u32>,
     /// Exponent beta of alpha^beta, to which experts and ranks are proportional [default: 2.5]
@@ -50,10 +50,11 @@ pub struct BudgetArgs {
 }
 
 impl BudgetArgs {
-    pub fn budget(&self, default_experts: u32) -> Budget {
+    /// The budget; without `--experts`, its number of experts is set when the layers are known.
+    pub fn budget(&self) -> Budget {
         let usual = Budget::default();
         Budget {
-            experts: self.experts.unwrap_or(default_experts),
+            experts: self.experts,
             beta: self.beta.unwrap_or(usual.beta),
             rounding: self.rounding.unwrap_or_default(),
             min_experts: self.min_experts,
@@ -120,9 +121,9 @@ impl PlanArgs {
     pub fn plan(&self, name: RuleName) -> Result<AllocationPlan> {
         self.refuse_strangers(name)?;
         let rule = match name {
-            Alphalora => AllocationRule::AlphaLora(self.budget.budget(Budget::default().experts)),
+            Alphalora => AllocationRule::AlphaLora(self.budget.budget()),
             Even => AllocationRule::Uniform(Uniform {
-                experts: self.budget.experts.unwrap_or(Budget::default().experts),
+                experts: self.budget.experts,
                 min_experts: self.budget.min_experts.unwrap_or(1),
             }),
             Mola => AllocationRule::Mola { shape: self.shape.unwrap_or_default() },
