@@ -1,8 +1,8 @@
-//! Two scored models side by side: which layers and matrices correspond, how far their scores are apart, and whether they
-//! have the same order.
+//! Comparison of two scored models: which layers and matrices correspond, how much their scores differ, and whether
+//! they have the same order.
 //!
-//! Layers pair by stack and number, matrices by name. Where each model has a single stack, its name does not matter: the same
-//! encoder is `encoder` in one file and `bert.encoder` in the other.
+//! Layers are paired by stack and number, matrices by name. If each model has a single stack, the name of the stack
+//! does not matter: the same encoder is `encoder` in one file and `bert.encoder` in the other.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -16,7 +16,7 @@ use crate::score::{LayerScore, MatrixScore};
 pub struct ComparedModel<'a> {
     /// Its layers.
     pub layers: &'a [LayerScore],
-    /// Their experts, in the same order, if they are allocated.
+    /// LoRA experts of the layers, in the same order, if allocated.
     pub experts: Option<&'a [u32]>,
     /// Its matrices.
     pub matrices: &'a [MatrixScore],
@@ -32,7 +32,7 @@ pub enum Side {
     B,
 }
 
-/// A layer of both models. Every difference is that of B less A.
+/// A layer of both models. Every difference is B minus A.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerPair {
     /// Module path above the layers, in A.
@@ -72,13 +72,13 @@ pub struct MatrixPair {
     pub alpha_difference: Option<f64>,
 }
 
-/// Something that only one of the models has.
+/// A layer or matrix that only one of the models has.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Unpaired {
     /// The model that has it.
     #[serde(rename = "in")]
     pub side: Side,
-    /// What it is called there.
+    /// Its name there.
     pub name: String,
 }
 
@@ -95,12 +95,13 @@ pub struct Pairs {
     pub unpaired_matrices: Vec<Unpaired>,
     /// Spearman's rank correlation of the alphas.
     pub rank_correlation: RankCorrelation,
-    /// Experts that B has in other layers than A: the sum of the positive differences, if all layers pair and have experts.
+    /// Experts that B has in other layers than A: the sum of the positive differences; `None` unless all layers pair
+    /// and have experts.
     pub moved_experts: Option<u64>,
 }
 
-/// Spearman's rank correlation of the alphas of A and B, over the pairs in which both have one; `None` if there are fewer than
-/// two, or all of a model are equal.
+/// Spearman's rank correlation of the alphas of A and B, over the pairs in which both have one; `None` if there are
+/// fewer than two pairs or all alphas of a model are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RankCorrelation {
     /// Over layers.
@@ -135,7 +136,8 @@ pub fn compare(a: ComparedModel, b: ComparedModel) -> Pairs {
     Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts }
 }
 
-/// Indices of the items of both lists with the same key, in the order of the first, and the names of the others.
+/// Pairs of indices of items with the same key in both lists, in the order of the first list, and the names of the
+/// unpaired items.
 fn pair<T, K: Eq + Hash>(
     a: &[T],
     b: &[T],
@@ -188,7 +190,7 @@ fn difference(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     a.zip(b).map(|(a, b)| b - a)
 }
 
-/// Spearman's rho: the correlation of ranks, those of equal numbers being their mean.
+/// Spearman's rho: the correlation of ranks, with the mean rank for equal numbers.
 fn rank_correlation(pairs: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Option<f64> {
     let (x, y): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(a, b)| a.zip(b)).unzip();
     let (x, y) = (centered_ranks(&x), centered_ranks(&y));
@@ -197,7 +199,7 @@ fn rank_correlation(pairs: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> 
     (norm > 0.0).then(|| dot(&x, &y) / norm)
 }
 
-/// Ranks less their mean.
+/// Ranks minus their mean.
 fn centered_ranks(values: &[f64]) -> Vec<f64> {
     let mean = (values.len() as f64 - 1.0) / 2.0;
     let rank = |value: f64| {

@@ -1,7 +1,7 @@
-//! How much memory the machine has left.
+//! Available memory of the machine.
 
-/// Memory that can be had without swapping, where the system says so: within the machine and within the control group of a
-/// container or batch job.
+/// Memory that is available without swapping, within the limits of the machine and of the container or batch job
+/// (control group). `None` if the system does not report it.
 pub(crate) fn available_bytes() -> Option<u64> {
     let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
     let group = || number("/sys/fs/cgroup/memory.max")?.checked_sub(number("/sys/fs/cgroup/memory.current")?);

@@ -1,4 +1,4 @@
-//! From fits to scores: one row per matrix, one alpha per layer.
+//! Scores: one row per matrix and one alpha per layer, from the fits.
 
 mod summary;
 
@@ -14,23 +14,23 @@ use crate::metrics::Measured;
 use crate::spectrum::Spectrum;
 pub use summary::{GroupSummary, RoleSummary, Spread, Summary};
 
-/// Bound on the error of alpha above which a row says so: what published codes agree to.
+/// Bound on the error of alpha above which a row has a note: the agreement among published codes.
 const ALPHA_ERROR: f64 = 1e-3;
 
 /// Whether a matrix has an alpha.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It has.
+    /// It has one.
     Ok,
-    /// It has not; `reason` says why, and its layer's mean leaves it out.
+    /// It has none; `reason` says why, and the mean of its layer excludes it.
     Failed,
 }
 
-/// Windows of a matrix whose eigenvalues were laid together.
+/// Windows of a matrix whose eigenvalues were pooled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowSet {
-    /// How many.
+    /// Number of windows.
     pub count: usize,
     /// Rows of each.
     pub rows: usize,
@@ -39,7 +39,7 @@ pub struct WindowSet {
 }
 
 impl WindowSet {
-    /// Number of eigenvalues of all together.
+    /// Number of pooled eigenvalues.
     pub fn eigenvalues(&self) -> usize {
         self.count * self.rows.min(self.cols)
     }
@@ -54,7 +54,7 @@ impl fmt::Display for WindowSet {
 /// One scored matrix: a row of the results (schema 1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatrixScore {
-    /// Full name of the tensor, or of the one that is updated.
+    /// Full name of the tensor, or of the tensor that is updated.
     pub tensor: String,
     /// Module path above the layers.
     pub stack: String,
@@ -68,7 +68,7 @@ pub struct MatrixScore {
     pub cols: usize,
     /// Element type in the file.
     pub dtype: Dtype,
-    /// What was scored in place of the tensor: what a fine-tune or an adapter changes of it.
+    /// What was scored instead of the tensor: the update by a fine-tune or an adapter.
     #[serde(default)]
     pub update: Option<Update>,
     /// The rule that chose the tail.
@@ -81,12 +81,12 @@ pub struct MatrixScore {
     pub xmin: Option<f64>,
     /// Number of eigenvalues in the tail.
     pub tail: Option<usize>,
-    /// Number of eigenvalues, those of all windows together.
+    /// Number of eigenvalues, pooled over all windows.
     pub eigenvalues: usize,
-    /// The windows that the eigenvalues are those of; none if they are those of the matrix.
+    /// The windows whose eigenvalues were pooled; none if the eigenvalues are those of the matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowSet>,
-    /// The smallest eigenvalue; `None` where it is zero within rounding.
+    /// The smallest eigenvalue; `None` if it is zero within rounding.
     pub lambda_min: Option<f64>,
     /// The largest eigenvalue.
     pub lambda_max: Option<f64>,
@@ -96,9 +96,9 @@ pub struct MatrixScore {
     pub precision: String,
     /// Whether there is an alpha.
     pub status: Status,
-    /// Why there is none.
+    /// Why there is no alpha.
     pub reason: Option<String>,
-    /// What limits the accuracy of an alpha that there is.
+    /// What limits the accuracy of alpha.
     pub note: Option<String>,
     /// Its metrics.
     #[serde(flatten)]
@@ -154,26 +154,26 @@ fn all_zero(matrix: &WeightMatrix) -> &'static str {
     }
 }
 
-/// Says so where rounding limits an alpha: where it hid candidates from the ks rule, where alpha's bound is wide, where the
-/// peak rule's bins are not fixed, or where another tail may be the best.
+/// A note if rounding limits alpha: it hid candidates from the ks rule, alpha's bound is wide, the peak rule's bins are
+/// not fixed, or another tail may be the best.
 fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<String> {
     let error = fit.alpha_error(spectrum);
     let smallest = spectrum.relative_error(0);
     let hidden = spectrum.first_known();
-    // All larger ones are known better than these two. Whatever rounding hides does not count where it cannot move alpha.
+    // All larger eigenvalues are more accurate than these two. Errors that cannot move alpha do not count.
     let is_coarse = smallest.max(spectrum.relative_error(1)) > Rule::PEAK_TOLERANCE;
     let is_open =
         method.rule != Rule::Median && is_coarse && !is_certain(spectrum, method.rule, &Ok(*fit), ALPHA_ERROR);
     if is_open && method.rule == Rule::Ks && hidden > 0 {
         Some(format!("{hidden} of {} eigenvalues are zero within rounding and were not tried as xmin", spectrum.len()))
     } else if error > ALPHA_ERROR {
-        Some(format!("rounding leaves alpha, for this tail, uncertain by up to {error:.0e}"))
+        Some(format!("rounding makes alpha uncertain by up to {error:.0e} for this tail"))
     } else if is_open && method.rule == Rule::Peak && smallest > Rule::PEAK_TOLERANCE {
         Some(format!(
-            "the smallest eigenvalue is known only to {smallest:.0e}, too coarse to fix the bins of the peak rule"
+            "the smallest eigenvalue has a relative error of {smallest:.0e}, too large for the bins of the peak rule"
         ))
     } else if is_open {
-        Some(format!("rounding leaves open where the tail begins: alpha may be off by more than {ALPHA_ERROR:.0e}"))
+        Some(format!("rounding leaves open where the tail begins; alpha may be off by more than {ALPHA_ERROR:.0e}"))
     } else {
         None
     }
@@ -193,14 +193,14 @@ pub struct LayerScore {
 }
 
 impl LayerScore {
-    /// What to call it in a sentence: `layer 3`, or `layer 3 of decoder`.
+    /// Its name in a sentence: `layer 3`, or `layer 3 of decoder`.
     pub fn name(&self) -> String {
         let LayerScore { stack, layer, .. } = self;
         if stack.is_empty() { format!("layer {layer}") } else { format!("layer {layer} of {stack}") }
     }
 }
 
-/// The layers, in order of stack and number, of matrices in that order.
+/// The layers of `matrices`, which are in order of stack and number.
 ///
 /// The score of a layer is the unweighted mean of alpha over its matrices (AlphaLoRA, arXiv 2410.10054, section 3).
 pub fn layers(matrices: &[MatrixScore]) -> Vec<LayerScore> {

@@ -1,17 +1,17 @@
-//! The spectrum of a weight matrix: its ESD (empirical spectral density), and how well it is known.
+//! The spectrum of a weight matrix: its ESD (empirical spectral density) and error bounds.
 //!
-//! The ESD of W is the set of eigenvalues of W^T W on the smaller side, ascending, without normalisation. A solver does
-//! not return them exactly. The peak rule hangs on the smallest of them, so a spectrum carries a bound on the error of
-//! each of its values, and a rule can tell a small eigenvalue from rounding noise.
+//! The ESD of W is the set of eigenvalues of W^T W on the smaller side, ascending, without normalization. A solver does
+//! not return them exactly, and the peak rule depends on the smallest of them. So a spectrum carries a bound on the
+//! error of each of its values, which lets a rule distinguish a small eigenvalue from rounding noise.
 
-/// What is known of the eigenvalues of a spectrum. Most solvers leave one of `eta` and `delta` at zero.
+/// Error bounds of the eigenvalues of a spectrum. Most solvers leave either `eta` or `delta` at zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Accuracy {
     /// Absolute error of all eigenvalues (of a Gram matrix).
     pub eta: f64,
     /// Absolute error of all *singular values* (computed from W itself).
     pub delta: f64,
-    /// Relative error of the smallest eigenvalue, where it was computed separately.
+    /// Relative error of the smallest eigenvalue, if it was computed separately.
     pub smallest: Option<f64>,
 }
 
@@ -21,7 +21,7 @@ impl Accuracy {
     }
 }
 
-/// The eigenvalues of a Gram matrix W^T W, ascending, finite and not negative, at least one.
+/// The eigenvalues of a Gram matrix W^T W: ascending, finite, not negative, at least one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spectrum {
     values: Vec<f64>,
@@ -32,39 +32,40 @@ pub struct Spectrum {
 /// The eigenvalues do not belong to the matrix: the solver failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inconsistent {
-    /// What was added up.
+    /// What was summed.
     pub of: &'static str,
     /// Their sum.
     pub sum: f64,
-    /// What it should be, by the elements of the matrix.
+    /// The expected sum, from the elements of the matrix.
     pub expected: f64,
 }
 
-/// The error of an eigenvalue of a Gram matrix in units of epsilon x_max, after a reduction to tridiagonal form and bisection.
+/// The error of an eigenvalue of a Gram matrix in units of epsilon x_max, after a reduction to tridiagonal form and
+/// bisection.
 ///
-/// At most 5 was seen on Gaussian, graded, spiked and heavy-tailed matrices of order 64 to 2048, without growth in the order
-/// (`tests/it/accuracy.rs` holds small ones to it), and at most 14 on patterns with a little noise: ones, sines, blocks, cosines
-/// of a Fourier transform, multiples of the identity. Where all eigenvalues are exactly equal, or equal to zero, roundings
-/// are alike and add up to 31 in f32; there is no power law to be wrong about. Products on tensor cores, which truncate, add up
-/// to about 10.
+/// The largest error seen was 5 on Gaussian, graded, spiked and heavy-tailed matrices of order 64 to 2048, without
+/// growth in the order (`tests/it/accuracy.rs` checks small ones), and 14 on patterns with a little noise: ones, sines,
+/// blocks, cosines of a Fourier transform, multiples of the identity. If all eigenvalues are exactly equal, or zero,
+/// roundings are alike and add up to 31 in f32; such a spectrum has no power law that could be wrong. Products on
+/// tensor cores, which truncate, add up to about 10.
 const GRAM_GROWTH: f64 = 16.0;
 
-/// The error of a singular value from a triangle in units of epsilon sigma_max, for N of them: 4 sqrt(N).
+/// The error of a singular value from a triangle in units of epsilon sigma_max, for N singular values: 4 sqrt(N).
 ///
-/// Rounding errors add up like a random walk over the steps of a factorisation and of an iteration.
+/// Rounding errors add up like a random walk over the steps of a factorization and of an iteration.
 fn growth(eigenvalues: usize) -> f64 {
     4.0 * (eigenvalues as f64).sqrt()
 }
 
 impl Spectrum {
-    /// Eigenvalues that were computed with unit roundoff `epsilon` from a Gram matrix with the given trace, by way of a
-    /// tridiagonal matrix and bisection. (A solver that loses more may be described by a larger `epsilon`.)
+    /// Eigenvalues that were computed with unit roundoff `epsilon` from a Gram matrix with the given trace, by
+    /// tridiagonalization and bisection. (Describe a less accurate solver by a larger `epsilon`.)
     ///
-    /// The order of `values` does not matter. Negative ones, which rounding produces, become zero.
+    /// The order of `values` does not matter. Negative values, which rounding produces, become zero.
     ///
     /// # Errors
     ///
-    /// [`Inconsistent`] if a value is not finite or their sum misses the trace by more than rounding explains.
+    /// [`Inconsistent`] if a value is not finite, or if their sum misses the trace by more than rounding explains.
     ///
     /// # Panics
     ///
@@ -72,7 +73,7 @@ impl Spectrum {
     pub fn from_gram(mut values: Vec<f64>, trace: f64, epsilon: f64) -> Result<Self, Inconsistent> {
         assert!(!values.is_empty());
         let sum = values.iter().sum::<f64>();
-        // The last term is for the sums over the long side, of any length; a lost eigenvalue misses by far more.
+        // The last term covers the sums over the long side, of any length; a lost eigenvalue misses by far more.
         let tolerance = (4.0 * growth(values.len()) * epsilon + 1e-12) * trace;
         if !sum.is_finite() || (sum - trace).abs() > tolerance {
             return Err(Inconsistent { of: "eigenvalues", sum, expected: trace });
@@ -83,7 +84,7 @@ impl Spectrum {
         Ok(Spectrum { values, trace, accuracy: Accuracy { eta, delta: 0.0, smallest: None } })
     }
 
-    /// Bound on the absolute error of eigenvalues from a Gram matrix as for [`Spectrum::from_gram`], in units of the largest.
+    /// Bound on the absolute error of eigenvalues from [`Spectrum::from_gram`], in units of the largest eigenvalue.
     pub fn gram_error(epsilon: f64) -> f64 {
         GRAM_GROWTH * epsilon
     }
@@ -104,30 +105,31 @@ impl Spectrum {
         Ok(Spectrum { accuracy: Accuracy { eta: 0.0, delta, smallest: None }, ..spectrum })
     }
 
-    /// Replaces the smallest eigenvalue by the square of `singular_value`, which a solver with unit roundoff `epsilon`
-    /// computed from the matrix itself, by an iteration that leaves the square with the relative error `iteration`.
+    /// Replaces the smallest eigenvalue by the square of `singular_value`, which was computed from the matrix itself
+    /// with unit roundoff `epsilon`, by an iteration that leaves a relative error of `iteration` in the square.
     pub fn with_smallest(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
         let delta = growth(self.len()) * epsilon * self.largest().sqrt();
         self.with_smallest_eigenvalue(singular_value * singular_value, 2.0 * delta / singular_value + iteration)
     }
 
-    /// The same, if it was computed from a Gram matrix that was formed and factorised with unit roundoff `epsilon`.
+    /// Like [`Spectrum::with_smallest`], for a singular value from a Gram matrix that was formed and factorized with
+    /// unit roundoff `epsilon`.
     pub fn with_smallest_of_gram(self, singular_value: f64, epsilon: f64, iteration: f64) -> Self {
         let eta = Self::gram_error(epsilon) * self.largest();
         let smallest = singular_value * singular_value;
         self.with_smallest_eigenvalue(smallest, eta / smallest + iteration)
     }
 
-    /// Replaces the smallest eigenvalue by one that is known to this relative error.
+    /// Replaces the smallest eigenvalue by one with this relative error.
     pub fn with_smallest_eigenvalue(mut self, smallest: f64, relative_error: f64) -> Self {
-        // Whatever the noise has put below the smallest eigenvalue is at least as large as that.
+        // Values that noise put below the smallest eigenvalue are at least as large as it.
         self.values.iter_mut().for_each(|x| *x = x.max(smallest));
         self.values[0] = smallest;
         self.accuracy.smallest = Some(relative_error);
         self
     }
 
-    /// The same spectrum with its smallest eigenvalue times `factor`, to see what hangs on it.
+    /// The same spectrum with its smallest eigenvalue multiplied by `factor`, to test what depends on it.
     pub(crate) fn with_smallest_times(&self, factor: f64) -> Spectrum {
         let mut moved = self.clone();
         moved.values[0] *= factor;
@@ -136,23 +138,24 @@ impl Spectrum {
         moved
     }
 
-    /// A spectrum that was made up, ascending, and is what it is without error.
+    /// A made-up spectrum, ascending, without errors.
     ///
     /// # Panics
     ///
-    /// If `values` is empty, or not ascending.
+    /// If `values` is empty or not ascending.
     pub(crate) fn exact(values: Vec<f64>) -> Spectrum {
         assert!(!values.is_empty() && values.is_sorted());
         let trace = values.iter().sum();
         Spectrum { values, trace, accuracy: Accuracy { eta: 0.0, delta: 0.0, smallest: None } }
     }
 
-    /// Confirms that the eigenvalues have the sum of squares that the Gram matrix has (its squared Frobenius norm), as far as
-    /// a solver with unit roundoff `epsilon` keeps it: a wrong eigenvalue can hide in a sum, but hardly in both.
+    /// Confirms that the squared eigenvalues add up to `squares`, the squared Frobenius norm of the Gram matrix, within
+    /// the accuracy of a solver with unit roundoff `epsilon`. A wrong eigenvalue can be hidden in the trace, but hardly
+    /// in both sums.
     ///
     /// # Errors
     ///
-    /// [`Inconsistent`] if they have not.
+    /// [`Inconsistent`] if they do not.
     pub fn check_squares(&self, squares: f64, epsilon: f64) -> Result<(), Inconsistent> {
         let sum = self.values.iter().map(|x| x * x).sum::<f64>();
         let tolerance = (4.0 * growth(self.len()) * epsilon + 1e-12) * squares;
@@ -163,18 +166,18 @@ impl Spectrum {
         }
     }
 
-    /// The eigenvalues of several matrices as one spectrum; its trace is the sum of theirs. Every bound on errors is the widest
-    /// of all, but for the smallest eigenvalue, which keeps its own.
+    /// Pools the eigenvalues of several matrices into one spectrum, whose trace is the sum of theirs. Every error bound
+    /// is the largest of all, except that the smallest eigenvalue keeps its own.
     ///
     /// # Panics
     ///
-    /// If there is no spectrum.
+    /// If `spectra` is empty.
     pub fn pooled(spectra: &[Spectrum]) -> Spectrum {
         let mut values: Vec<f64> = spectra.iter().flat_map(|spectrum| &spectrum.values).copied().collect();
         values.sort_by(f64::total_cmp);
         let widest =
             |bound: fn(&Accuracy) -> f64| spectra.iter().map(|spectrum| bound(&spectrum.accuracy)).fold(0.0, f64::max);
-        let least = spectra.iter().min_by(|a, b| a.smallest().total_cmp(&b.smallest())).expect("there is a spectrum");
+        let least = spectra.iter().min_by(|a, b| a.smallest().total_cmp(&b.smallest())).expect("at least one spectrum");
         let accuracy = Accuracy {
             eta: widest(|accuracy| accuracy.eta),
             delta: widest(|accuracy| accuracy.delta),
@@ -190,7 +193,7 @@ impl Spectrum {
         self.trace *= factor;
         self.accuracy.eta *= factor;
         self.accuracy.delta *= factor.sqrt();
-        // Below the normal numbers, last bits are lost.
+        // Below the normal numbers, the last bits are lost.
         if self.smallest() < f64::MIN_POSITIVE {
             let lost = f64::from_bits(1);
             self.accuracy.eta += lost;
@@ -225,7 +228,7 @@ impl Spectrum {
         self.trace
     }
 
-    /// What is known of the eigenvalues.
+    /// Error bounds of the eigenvalues.
     pub fn accuracy(&self) -> Accuracy {
         self.accuracy
     }
@@ -239,12 +242,12 @@ impl Spectrum {
         }
     }
 
-    /// Number of eigenvalues that stand out from rounding noise: the numerical rank.
+    /// Number of eigenvalues above rounding noise: the numerical rank.
     pub fn rank(&self) -> usize {
         (0..self.len()).filter(|&index| self.relative_error(index) < 1.0).count()
     }
 
-    /// The index from which on all eigenvalues stand out from rounding noise.
+    /// The first index from which all eigenvalues are above rounding noise.
     pub fn first_known(&self) -> usize {
         (0..self.len()).rfind(|&index| self.relative_error(index) >= 1.0).map_or(0, |index| index + 1)
     }
@@ -286,7 +289,7 @@ mod tests {
         assert_eq!(pooled.relative_error(0), two.relative_error(0));
         assert!(pooled.relative_error(1) > one.relative_error(0));
         assert_eq!(Spectrum::pooled(std::slice::from_ref(&one)).values(), one.values());
-        // Zero within rounding in one of them is zero within rounding in all.
+        // An eigenvalue that is zero within rounding in one spectrum is zero within rounding in the pool.
         let singular = Spectrum::from_gram(vec![0.0, 1.0], 1.0, f64::EPSILON).unwrap();
         assert_eq!(Spectrum::pooled(&[one, singular]).first_known(), 1);
     }

@@ -1,5 +1,5 @@
-//! A Llama-shaped checkpoint whose exponents are known: every matrix of a layer has the eigenvalues of a power law with the
-//! layer's planted alpha. For demonstrations, tests and measurements.
+//! Synthetic checkpoints with known exponents: shaped like Llama, with every matrix of a layer having the eigenvalues
+//! of a power law with the layer's planted alpha. For demonstrations, tests and measurements.
 
 use std::collections::HashMap;
 use std::io;
@@ -46,9 +46,10 @@ impl SyntheticModel {
         ]
     }
 
-    /// Writes the checkpoint, bf16, sharded and with an index, into `folder`. The same model always gives the same bytes.
+    /// Writes the checkpoint in bf16, sharded and with an index, into `folder`. The same model always gives the same
+    /// bytes.
     ///
-    /// `written` is called after each file with its number and their total, and may stop the work by returning false.
+    /// `written` is called after each file with its number and the total; it stops the work by returning false.
     ///
     /// # Errors
     ///
@@ -96,7 +97,7 @@ impl SyntheticModel {
     }
 }
 
-/// A bf16 tensor to be written.
+/// A bf16 tensor to write.
 struct SyntheticTensor {
     name: String,
     shape: Vec<usize>,
@@ -118,8 +119,8 @@ impl SyntheticTensor {
     }
 }
 
-/// A random matrix whose squared singular values are the quantiles of a power law with exponent `alpha`, scaled so that its
-/// elements have the standard deviation 0.02. Row-major, rows x cols.
+/// A random matrix whose squared singular values are the quantiles of a power law with exponent `alpha`, scaled so that
+/// the elements have a standard deviation of 0.02. Row-major, rows x cols.
 fn power_law_matrix(rows: usize, cols: usize, alpha: f64, seed: u64) -> Vec<f64> {
     let short = rows.min(cols);
     let quantile = |k: usize| (1.0 - (k as f64 + 0.5) / short as f64).powf(-1.0 / (alpha - 1.0));
@@ -128,7 +129,7 @@ fn power_law_matrix(rows: usize, cols: usize, alpha: f64, seed: u64) -> Vec<f64>
     matrix_with_singular_values(rows, cols, &eigenvalues.iter().map(|x| (x * scale).sqrt()).collect::<Vec<_>>(), seed)
 }
 
-/// A random matrix with the given singular values, one per row or column, whichever are fewer. Row-major, rows x cols.
+/// A random matrix with the given singular values, min(rows, cols) of them. Row-major, rows x cols.
 pub fn matrix_with_singular_values(rows: usize, cols: usize, singular_values: &[f64], seed: u64) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (long, short) = (rows.max(cols), rows.min(cols));
@@ -143,8 +144,8 @@ pub fn matrix_with_singular_values(rows: usize, cols: usize, singular_values: &[
     if rows >= cols { tall } else { transposed(&tall, long, short) }
 }
 
-/// Rotates random pairs of rows, of `width` elements, by random angles until every row holds a part of every other: an
-/// orthogonal transformation in O(rows width log rows).
+/// Rotates random pairs of rows, each of `width` elements, by random angles until every row contains a part of every
+/// other: an orthogonal transformation in O(rows width log rows).
 fn mix_rows(matrix: &mut [f64], width: usize, rng: &mut fastrand::Rng) {
     let mut order: Vec<usize> = (0..matrix.len() / width).collect();
     let rounds = 2 * (order.len().ilog2() + 1);

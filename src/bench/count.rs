@@ -1,4 +1,4 @@
-//! How many matrices keep a device busy for long enough to be timed.
+//! How many matrices keep a device busy long enough for timing.
 
 use crate::checkpoint::{Dtype, TensorInfo};
 use crate::device::{Device, Method};
@@ -6,18 +6,18 @@ use crate::matrices::{Elements, Stored, WeightMatrix};
 
 use super::RandomTensor;
 
-/// Batches for each lane, so that copies and solves overlap and lanes end at about the same time.
+/// Batches per lane, so that copies and solves overlap and lanes end at about the same time.
 const ROUNDS: usize = 4;
-/// Order from which on one batch for each lane must do: an order less takes an eighth of the time.
+/// Order from which one batch per lane must suffice; half the order takes an eighth of the time.
 const LARGE_ORDER: usize = 4096;
-/// Most bytes of all matrices, unless lanes alone take more.
+/// Limit on the bytes of all matrices, unless the lanes alone need more.
 const MOST_BYTES: usize = 512 << 20;
-/// Most matrices, unless lanes alone take more.
+/// Limit on the number of matrices, unless the lanes alone need more.
 const MOST_MATRICES: usize = 4096;
 /// More lanes than any device has.
 const MANY: usize = 1024;
 
-/// A number of matrices like `tensor` that keeps `device` busy by `method`: four batches for each lane, fewer of large
+/// A number of matrices like `tensor` that keeps `device` busy under `method`: four batches per lane, fewer of large
 /// matrices.
 pub fn enough(device: &dyn Device, method: Method, tensor: &RandomTensor) -> usize {
     let matrix = described(tensor);
@@ -27,7 +27,7 @@ pub fn enough(device: &dyn Device, method: Method, tensor: &RandomTensor) -> usi
     (lanes * rounds * device.batch_size(&matrix)).min(affordable)
 }
 
-/// What a device has to know of a matrix that does not exist yet.
+/// The description of a matrix that does not exist yet, as a device needs it.
 fn described(tensor: &RandomTensor) -> WeightMatrix {
     let info = TensorInfo {
         name: tensor.name.clone(),

@@ -1,7 +1,7 @@
-//! Throughput: how fast a device turns matrices into spectra, as a share of what its hardware can do.
+//! Throughput: how fast a device computes the spectra of matrices, as a share of what its hardware can do.
 //!
-//! Weights are random and roughly normal. They are written to a file and go the way of every checkpoint, from the mapped
-//! pages to the fit; they stay in the page cache, so that what is timed is computation and not the disk.
+//! Weights are random and roughly normal. They are written to a file and processed like every checkpoint, from the
+//! mapped pages to the fit. They stay in the page cache, so the timing measures computation and not the disk.
 
 mod count;
 mod models;
@@ -17,11 +17,11 @@ pub use weights::{RandomTensor, write};
 
 use crate::spectrum::Spectrum;
 
-/// The largest |x - y| / y_max over the eigenvalues x of `spectrum` and y of `reference`, one by one in order.
+/// The largest |x - y| / y_max over the eigenvalues x of `spectrum` and y of `reference`, paired in order.
 ///
 /// # Panics
 ///
-/// If there are not equally many.
+/// If their numbers differ.
 pub fn largest_error(spectrum: &Spectrum, reference: &Spectrum) -> f64 {
     let (values, references) = (spectrum.values(), reference.values());
     assert_eq!(values.len(), references.len());

@@ -1,4 +1,4 @@
-//! The shapes of published models, to time a whole one without its weights.
+//! The shapes of published models, to time a whole model without its weights.
 
 use std::fmt;
 
@@ -39,25 +39,25 @@ pub enum PublishedModel {
     Qwen3_30B,
 }
 
-/// How the matrices of the MLP are called.
+/// Naming of the MLP matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mlp {
     /// `mlp.gate_proj` and so on, one of each.
     Dense,
-    /// `block_sparse_moe.experts.0.w1` and so on, for so many experts.
+    /// `block_sparse_moe.experts.0.w1` and so on, for this number of experts.
     Mixtral(usize),
-    /// `mlp.experts.0.gate_proj` and so on, for so many experts.
+    /// `mlp.experts.0.gate_proj` and so on, for this number of experts.
     Qwen(usize),
 }
 
-/// What a model's `config.json` says.
+/// The sizes in a model's `config.json`.
 #[derive(Debug, Clone, Copy)]
 struct Config {
     /// `num_hidden_layers`.
     layers: usize,
     /// `hidden_size`.
     hidden: usize,
-    /// `intermediate_size`, or `moe_intermediate_size` where experts have one of their own.
+    /// `intermediate_size`, or `moe_intermediate_size` if experts have their own.
     intermediate: usize,
     /// `num_attention_heads` times `head_dim`: the width of queries.
     queries: usize,
@@ -67,7 +67,7 @@ struct Config {
 }
 
 impl PublishedModel {
-    /// From the `config.json` of each model's repository on huggingface.co, named beside it.
+    /// The sizes from `config.json` in each model's repository on huggingface.co, which a comment names.
     fn config(self) -> Config {
         let dense = |layers, [hidden, intermediate]: [usize; 2], [queries, keys]: [usize; 2]| Config {
             layers,
@@ -100,7 +100,7 @@ impl PublishedModel {
         self.config().layers
     }
 
-    /// The projection matrices of layer 0, in bf16. What is not scored (norms, routers, embeddings) is not there.
+    /// The projection matrices of layer 0, in bf16, without what is not scored (norms, routers, embeddings).
     pub fn layer(self) -> Vec<RandomTensor> {
         let Config { hidden, intermediate, queries, keys, mlp, .. } = self.config();
         let mut shapes = vec![
@@ -149,8 +149,8 @@ impl fmt::Display for PublishedModel {
     }
 }
 
-/// The matrices of [`PublishedModel::layer`] once for each of so many layers, under its number: other matrices for the device, the
-/// same bytes on disk.
+/// Repeats the matrices of [`PublishedModel::layer`] for each of `layers` layers, under its number: separate matrices
+/// for the device, the same bytes on disk.
 pub fn repeat_layer(matrices: &[WeightMatrix], layers: usize) -> Vec<WeightMatrix> {
     let in_layer = |layer: usize, matrix: &WeightMatrix| {
         let mut matrix = matrix.clone();
@@ -165,7 +165,8 @@ pub fn repeat_layer(matrices: &[WeightMatrix], layers: usize) -> Vec<WeightMatri
 mod tests {
     use super::*;
 
-    /// Parameters without embeddings, norms, biases and routers follow from those that the model cards count.
+    /// The number of parameters without embeddings, norms, biases and routers follows from the number in the model
+    /// card.
     #[test]
     fn projection_parameters_are_those_of_the_published_models() {
         for (model, tensors, billions) in [

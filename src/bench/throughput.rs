@@ -1,4 +1,4 @@
-//! From times and outcomes to rates.
+//! Rates, from times and outcomes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::Timing;
 use crate::device::{Ceilings, Outcome};
 use crate::matrices::WeightMatrix;
 
-/// How fast matrices were analysed, all of them at once.
+/// How fast matrices were analyzed, all together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Throughput {
     /// Number of matrices.
@@ -27,15 +27,15 @@ pub struct Throughput {
     pub matrices_per_s: f64,
     /// Bytes of weights per second, in 10^9.
     pub gb_per_s: f64,
-    /// Floating-point operations per second, in 10^9, as [`WeightMatrix::flops`] counts them: what refinements take on top
-    /// is not counted.
+    /// Floating-point operations per second, in 10^9, as counted by [`WeightMatrix::flops`]; refinements are not
+    /// counted.
     pub gflops: f64,
-    /// Share of the measured peak of products in the arithmetic that the matrices ended in, f32 or f64: the time that their
-    /// operations would take at that peak, over the time that they took. None if no matrix has a spectrum.
+    /// Share of the measured peak of products in the arithmetic that the matrices ended in, f32 or f64: the time of
+    /// their operations at that peak, over the time measured. None if no matrix has a spectrum.
     pub peak_share: Option<f64>,
-    /// How many matrices ended in which precision, as [`Analysis::precision`](crate::device::Analysis) names it.
+    /// Number of matrices that ended in each precision, as named by [`Analysis::precision`](crate::device::Analysis).
     pub precisions: BTreeMap<&'static str, usize>,
-    /// How many have no alpha.
+    /// Number of matrices without an alpha.
     pub failed: usize,
 }
 

@@ -11,11 +11,11 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Runs `work` once without a clock if `warm_up` says so, then `runs` times with one; returns what it answered last.
+    /// Runs `work` once without timing if `warm_up` is true, then `runs` times with timing; returns the last result.
     ///
     /// # Errors
     ///
-    /// The first that `work` fails with.
+    /// The first error of `work`.
     ///
     /// # Panics
     ///
@@ -45,7 +45,7 @@ impl Timing {
         &self.seconds
     }
 
-    /// The middle one, or the mean of both in the middle.
+    /// The median; the mean of the middle two for an even number.
     pub fn median(&self) -> f64 {
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Files of random weights, written by all cores at once.
+//! Files of random weights, written by all cores in parallel.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -11,10 +11,10 @@ use crate::checkpoint::FloatType;
 
 /// Standard deviation of the weights.
 const DEVIATION: f64 = 0.02;
-/// Elements that are generated at once; each chunk has a seed of its own.
+/// Elements generated at once; each chunk has its own seed.
 const CHUNK: usize = 1 << 20;
 
-/// A matrix to be generated.
+/// A matrix to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RandomTensor {
     /// Full name.
@@ -38,7 +38,7 @@ impl RandomTensor {
     }
 }
 
-/// A piece of a tensor, and where it belongs in the file.
+/// A piece of a tensor and its place in the file.
 struct Chunk {
     dtype: FloatType,
     elements: usize,
@@ -48,15 +48,15 @@ struct Chunk {
 /// Writes a safetensors file of roughly normal weights with mean 0 and standard deviation 0.02. The same tensors always
 /// give the same bytes.
 ///
-/// `go_on` is asked between chunks, by several threads. If it says no, or a write fails, the file is removed.
+/// `go_on` is called between chunks, by several threads. If it returns false, or a write fails, the file is removed.
 ///
 /// # Errors
 ///
-/// If the file cannot be written, or [`io::ErrorKind::Interrupted`] if `go_on` said no.
+/// If the file cannot be written, or [`io::ErrorKind::Interrupted`] if `go_on` returned false.
 pub fn write(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
     let written = fill(path, tensors, go_on);
     if written.is_err() {
-        // What failed first is what matters.
+        // Only the first error is reported.
         let _ = std::fs::remove_file(path);
     }
     written
@@ -78,7 +78,7 @@ fn fill(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + Sync)
             }
             generate(chunk, index as u64, &mut bytes);
             file.seek(SeekFrom::Start(chunk.offset))?;
-            // Nothing is left for the others if the disk is full.
+            // After a failed write, the other threads have nothing left to do.
             file.write_all(&bytes).inspect_err(|_| next.store(chunks.len(), Ordering::Relaxed))?;
         }
     };
@@ -120,12 +120,12 @@ fn chunks(tensors: &[RandomTensor], mut offset: u64) -> Vec<Chunk> {
     chunks
 }
 
-/// Writes the elements of a chunk into `bytes`, which become as many as they take.
+/// Writes the elements of a chunk into `bytes`, resizing it.
 fn generate(chunk: &Chunk, seed: u64, bytes: &mut Vec<u8>) {
     bytes.resize(chunk.elements * chunk.dtype.bytes(), 0);
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut value = || roughly_normal(rng.u64(..));
-    // By way of f32, which rounds twice, and many times faster.
+    // Conversion through f32 rounds twice, but is many times faster.
     match chunk.dtype {
         FloatType::F64 => each(bytes, || value().to_le_bytes()),
         FloatType::F32 => each(bytes, || (value() as f32).to_le_bytes()),

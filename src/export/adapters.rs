@@ -1,10 +1,10 @@
-//! LoRA adapters as PEFT is told of them: which modules get one, and patterns that give each its rank and lora_alpha.
+//! LoRA adapters for PEFT: which modules get one, and the patterns that set each module's rank and lora_alpha.
 //!
-//! PEFT tries the keys of a pattern in order and takes the first with `re.match(r"(.*\.)?(KEY)$", name)`, where the name
-//! is the module's in the model that is given an adapter, without PEFT's own `base_model.model.` in front (peft 0.21,
-//! `get_pattern_key`; the same since 0.15, before which an anchored key matched nothing). A key that is no more than
-//! `layers.1.q_proj` could so hit another tower too, and its dots any character. Keys here are full names, escaped and
-//! anchored: each matches one module, and their order does not matter.
+//! PEFT tries the keys of a pattern in order and takes the first for which `re.match(r"(.*\.)?(KEY)$", name)` succeeds.
+//! `name` is the module's name in the model that receives the adapter, without PEFT's `base_model.model.` prefix (peft
+//! 0.21, `get_pattern_key`; the same since 0.15; in earlier versions an anchored key matched nothing). A short key such
+//! as `layers.1.q_proj` could also match a module of another tower, and its dots any character. So the keys here are
+//! full names, escaped and anchored: each matches exactly one module, and their order does not matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ use crate::allocate::{Allocation, Quantity};
 use crate::error::{Error, Result};
 use crate::report::Report;
 
-/// What a module gets.
+/// The adapter of one module.
 pub(super) struct Adapter {
-    /// Matches the full name of the module, and no other.
+    /// A pattern that matches the full name of this module and no other.
     pub pattern: String,
     pub rank: u32,
     pub lora_alpha: f64,
@@ -25,21 +25,22 @@ pub(super) struct Adapter {
 /// All adapters of a model.
 pub(super) struct Adapters<'a> {
     pub allocation: &'a Allocation,
-    /// The rank that most modules have (the smallest of these), for the field that all others fall back on.
+    /// The most frequent rank (the smallest of several): the default for all modules without a pattern.
     pub rank: u32,
-    /// Its lora_alpha.
+    /// The lora_alpha of that rank.
     pub lora_alpha: f64,
-    /// Names of the modules: their last words, where these name no other module of the checkpoint, else in full.
+    /// Names of the modules: the last component if it names no other module of the checkpoint, otherwise the full name.
     pub target_modules: Vec<String>,
     pub adapters: Vec<Adapter>,
 }
 
 impl<'a> Adapters<'a> {
-    /// The adapters of the ranks that `report` allocates.
+    /// The adapters for the ranks that `report` allocates.
     ///
     /// # Errors
     ///
-    /// As [`Target::allocation`] and [`assigned`], and if a matrix is not the weight of a module.
+    /// Those of [`Target::allocation`] and [`assigned`]; [`Kind::Usage`](crate::error::Kind::Usage) if a matrix is not
+    /// the weight of a module.
     pub fn new(report: &'a Report, target: Target, rename: &Rename) -> Result<Adapters<'a>> {
         let allocation = target.allocation(report, &[Quantity::Rank], "--rule rank")?;
         let assigned = assigned(report, allocation, target, rename)?;
@@ -57,19 +58,19 @@ impl<'a> Adapters<'a> {
     }
 }
 
-/// Rank and lora_alpha; PEFT refuses a rank of 0.
+/// Rank and lora_alpha; PEFT rejects a rank of 0.
 fn numbers(item: &Assigned<'_>, target: Target) -> Result<(u32, f64)> {
     let rank = item.row.value.real();
     match item.row.lora_alpha {
         Some(lora_alpha) if rank >= 1.0 => Ok((rank as u32, lora_alpha)),
         _ => {
-            let cause = format!("{target} takes a rank of at least 1 with its lora_alpha, and the rank is {rank}");
-            Err(Error::usage(cause).tensor(&item.matrix.tensor).hint("allocate anew with --rule rank"))
+            let cause = format!("{target} needs ranks of at least 1 with a lora_alpha, and this rank is {rank}");
+            Err(Error::usage(cause).tensor(&item.matrix.tensor).hint("allocate again with --rule rank"))
         }
     }
 }
 
-/// The most frequent rank, of several the smallest, with its lora_alpha.
+/// The most frequent rank (the smallest of several) with its lora_alpha.
 fn usual(adapters: &[Adapter]) -> (u32, f64) {
     let mut counts: BTreeMap<u32, (usize, f64)> = BTreeMap::new();
     for adapter in adapters {
@@ -79,7 +80,7 @@ fn usual(adapters: &[Adapter]) -> (u32, f64) {
     most.map_or((0, 0.0), |(rank, (_, lora_alpha))| (*rank, *lora_alpha))
 }
 
-/// PEFT takes a module whose name is in the list, or ends with a dot and a name in the list.
+/// PEFT matches a module whose name is in the list, or ends with a dot and a name in the list.
 fn target_modules(modules: &[&str], report: &Report) -> Vec<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
     let short: BTreeSet<String> = modules.iter().map(|module| last(module)).collect();

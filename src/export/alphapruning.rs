@@ -1,7 +1,8 @@
-//! AlphaPruning (arXiv 2410.10912): the alphas of all projections, of which it makes sparsities itself.
+//! AlphaPruning (arXiv 2410.10912): the alphas of all projections. AlphaPruning computes the sparsities itself.
 //!
-//! Its `--ww_metric_cache DIR --ww_metric NAME` loads `DIR/NAME.npy`: f64, 1-D, block after block in the order of the
-//! model's modules (`ww_sparsity` in its `lib/prune.py`). The published files are named `alpha_peak` for the peak rule.
+//! Its options `--ww_metric_cache DIR --ww_metric NAME` load `DIR/NAME.npy`: f64, 1-D, block after block in the order
+//! of the model's modules (`ww_sparsity` in its `lib/prune.py`). The published files for the peak rule are named
+//! `alpha_peak`.
 
 use super::modules::nameless;
 use super::{Target, blocks, npy, unusable};
@@ -18,8 +19,9 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
     let alpha = |matrix: &MatrixScore| {
         matrix.alpha.ok_or_else(|| {
             let reason = matrix.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            let error = unusable(format!("alphapruning takes an alpha of every matrix, and this one has none{reason}"));
-            error.tensor(&matrix.tensor).hint("score it by another rule of fit: --rule median")
+            let error =
+                unusable(format!("alphapruning needs an alpha for every matrix, and this one has none{reason}"));
+            error.tensor(&matrix.tensor).hint("score with another fit rule, for example --rule median")
         })
     };
     let alphas: Vec<f64> = matrices.into_iter().map(alpha).collect::<Result<_>>()?;

@@ -1,7 +1,7 @@
-//! Axolotl: the lines of a configuration that name PEFT's patterns.
+//! Axolotl: a YAML fragment with PEFT's patterns for its configuration.
 //!
-//! The keys are those of axolotl 0.19 (`LoraConfig` in `axolotl.utils.schemas.peft`), which passes the patterns on to PEFT
-//! and takes only whole numbers above 0.
+//! The keys are those of axolotl 0.19 (`LoraConfig` in `axolotl.utils.schemas.peft`), which passes the patterns to PEFT
+//! and accepts only positive whole numbers.
 
 use std::fmt::Write;
 
@@ -15,15 +15,16 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
         Adapters::new(report, Target::Axolotl, rename)?;
     let whole = |lora_alpha: f64| {
         peft::whole(lora_alpha).ok_or_else(|| {
-            let cause = format!("axolotl takes whole numbers for lora_alpha, and one is {lora_alpha}");
-            Error::usage(cause).hint("allocate with a whole --lora-scaling, or with the same --lora-alpha for all")
+            let cause = format!("axolotl needs whole numbers for lora_alpha, and one is {lora_alpha}");
+            Error::usage(cause)
+                .hint("allocate with a whole number for --lora-scaling, or with one --lora-alpha for all")
         })
     };
     let mut alphas = String::new();
     let mut ranks = String::new();
     for adapter in &adapters {
         let key = yaml::string(&adapter.pattern);
-        // Nothing can go wrong in writing to a string.
+        // Writing to a string cannot fail.
         let _ = writeln!(ranks, "  {key}: {}", adapter.rank);
         let _ = writeln!(alphas, "  {key}: {}", whole(adapter.lora_alpha)?);
     }

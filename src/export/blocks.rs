@@ -1,11 +1,11 @@
-//! Lists whose entries mean layers, or modules, by their place: what must hold for the place to be the right one.
+//! Position-based lists: checks that the position of each entry is that of its layer or module.
 
 use super::Target;
 use crate::error::{Error, Result};
 use crate::score::MatrixScore;
 
-/// The projections of a block in the order in which Llama and its kin (Mistral, Qwen, Gemma, Phi ...) define them: that in
-/// which torch lists them.
+/// The projections of a block in the order in which Llama and similar models (Mistral, Qwen, Gemma, Phi ...) define
+/// them, which is the order in which torch lists them.
 pub(super) const LLAMA: [&str; 7] = [
     "self_attn.q_proj",
     "self_attn.k_proj",
@@ -16,7 +16,7 @@ pub(super) const LLAMA: [&str; 7] = [
     "mlp.down_proj",
 ];
 
-/// Checks that stacks and numbers of layers, in order, are those of one stack from its first layer without a gap.
+/// Checks that the layers, in order, are those of a single stack, from the first one without a gap.
 ///
 /// # Errors
 ///
@@ -26,32 +26,32 @@ pub(super) fn check_places<'a>(target: Target, layers: impl Iterator<Item = (&'a
     for (place, (stack, layer)) in layers.enumerate() {
         let first = *first.get_or_insert(stack);
         if stack != first {
-            let cause = format!("{target} takes one list of layers, and there are those of `{first}` and of `{stack}`");
-            return Err(Error::usage(cause).hint("score one of them, with --include"));
+            let cause = format!("{target} supports one stack of layers, and the scores have `{first}` and `{stack}`");
+            return Err(Error::usage(cause).hint("score only one of them, with --include"));
         }
         if layer as usize != place {
-            let cause = format!("{target} takes a list by place, and layer {place} is missing");
+            let cause = format!("{target} uses a list by position, and layer {place} is missing");
             return Err(Error::usage(cause)
-                .hint("score all layers, without --layers; `htsr inspect` says which tensors are skipped, and why"));
+                .hint("score all layers, without --layers; `htsr inspect MODEL` lists skipped tensors with reasons"));
         }
     }
     Ok(())
 }
 
-/// `items`, one for each matrix in order of stack and layer, with those of a layer in Llama's order.
+/// Sorts `items`, one for each matrix in order of stack and layer, into Llama's order within each layer.
 ///
 /// # Errors
 ///
-/// [`Kind::Usage`](crate::error::Kind::Usage) if a layer has others than Llama's seven, or not all of them, or as
+/// [`Kind::Usage`](crate::error::Kind::Usage) if a layer does not have exactly Llama's seven matrices, or as
 /// [`check_places`].
 pub(super) fn llama<T>(target: Target, items: Vec<T>, matrix: impl Fn(&T) -> &MatrixScore) -> Result<Vec<T>> {
     let place = |item: T| {
         let role = &matrix(&item).role;
         let place = LLAMA.iter().position(|known| known == role);
         let unknown = || {
-            let cause = format!("{target} takes a list by place, and that of {role} in its layer is not known");
+            let cause = format!("{target} uses a list by position, and the position of {role} in its layer is unknown");
             let error = Error::usage(cause).tensor(&matrix(&item).tensor);
-            error.hint(format!("the order is known of {}", LLAMA.join(", ")))
+            error.hint(format!("the order is known for {}", LLAMA.join(", ")))
         };
         Ok((place.ok_or_else(unknown)?, item))
     };
@@ -65,7 +65,7 @@ pub(super) fn llama<T>(target: Target, items: Vec<T>, matrix: impl Fn(&T) -> &Ma
     for block in placed.chunk_by_mut(same_layer) {
         block.sort_by_key(|(place, _)| *place);
         if !block.iter().map(|(place, _)| *place).eq(0..LLAMA.len()) {
-            let cause = format!("{target} takes the same {} matrices of every layer", LLAMA.len());
+            let cause = format!("{target} needs the same {} matrices in every layer", LLAMA.len());
             let error = Error::usage(format!("{cause}, and layer {} has {}", layer(&block[0]), block.len()));
             return Err(error.hint(format!("score all of {}", LLAMA.join(", "))));
         }
@@ -83,6 +83,6 @@ mod tests {
         assert!(check(&[]).is_ok() && check(&[("model", 0), ("model", 1)]).is_ok());
         assert!(check(&[("model", 1)]).unwrap_err().cause.contains("layer 0 is missing"));
         assert!(check(&[("model", 0), ("model", 2)]).unwrap_err().cause.contains("layer 1 is missing"));
-        assert!(check(&[("decoder", 0), ("encoder", 0)]).unwrap_err().cause.contains("`decoder` and of `encoder`"));
+        assert!(check(&[("decoder", 0), ("encoder", 0)]).unwrap_err().cause.contains("`decoder` and `encoder`"));
     }
 }

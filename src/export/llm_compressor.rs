@@ -1,7 +1,8 @@
-//! llm-compressor: a recipe that prunes with SparseGPT, each layer or module by its own sparsity.
+//! llm-compressor: a recipe that prunes with SparseGPT, with a sparsity for each layer or module.
 //!
-//! `sparsity` is a list whose entries belong to the modules that `targets` name, in the order in which the model lists its
-//! modules (llm-compressor 0.14, `SparsityModifierBase`); within each, every linear module is pruned but those to ignore.
+//! `sparsity` is a list with one entry per module that `targets` names, in the order in which the model lists its
+//! modules (llm-compressor 0.14, `SparsityModifierBase`). Within each of these modules, every linear module is pruned
+//! except those to ignore.
 
 use super::blocks::{self, check_places};
 use super::modules::{Assigned, assigned, unwrapped};
@@ -13,7 +14,7 @@ use crate::score::MatrixScore;
 
 const TARGET: Target = Target::LlmCompressor;
 
-/// A module that is pruned, with all that is in it.
+/// A module that is pruned with everything inside it.
 struct Pruned {
     module: String,
     sparsity: f64,
@@ -43,9 +44,9 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// A module for each layer.
+/// One module per layer.
 fn layers(assigned: &[Assigned<'_>], rename: &Rename) -> Result<Vec<Pruned>> {
-    // The order of several stacks in a model is not that of their names.
+    // The order of stacks in a model is not the order of their names, so only one stack is supported.
     check_places(TARGET, assigned.iter().zip(0..).map(|(item, place)| (item.matrix.stack.as_str(), place)))?;
     let pruned = |block: &[Assigned]| {
         Ok(Pruned { module: rename.apply(&layer_module(block)?)?, sparsity: block[0].row.value.real() })
@@ -53,8 +54,8 @@ fn layers(assigned: &[Assigned<'_>], rename: &Rename) -> Result<Vec<Pruned>> {
     assigned.chunk_by(|a, b| a.matrix.layer == b.matrix.layer).map(pruned).collect()
 }
 
-/// The module that holds the matrices of a layer, as the checkpoint names it: the longest common beginning of their names
-/// that ends with its number.
+/// The module that contains the matrices of a layer, as the checkpoint names it: the longest common prefix of their
+/// names that ends with the layer's number.
 fn layer_module(block: &[Assigned<'_>]) -> Result<String> {
     let MatrixScore { tensor, stack, layer, .. } = block[0].matrix;
     let first = unwrapped(tensor);
@@ -66,17 +67,17 @@ fn layer_module(block: &[Assigned<'_>]) -> Result<String> {
         common.truncate(shared);
     }
     let number = layer.to_string();
-    // A number in the name of the stack is that of something else.
+    // A number within the name of the stack is not the layer's number.
     let above = if stack.is_empty() { 0 } else { stack.split('.').count() };
     let end = common.iter().rposition(|word| *word == number).filter(|end| *end >= above);
     let end = end.ok_or_else(|| {
-        let cause = format!("the module of layer {number} cannot be told from the names of its tensors");
+        let cause = format!("the names of the tensors of layer {number} do not show which module contains them");
         Error::usage(cause).tensor(tensor).hint("allocate with --group matrix")
     })?;
     Ok(common[..=end].join("."))
 }
 
-/// Modules within pruned layers that were not scored, and got no part in the sparsity: routers, what was excluded.
+/// Modules within pruned layers that were not scored and have no sparsity: routers and excluded modules.
 fn ignored(report: &Report, pruned: &[Pruned], rename: &Rename) -> Result<Vec<String>> {
     let harmless = ["bias", "normalization", "one-dimensional"];
     let others = report.skipped.iter().filter(|skipped| !harmless.contains(&skipped.reason.as_str()));
@@ -88,7 +89,7 @@ fn ignored(report: &Report, pruned: &[Pruned], rename: &Rename) -> Result<Vec<St
     Ok(modules.collect())
 }
 
-/// Every matrix by itself, in the model's order.
+/// One module per matrix, in the model's order.
 fn matrices(assigned: Vec<Assigned<'_>>) -> Result<Vec<Pruned>> {
     let pruned =
         |item: &Assigned| Ok(Pruned { module: item.module(TARGET)?.to_owned(), sparsity: item.row.value.real() });

@@ -1,9 +1,9 @@
-//! Files that other tools take as they are: scores and allocations in the form that each tool reads.
+//! Exports: files with scores and allocations in the formats that other tools read.
 //!
-//! A [`Target`] is such a form. Tools that prune or attach adapters know the modules of a model by name, others by their
-//! place; every target says which scores and which rules of allocation it can express, and refuses the others, because a
-//! tool that gets a file it half understands trains something else without a word. Each target is a file;
-//! `docs/exports.md` shows how the tools are called, and `tests/consumers` feeds the real ones.
+//! A [`Target`] is such a format. Tools that prune or attach adapters identify the modules of a model by name, others
+//! by position. Every target declares which scores and allocation rules it can express and rejects all others, because
+//! a tool that only partly understands a file silently trains something else. Each target is one file;
+//! `docs/exports.md` shows how to call the tools, and `tests/consumers` feeds the exports to the real ones.
 
 mod adapters;
 mod alphapruning;
@@ -28,25 +28,26 @@ use crate::allocate::{Allocation, Quantity};
 use crate::error::{Error, Kind, Result};
 use crate::report::{Document, Format, Provenance, Report};
 
-/// A form that another tool reads.
+/// A format that another tool reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Target {
-    /// JSON for `LoraConfig(**...)` of Hugging Face PEFT: r, lora_alpha, target_modules, rank_pattern, alpha_pattern (ranks)
+    /// JSON for `LoraConfig(**...)` of Hugging Face PEFT: r, lora_alpha, target_modules, rank_pattern, alpha_pattern
+    /// (ranks)
     Peft,
-    /// YAML for a configuration of Axolotl: lora_rank_pattern, lora_alpha_pattern and their kind (ranks)
+    /// YAML for a configuration of Axolotl: lora_rank_pattern, lora_alpha_pattern and related keys (ranks)
     Axolotl,
     /// Options for MoLA's command line: --number_experts and --top_k (experts), or --lora_r (ranks)
     Mola,
-    /// The alphas as a .npy for --ww_metric_cache of AlphaPruning, which makes sparsities of them itself
+    /// The alphas as a .npy file for AlphaPruning's --ww_metric_cache; it computes the sparsities itself
     Alphapruning,
-    /// YAML, a recipe of llm-compressor with a list of sparsities (sparsities)
+    /// YAML recipe for llm-compressor with a list of sparsities (sparsities)
     LlmCompressor,
-    /// JSON with parameter groups for an optimizer of torch (multipliers of learning rate or weight decay)
+    /// JSON with parameter groups for a torch optimizer (multipliers of learning rate or weight decay)
     Optimizer,
     /// The table, comma-separated, in full precision
     Csv,
-    /// Everything, as `htsr score` and `htsr allocate` write it
+    /// Everything, as written by `htsr score` and `htsr allocate`
     Json,
     /// The table in Markdown
     Md,
@@ -56,7 +57,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// True if it is no text.
+    /// True for a binary format.
     pub fn is_binary(self) -> bool {
         match self {
             Target::Alphapruning => true,
@@ -66,7 +67,7 @@ impl Target {
         }
     }
 
-    /// True if it is a table, with rows to choose.
+    /// True for a table, whose rows can be selected.
     pub fn is_table(self) -> bool {
         match self {
             Target::Csv | Target::Json | Target::Md => true,
@@ -76,18 +77,18 @@ impl Target {
         }
     }
 
-    /// True if it names modules or parameters of a model.
+    /// True for a format that names modules or parameters of a model.
     pub fn names_modules(self) -> bool {
         matches!(self, Target::Peft | Target::Axolotl | Target::LlmCompressor | Target::Optimizer)
     }
 
-    /// The contents of the file; `document` is `report` with the rows of a table, and `rename` says how modules of the model
-    /// are named other than in the checkpoint.
+    /// The contents of the file. `document` is `report` with the rows of a table; `rename` maps names of modules in the
+    /// checkpoint to names in the model.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`] if the rule of allocation does not fit the target, or a value cannot be expressed in it;
-    /// [`Kind::Input`] without a file if the scores lack what the target needs, as the names of tensors.
+    /// [`Kind::Usage`] if the allocation rule does not fit the target or the target cannot express a value;
+    /// [`Kind::Input`] without a file if the scores lack something that the target needs, such as tensor names.
     pub fn render(self, report: &Report, document: &Document<'_, Report>, rename: &Rename) -> Result<Vec<u8>> {
         let format = |format| document.render(format).map(String::into_bytes).map_err(unwritable);
         match self {
@@ -105,18 +106,19 @@ impl Target {
         }
     }
 
-    /// The allocation of `report`, if it gives out what the target takes; `remedy` names rules that do: `--rule rank`.
+    /// The allocation of `report`, if its quantity is one of `taken`. `remedy` names rules that allocate one: `--rule
+    /// rank`.
     fn allocation<'a>(self, report: &'a Report, taken: &[Quantity], remedy: &str) -> Result<&'a Allocation> {
         let names: Vec<&str> = taken.iter().map(|quantity| quantity.plural()).collect();
         let names = names.join(" or ");
-        let hint = format!("add {remedy}, or export what `htsr allocate` made with it");
+        let hint = format!("add {remedy}, or export a file that `htsr allocate` wrote with it");
         let Some(row) = &report.allocation else {
-            let cause = format!("{self} takes {names}, and these are scores without an allocation");
+            let cause = format!("{self} needs {names}, and these scores have no allocation");
             return Err(Error::usage(cause).hint(hint));
         };
         if !taken.contains(&row.allocation.quantity) {
             let (rule, given) = (row.allocation.plan.rule.name(), row.allocation.quantity.plural());
-            let cause = format!("{self} takes {names}, and the allocation rule {rule} gives {given}");
+            let cause = format!("{self} needs {names}, and the allocation rule {rule} gives {given}");
             return Err(Error::usage(cause).hint(hint));
         }
         Ok(&row.allocation)
@@ -141,13 +143,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// The scores lack what the target needs; whoever knows the file names it.
+/// An error for scores that lack what the target needs; the caller adds the name of the file.
 fn unusable(cause: impl Into<String>) -> Error {
     Error { kind: Kind::Input, ..Error::usage(cause) }
 }
 
 fn unwritable(error: std::io::Error) -> Error {
-    Error::usage(format!("the export cannot be written: {error}"))
+    Error::usage(format!("cannot write the export: {error}"))
 }
 
 /// `value` as indented JSON.
@@ -156,7 +158,7 @@ fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     Ok([text, b"\n".to_vec()].concat())
 }
 
-/// Where an export comes from, in a line, for formats with comments.
+/// One line that says where an export comes from, for formats with comments.
 fn origin(provenance: &Provenance, allocation: &Allocation) -> String {
     let Provenance { version, commit, input, .. } = provenance;
     format!("{} {} from {:?} by htsr {version} ({commit})", allocation.quantity, allocation.plan.rule, input.path)

@@ -1,4 +1,4 @@
-//! The modules of a model that hold scored matrices, each with its number.
+//! The modules of a model that contain scored matrices, each with its allocated number.
 
 use super::{Rename, Target, unusable};
 use crate::allocate::{AllocatedUnit, Allocation};
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::report::Report;
 use crate::score::MatrixScore;
 
-/// A scored matrix, what holds it, and what it gets.
+/// A scored matrix, the parameter that contains it, and its allocated number.
 pub(super) struct Assigned<'a> {
     pub matrix: &'a MatrixScore,
     /// Full name of its parameter in the model.
@@ -19,12 +19,12 @@ impl Assigned<'_> {
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if it is a parameter within a larger module, as `in_proj_weight` of
-    /// torch's attention is: `target` knows only modules.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the matrix is a parameter of a larger module, such as
+    /// `in_proj_weight` of torch's attention: `target` supports only modules.
     pub fn module(&self, target: Target) -> Result<&str> {
         self.parameter.strip_suffix(".weight").ok_or_else(|| {
-            let cause = format!("is not the weight of a module of its own, and {target} knows only modules");
-            Error::usage(cause).tensor(&self.matrix.tensor).hint("leave it out when scoring, with --exclude")
+            let cause = format!("is not the weight of its own module, and {target} supports only modules");
+            Error::usage(cause).tensor(&self.matrix.tensor).hint("exclude it when scoring (--exclude)")
         })
     }
 }
@@ -33,7 +33,8 @@ impl Assigned<'_> {
 ///
 /// # Errors
 ///
-/// [`Kind::Input`](crate::error::Kind::Input) if only layers are known, or a matrix has no row; as [`Rename::apply`].
+/// [`Kind::Input`](crate::error::Kind::Input) if only layers are known or a matrix has no row; those of
+/// [`Rename::apply`].
 pub(super) fn assigned<'a>(
     report: &'a Report,
     allocation: &'a Allocation,
@@ -46,21 +47,21 @@ pub(super) fn assigned<'a>(
     let rows = allocation.rows_of(&report.matrices);
     let assign = |(matrix, row): (&'a MatrixScore, Option<&'a AllocatedUnit>)| {
         let row = row.ok_or_else(|| {
-            let error = unusable("the allocation holds no number for this matrix").tensor(&matrix.tensor);
-            error.hint("allocate anew with --rule")
+            let error = unusable("the allocation has no number for this matrix").tensor(&matrix.tensor);
+            error.hint("allocate again with --rule")
         })?;
         Ok(Assigned { matrix, parameter: rename.apply(&unwrapped(&matrix.tensor))?, row })
     };
     report.matrices.iter().zip(rows).map(assign).collect()
 }
 
-/// Scores of layers alone name no tensors.
+/// The error for scores of layers, which have no tensor names.
 pub(super) fn nameless(target: Target) -> Error {
-    let cause = format!("holds layers without the names of their tensors, which {target} needs");
-    unusable(cause).hint("give the JSON that `htsr score PATH -o scores.json` wrote")
+    let cause = format!("has layers but no tensor names, which {target} needs");
+    unusable(cause).hint("use the JSON file that `htsr score PATH -o scores.json` writes")
 }
 
-/// The name that a parameter had before an adapter of PEFT was wrapped around it.
+/// The name that a parameter had before PEFT wrapped an adapter around it.
 pub(super) fn unwrapped(tensor: &str) -> String {
     tensor.replace(".base_layer.", ".")
 }

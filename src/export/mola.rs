@@ -1,4 +1,4 @@
-//! MoLA (arXiv 2402.08562): options of its command line, with a number for each layer by its place.
+//! MoLA (arXiv 2402.08562): options for its command line, with one number per layer by position.
 
 use super::blocks::check_places;
 use super::{Target, unusable};
@@ -10,17 +10,15 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
     let taken = [Quantity::Experts, Quantity::Rank];
     let allocation = Target::Mola.allocation(report, &taken, "--rule alphalora or --rule rank")?;
     if allocation.plan.group != Group::Layer {
-        let cause = format!(
-            "mola takes a number for each layer, and this allocation has one for each {}",
-            allocation.plan.group
-        );
+        let cause =
+            format!("mola needs one number per layer, and this allocation has one per {}", allocation.plan.group);
         return Err(Error::usage(cause).hint("allocate with --group layer"));
     }
     let layers = allocation.rows.iter().map(|row| (row.unit.stack.as_str(), row.unit.layer.unwrap_or_default()));
     check_places(Target::Mola, layers)?;
     let values = allocation.whole_values().ok_or_else(|| {
-        let error = unusable("the allocation holds numbers that are not whole");
-        error.hint("allocate anew with --rule")
+        let error = unusable("the allocation has numbers that are not whole");
+        error.hint("allocate again with --rule")
     })?;
     let text = if allocation.quantity == Quantity::Rank {
         format!("--lora_r {}\n", list(values))

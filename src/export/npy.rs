@@ -1,4 +1,4 @@
-//! NumPy's file of one array, version 1.0: a magic number, a header in Python's notation, and the elements as they lie in
+//! NumPy's format for one array, version 1.0: a magic number, a header in Python notation, and the elements as in
 //! memory (numpy.lib.format).
 
 /// A 1-D array of f64, little-endian.
@@ -9,7 +9,7 @@ pub(super) fn of_vector(numbers: &[f64]) -> Vec<u8> {
     let used = MAGIC.len() + 2 + header.len() + 1;
     header.extend(std::iter::repeat_n(' ', used.next_multiple_of(64) - used));
     header.push('\n');
-    // The header of one number in a fixed form is far below the 64 KiB that its length can say.
+    // The header of a 1-D array is far below the 64 KiB limit of its length.
     let length = u16::try_from(header.len()).unwrap_or(u16::MAX).to_le_bytes();
     let elements = numbers.iter().flat_map(|number| number.to_le_bytes());
     MAGIC.iter().copied().chain(length).chain(header.into_bytes()).chain(elements).collect()

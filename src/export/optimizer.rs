@@ -1,4 +1,4 @@
-//! Optimizers of torch: parameter groups that multiply the learning rate or the weight decay.
+//! Torch optimizers: parameter groups that multiply the learning rate or the weight decay.
 
 use std::collections::HashMap;
 
@@ -13,19 +13,19 @@ use crate::report::{Provenance, Report};
 
 #[derive(Serialize)]
 struct Groups<'a> {
-    /// What is multiplied, as torch's optimizers call it: `lr` or `weight_decay`.
+    /// The option that is multiplied, as torch's optimizers name it: `lr` or `weight_decay`.
     multiplies: &'static str,
-    /// One per layer, matrix or role; parameters that no pattern matches keep what they have.
-    groups: Vec<Group>,
+    /// One per layer, matrix or role; parameters that match no pattern keep their values.
+    groups: Vec<ParameterGroup>,
     allocation: &'a Allocation,
     provenance: &'a Provenance,
 }
 
 #[derive(Serialize)]
-struct Group {
-    /// In a sentence.
+struct ParameterGroup {
+    /// Its name for people.
     name: String,
-    /// Matches the full names of its parameters, and no other.
+    /// A pattern that matches the full names of its parameters and no others.
     pattern: String,
     multiplier: f64,
 }
@@ -41,7 +41,7 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     }
     let group = |row| {
         let names = names.get(&std::ptr::from_ref(row))?;
-        Some(Group {
+        Some(ParameterGroup {
             name: row.unit.name(),
             pattern: format!("^(?:{})$", names.join("|")),
             multiplier: row.value.real(),
@@ -52,11 +52,11 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     json(&Groups { multiplies, groups, allocation, provenance: &report.provenance })
 }
 
-/// The parameters that hold the matrices, each once, with its row.
+/// The parameters that contain the matrices, each once, with its row.
 ///
 /// # Errors
 ///
-/// [`Kind::Usage`](crate::error::Kind::Usage) if the experts that are stacked in one have different rows.
+/// [`Kind::Usage`](crate::error::Kind::Usage) if experts stacked in one parameter have different rows.
 fn parameters<'a>(assigned: &'a [Assigned]) -> Result<Vec<(&'a str, &'a AllocatedUnit)>> {
     let mut parameters = Vec::new();
     let mut rows: HashMap<&str, &AllocatedUnit> = HashMap::new();
@@ -66,7 +66,7 @@ fn parameters<'a>(assigned: &'a [Assigned]) -> Result<Vec<(&'a str, &'a Allocate
             None => parameters.push((parameter, item.row)),
             Some(row) if std::ptr::eq(row, item.row) => {}
             Some(_) => {
-                let cause = "is one parameter for several matrices, each of which has a number of its own";
+                let cause = "is one parameter with several matrices that have different numbers";
                 return Err(Error::usage(cause).tensor(parameter).hint("allocate with --group layer or --group role"));
             }
         }

@@ -1,7 +1,7 @@
-//! The table as a Parquet file (parquet.apache.org): one row group, every column nullable, nothing compressed.
+//! The table as a Parquet file (parquet.apache.org): one row group, every column nullable, no compression.
 //!
-//! A column of whole numbers is INT64, one with a real number DOUBLE, one with words UTF-8, and one without any value has
-//! Parquet's type for that, UNKNOWN, which readers show as nulls. The metadata holds the provenance as JSON under `htsr`.
+//! A column of whole numbers is INT64, one with a real number DOUBLE, one with words UTF-8. A column without any value
+//! has the type UNKNOWN, which readers show as nulls. The metadata holds the provenance as JSON under `htsr`.
 
 use std::io::{Error, Result};
 use std::sync::Arc;
@@ -15,34 +15,34 @@ use parquet::schema::types::Type;
 
 use crate::report::{Cell, Provenance, Table};
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum ColumnKind {
     Nothing,
     Whole,
     Real,
     Text,
 }
 
-impl Kind {
-    /// The widest of the cells' kinds.
-    fn of<'a>(cells: impl Iterator<Item = &'a Cell>) -> Kind {
+impl ColumnKind {
+    /// The widest type among the cells.
+    fn of<'a>(cells: impl Iterator<Item = &'a Cell>) -> ColumnKind {
         let kind = |cell: &Cell| match cell {
-            Cell::Missing => Kind::Nothing,
-            // Above, i64 would be negative.
-            Cell::Whole(number) if i64::try_from(*number).is_ok() => Kind::Whole,
-            Cell::Whole(_) | Cell::Real(..) => Kind::Real,
-            Cell::Text(_) => Kind::Text,
+            Cell::Missing => ColumnKind::Nothing,
+            // A larger number would be negative as i64.
+            Cell::Whole(number) if i64::try_from(*number).is_ok() => ColumnKind::Whole,
+            Cell::Whole(_) | Cell::Real(..) => ColumnKind::Real,
+            Cell::Text(_) => ColumnKind::Text,
         };
-        cells.map(kind).max().unwrap_or(Kind::Nothing)
+        cells.map(kind).max().unwrap_or(ColumnKind::Nothing)
     }
 
     fn field(self, name: &str) -> parquet::errors::Result<Type> {
         let (physical, logical) = match self {
-            Kind::Nothing => (Physical::INT32, Some(LogicalType::Unknown)),
-            Kind::Whole => (Physical::INT64, None),
-            Kind::Real => (Physical::DOUBLE, None),
-            Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            ColumnKind::Nothing => (Physical::INT32, Some(LogicalType::Unknown)),
+            ColumnKind::Whole => (Physical::INT64, None),
+            ColumnKind::Real => (Physical::DOUBLE, None),
+            ColumnKind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         };
         let field = Type::primitive_type_builder(name, physical);
         field.with_repetition(Repetition::OPTIONAL).with_logical_type(logical).build()
@@ -55,12 +55,12 @@ pub(super) fn render(table: &Table, provenance: &Provenance) -> Result<Vec<u8>> 
 }
 
 fn write(table: &Table, provenance: String) -> parquet::errors::Result<Vec<u8>> {
-    let kinds: Vec<Kind> =
-        (0..table.columns.len()).map(|column| Kind::of(table.rows.iter().map(|row| &row[column]))).collect();
+    let kinds: Vec<ColumnKind> =
+        (0..table.columns.len()).map(|column| ColumnKind::of(table.rows.iter().map(|row| &row[column]))).collect();
     let fields = table.columns.iter().zip(&kinds).map(|((name, _), kind)| Ok(Arc::new(kind.field(name)?)));
     let schema = Type::group_type_builder("schema").with_fields(fields.collect::<parquet::errors::Result<_>>()?);
     let metadata = vec![KeyValue::new("htsr".to_owned(), provenance)];
-    // Else it names the version of a library, and the bytes would change with it.
+    // The default names the version of the parquet library, so the bytes would change with it.
     let creator = format!("htsr version {}", env!("CARGO_PKG_VERSION"));
     let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata)).set_created_by(creator);
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema.build()?), Arc::new(properties.build()))?;
@@ -68,10 +68,10 @@ fn write(table: &Table, provenance: String) -> parquet::errors::Result<Vec<u8>> 
     for (column, kind) in kinds.iter().enumerate() {
         let cells = table.rows.iter().map(|row| &row[column]);
         match kind {
-            Kind::Nothing => put::<Int32Type>(&mut group, cells, |_| None)?,
-            Kind::Whole => put::<Int64Type>(&mut group, cells, whole)?,
-            Kind::Real => put::<DoubleType>(&mut group, cells, real)?,
-            Kind::Text => put::<ByteArrayType>(&mut group, cells, text)?,
+            ColumnKind::Nothing => put::<Int32Type>(&mut group, cells, |_| None)?,
+            ColumnKind::Whole => put::<Int64Type>(&mut group, cells, whole)?,
+            ColumnKind::Real => put::<DoubleType>(&mut group, cells, real)?,
+            ColumnKind::Text => put::<ByteArrayType>(&mut group, cells, text)?,
         }
     }
     group.close()?;
@@ -109,7 +109,7 @@ fn real(cell: &Cell) -> Option<f64> {
     }
 }
 
-/// Numbers that stand in a column of words are written as words.
+/// A number in a column of words is written as a word.
 fn text(cell: &Cell) -> Option<ByteArray> {
     match cell {
         Cell::Text(text) => Some(text.as_str().into()),

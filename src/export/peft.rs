@@ -1,4 +1,4 @@
-//! Hugging Face PEFT: the arguments of `LoraConfig` for adapters of different ranks.
+//! Hugging Face PEFT: the arguments of `LoraConfig` for adapters with different ranks.
 
 use serde::{Serialize, Serializer};
 
@@ -7,7 +7,7 @@ use super::{Rename, Target, json};
 use crate::error::Result;
 use crate::report::Report;
 
-/// `LoraConfig(**json.load(file))` refuses any other field, so that there is no place for the provenance.
+/// `LoraConfig(**json.load(file))` rejects any other field, so the provenance cannot be included.
 #[derive(Serialize)]
 struct Arguments {
     r: u32,
@@ -17,7 +17,7 @@ struct Arguments {
     alpha_pattern: Pairs<Number>,
 }
 
-/// An object whose fields stay in order.
+/// A JSON object whose fields keep their order.
 struct Pairs<V>(Vec<(String, V)>);
 
 impl<V: Serialize> Serialize for Pairs<V> {
@@ -26,7 +26,7 @@ impl<V: Serialize> Serialize for Pairs<V> {
     }
 }
 
-/// PEFT declares lora_alpha a whole number, and computes with any.
+/// PEFT declares lora_alpha as a whole number but computes with any number.
 #[derive(Clone, Copy)]
 struct Number(f64);
 
@@ -39,7 +39,7 @@ impl Serialize for Number {
     }
 }
 
-/// `number` if it is a positive whole number that f64 counts exactly.
+/// `number` if it is a positive whole number that f64 represents exactly.
 pub(super) fn whole(number: f64) -> Option<u64> {
     (number >= 1.0 && number.fract() == 0.0 && number <= (1u64 << 53) as f64).then_some(number as u64)
 }

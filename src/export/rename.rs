@@ -1,26 +1,26 @@
-//! Names of modules in a model that begin otherwise than in its checkpoint.
+//! Renaming of modules whose names in the model begin differently than in its checkpoint.
 //!
-//! A checkpoint of GPT-2 holds `h.0.attn.c_attn.weight`, and the model that it is loaded into calls that module
-//! `transformer.h.0.attn.c_attn`; a pattern for the one never matches the other.
+//! For example, a GPT-2 checkpoint contains `h.0.attn.c_attn.weight`, but the loaded model names that module
+//! `transformer.h.0.attn.c_attn`. A pattern for one never matches the other.
 
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// A beginning of names and what replaces it; by default nothing is replaced.
+/// A prefix and its replacement; the default replaces nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rename {
     old: String,
     new: String,
 }
 
-/// `OLD=NEW`, of which either may be empty.
+/// Parses `OLD=NEW`, either of which may be empty.
 impl FromStr for Rename {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (old, new) = text.split_once('=').ok_or_else(|| {
-            "no equals sign between two beginnings of names\n\nhint: `=transformer.` puts it in front of all names, `model.=` takes it away"
+            "expected OLD=NEW, two prefixes of names\n\nhint: `=transformer.` adds a prefix to all names, `model.=` removes one"
                 .to_owned()
         })?;
         Ok(Rename { old: old.to_owned(), new: new.to_owned() })
@@ -32,13 +32,13 @@ impl Rename {
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if `name` does not begin with what is to be replaced.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if `name` does not begin with the prefix.
     pub fn apply(&self, name: &str) -> Result<String> {
         match name.strip_prefix(&self.old) {
             Some(rest) => Ok(format!("{}{rest}", self.new)),
             None => {
-                let cause = format!("the name does not begin with `{}`, which --rename is to replace", self.old);
-                Err(Error::usage(cause).tensor(name).hint("leave such matrices out when scoring, with --include"))
+                let cause = format!("the name does not begin with `{}`, which --rename should replace", self.old);
+                Err(Error::usage(cause).tensor(name).hint("exclude such matrices when scoring (--exclude)"))
             }
         }
     }

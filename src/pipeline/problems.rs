@@ -66,11 +66,11 @@ fn hint(matrix: &WeightMatrix, outcome: &Outcome) -> Option<&'static str> {
             NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.is_single() => {
                 Some("--precision f64 resolves smaller eigenvalues")
             }
-            NoFit::Unresolved => Some("try another --rule: it is nearly singular"),
+            NoFit::Unresolved => Some("the matrix is nearly singular; try another --rule"),
             NoFit::TooFew(_) => Some(too_few(matrix)),
             NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("--rule median or ks may still fit its tail"),
-            NoFit::RankDeficient { .. } => Some("leave it out with --exclude, or use the weights before pruning"),
-            NoFit::NoTail => Some("is it an untrained or orthogonal matrix? Leave it out with --exclude"),
+            NoFit::RankDeficient { .. } => Some("exclude it with --exclude, or use the weights before pruning"),
+            NoFit::NoTail => Some("if it is an untrained or orthogonal matrix, exclude it with --exclude"),
         },
         Err(failure) => Some(failure_hint(matrix, failure)),
     }
@@ -80,22 +80,20 @@ fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
     match failure {
         Failure::TooFewEigenvalues(_) => too_few(matrix),
         Failure::NotMapped(_) => {
-            "has it been replaced or shortened, or is there a limit on virtual memory (ulimit -v)?"
+            "check whether the file was replaced or truncated, and the limit on virtual memory (ulimit -v)"
         }
-        Failure::Unreadable(_) => "score it again when nothing writes to the file",
+        Failure::Unreadable(_) => "score it again while nothing writes to the file",
         Failure::NonFinite { cast: Cast::None, .. } => "the weights are damaged, or training diverged",
         Failure::NonFinite { .. } => "score it without --cast",
         Failure::Damaged(_) => "the adapter is damaged, or training diverged",
         Failure::AllZero => match matrix.update() {
-            None => "leave it out with --exclude if it is not used",
-            Some(Update::Difference { .. }) => "leave it out with --exclude if it was not trained",
-            Some(Update::LowRank { .. }) => "has the adapter been trained? B begins as zero",
+            None => "exclude it with --exclude if it is unused",
+            Some(Update::Difference { .. }) => "exclude it with --exclude if it was not trained",
+            Some(Update::LowRank { .. }) => "check that the adapter was trained; B starts as zero",
         },
         Failure::OutOfRange => "rescale the weights",
         Failure::OutOfMemory { .. } => "use fewer --threads",
-        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => {
-            "larger windows, or none, may still have a spectrum"
-        }
+        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => "try larger windows, or no --farms",
         Failure::InWindow { cause, .. } => failure_hint(matrix, cause),
         Failure::Solver(_) => "please report this matrix as a bug",
     }
@@ -103,7 +101,7 @@ fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
 
 fn too_few(matrix: &WeightMatrix) -> &'static str {
     match matrix.update() {
-        Some(Update::LowRank { .. }) => "an update of rank r has r eigenvalues: leave it out with --exclude",
-        _ => "leave it out with --exclude",
+        Some(Update::LowRank { .. }) => "an update of rank r has only r eigenvalues; exclude it with --exclude",
+        _ => "exclude it with --exclude",
     }
 }

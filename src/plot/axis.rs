@@ -8,15 +8,15 @@ pub(super) struct Tick {
     /// Its number, as mantissa times ten to the exponent.
     mantissa: f64,
     exponent: i32,
-    /// False for the small ones between.
-    pub labelled: bool,
-    /// Whether all ticks of the axis can be written without a power of ten.
+    /// False for the small ticks in between.
+    pub labeled: bool,
+    /// True if all ticks of the axis can be written without a power of ten.
     plain: bool,
 }
 
 impl Tick {
-    fn new(mantissa: f64, exponent: i32, labelled: bool) -> Tick {
-        Tick { at: mantissa.log10() + f64::from(exponent), mantissa, exponent, labelled, plain: false }
+    fn new(mantissa: f64, exponent: i32, labeled: bool) -> Tick {
+        Tick { at: mantissa.log10() + f64::from(exponent), mantissa, exponent, labeled, plain: false }
     }
 
     /// Its number for a picture: `10⁻³`, `0.25`, `2×10⁶`.
@@ -39,7 +39,7 @@ impl Tick {
     }
 }
 
-/// Without digits that are rounding errors.
+/// Rounds away digits that are rounding errors.
 fn rounded(number: f64) -> String {
     let text = format!("{number:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -55,10 +55,10 @@ fn raised(c: char) -> char {
     }
 }
 
-/// Ticks between two logarithms, of which about `most` at most have a label.
+/// Ticks between two logarithms; about `most` of them have a label.
 pub(super) fn ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
     let mut ticks = placed(low, high, most);
-    let plain = ticks.iter().filter(|tick| tick.labelled).all(|tick| (-2..=3).contains(&tick.exponent));
+    let plain = ticks.iter().filter(|tick| tick.labeled).all(|tick| (-2..=3).contains(&tick.exponent));
     ticks.iter_mut().for_each(|tick| tick.plain = plain);
     ticks
 }
@@ -80,10 +80,10 @@ fn placed(low: f64, high: f64, most: usize) -> Vec<Tick> {
         (1..10).map(move |mantissa| Tick::new(f64::from(mantissa), exponent, matches!(mantissa, 1 | 2 | 5)))
     };
     let round: Vec<Tick> = exponents.flat_map(small).filter(inside).collect();
-    if round.iter().filter(|tick| tick.labelled).count() >= 3 { round } else { even_ticks(low, high) }
+    if round.iter().filter(|tick| tick.labeled).count() >= 3 { round } else { even_ticks(low, high) }
 }
 
-/// Round numbers at equal distances, for a range within which a logarithm is nearly straight.
+/// Round numbers at equal distances, for a range so narrow that the logarithm is nearly linear.
 fn even_ticks(low: f64, high: f64) -> Vec<Tick> {
     // In units of a power of ten, so that no number is out of range.
     let exponent = low.floor() as i32;
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn labels(low: f64, high: f64) -> Vec<String> {
-        ticks(low, high, 8).iter().filter(|tick| tick.labelled).map(Tick::label).collect()
+        ticks(low, high, 8).iter().filter(|tick| tick.labeled).map(Tick::label).collect()
     }
 
     #[test]

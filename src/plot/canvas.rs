@@ -1,21 +1,21 @@
-//! What a picture is drawn on, and what can be drawn, whatever the kind of file.
+//! Canvas and drawings: what a picture is drawn on and what can be drawn, for any kind of file.
 
 use super::color::Rgb;
 
-/// Where a text stands from its point.
+/// Position of a text relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
-    /// To the right of it, at its height.
+    /// To the right of the point, vertically centered.
     Left,
-    /// Around it.
+    /// Centered on the point.
     Center,
-    /// To the left of it, at its height.
+    /// To the left of the point, vertically centered.
     Right,
-    /// Around it, upwards.
+    /// Centered on the point, reading upward.
     Upwards,
 }
 
-/// A sheet. Coordinates are in pixels of the picture's size, from its upper left corner.
+/// A drawing surface. Coordinates are in pixels of the picture's size, from its upper left corner.
 pub trait Canvas {
     /// Fills a rectangle.
     fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), color: Rgb);

@@ -1,4 +1,4 @@
-//! The colors: those of Okabe and Ito ("Color Universal Design", 2008) for things, viridis for quantities.
+//! Colors: those of Okabe and Ito ("Color Universal Design", 2008) for objects, viridis for quantities.
 
 /// Red, green and blue.
 pub type Rgb = (u8, u8, u8);
@@ -14,7 +14,7 @@ pub(super) const ORANGE: Rgb = (230, 159, 0);
 pub(super) const VERMILLION: Rgb = (213, 94, 0);
 pub(super) const PURPLE: Rgb = (204, 121, 167);
 
-/// The viridis color map at nine equal steps (Smith and van der Walt, CC0): even in brightness, from dark to light.
+/// The viridis color map at nine equal steps (Smith and van der Walt, CC0): uniform in brightness, from dark to light.
 const VIRIDIS: [Rgb; 9] = [
     (68, 1, 84),
     (71, 45, 123),
@@ -27,7 +27,7 @@ const VIRIDIS: [Rgb; 9] = [
     (253, 231, 37),
 ];
 
-/// The color of a quantity that lies at `position` of the way from the smallest to the largest.
+/// The color of a quantity at `position`, from 0 for the smallest to 1 for the largest.
 pub(super) fn viridis(position: f64) -> Rgb {
     let place = position.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f64;
     let step = (place as usize).min(VIRIDIS.len() - 2);

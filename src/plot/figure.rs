@@ -1,4 +1,5 @@
-//! What the picture of a spectrum shows: its histogram, the fitted tail, xmin, and what a random matrix would look like.
+//! The content of a spectrum's picture: its histogram, the fitted tail, xmin, and the Marchenko-Pastur law of a random
+//! matrix.
 
 use super::histogram::{Bin, bins};
 use crate::device::Analysis;
@@ -17,15 +18,15 @@ pub struct Figure {
     pub subtitle: String,
     /// The histogram.
     pub bars: Vec<Bar>,
-    /// What the bars below the tail, and those of it, are.
+    /// Labels of the bars below the tail and of those in it.
     pub bar_labels: [String; 2],
-    /// Lines over it.
+    /// Curves over the histogram.
     pub curves: Vec<Curve>,
     /// Vertical lines.
     pub marks: Vec<Mark>,
-    /// What is not to be seen, and why.
+    /// What the picture does not show, and why.
     pub notes: Vec<String>,
-    /// What signs in labels mean.
+    /// Explanations of symbols in labels.
     pub footnotes: Vec<String>,
 }
 
@@ -42,7 +43,7 @@ pub struct Bar {
     pub tail: bool,
 }
 
-/// What a curve is.
+/// What a curve shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CurveKind {
     /// The fitted power law.
@@ -58,7 +59,7 @@ pub enum CurveKind {
 pub struct Curve {
     /// What it is.
     pub kind: CurveKind,
-    /// The same in words, with its parameters.
+    /// Its description, with its parameters.
     pub label: String,
     /// Its points, from left to right.
     pub points: Vec<(f64, f64)>,
@@ -78,16 +79,16 @@ pub enum MarkKind {
 pub struct Mark {
     /// What it marks.
     pub kind: MarkKind,
-    /// Where.
+    /// Its position.
     pub at: f64,
 }
 
 impl Figure {
-    /// The picture of a matrix with the row `row`, of the tail of which `alternatives` are shown beside the power law.
+    /// The picture of a matrix with the row `row`. `alternatives` are other tails to show next to the power law.
     ///
     /// # Errors
     ///
-    /// Why there is nothing to draw, as a phrase.
+    /// A phrase that says why there is nothing to draw.
     pub fn new(row: &MatrixScore, analysis: &Analysis, alternatives: &[TailComparison]) -> Result<Figure, String> {
         let spectrum = &analysis.spectrum;
         let fit = analysis.fit.as_ref().ok();
@@ -128,10 +129,10 @@ impl Figure {
     fn add_tail(&mut self, row: &MatrixScore, fit: &Fit, spectrum: &Spectrum, alternatives: &[TailComparison]) {
         let (low, high) = (fit.xmin.log10(), spectrum.largest().log10());
         self.marks.push(Mark { kind: MarkKind::Xmin, at: low });
-        // The fitted densities are those of the tail, which is a part of the whole.
+        // The fitted densities describe the tail, which is a part of the whole.
         let number = |name: &str| row.measured.get(name).and_then(MetricValue::number);
         let (error, meaning) = match number("alpha_se") {
-            Some(error) => (Some(error), "±: standard error, by simulated spectra"),
+            Some(error) => (Some(error), "±: standard error, from simulated spectra"),
             None => (number("sigma"), "±: (α − 1) / √n, the standard error for n independent values"),
         };
         let error = error.map_or(String::new(), |error| format!(" ± {error:.3}"));
@@ -139,7 +140,7 @@ impl Figure {
             self.footnotes.push(meaning.into());
         }
         if !alternatives.is_empty() {
-            let note = "R: ln likelihood of the power law less that of the other tail; p: of an |R| as large by chance";
+            let note = "R: log-likelihood of the power law minus that of the other tail; p: probability of such an |R| by chance";
             self.footnotes.push(note.into());
         }
         let share = (fit.tail as f64 / spectrum.len() as f64).log10();
@@ -165,7 +166,7 @@ impl Figure {
         }
     }
 
-    /// The Marchenko-Pastur law of the random bulk, whose metrics the row has.
+    /// Adds the Marchenko-Pastur law of the random bulk, from the metrics of the row.
     fn add_bulk(&mut self, row: &MatrixScore, total: usize) {
         let number = |name: &str| row.measured.get(name).and_then(MetricValue::number);
         let metrics = ["mp_bulk_min", "mp_bulk_max", "num_spikes", "rank_loss"].map(number);
@@ -179,7 +180,7 @@ impl Figure {
         let start = if low > 0.0 { low.log10() } else { smallest.min(high.log10() - 1.0) };
         let share = (total as f64 - spikes - zeros.unwrap_or(0.0)) / total as f64;
         let point = |log: f64| {
-            // In units of the upper edge, whatever the scale of the weights. The variance is in the edges: they are
+            // In units of the upper edge, whatever the scale of the weights. The edges contain the variance: they are
             // variance (sqrt L -+ sqrt M)^2.
             let (x, low) = (10.0_f64.powf(log - high.log10()), low / high);
             let width = (1.0 - low.sqrt()).powi(2);
@@ -191,7 +192,7 @@ impl Figure {
         self.curves.push(Curve { kind: CurveKind::Random, label, points });
     }
 
-    /// From the smallest to the largest of what must be seen: of eigenvalues, and of densities.
+    /// The ranges that the picture must show: of eigenvalues and of densities.
     pub(super) fn ranges(&self) -> ((f64, f64), (f64, f64)) {
         let fold = |values: &mut dyn Iterator<Item = f64>| {
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
@@ -202,12 +203,12 @@ impl Figure {
         let power_law = self.curves.iter().filter(|curve| curve.kind == CurveKind::PowerLaw);
         let top = power_law.flat_map(|curve| &curve.points).map(|point| point.1).fold(top, f64::max);
         let (wide, tall) = (right - left, (top - bottom).max(0.3));
-        // Even the smallest bar is seen.
+        // The margin below keeps even the smallest bar visible.
         ((left - 0.03 * wide, right + 0.03 * wide), (bottom - 0.12 * tall, top + 0.06 * tall))
     }
 }
 
-/// Shape and type of the matrix, and which windows of it were taken.
+/// Shape and type of the matrix, and its windows if it has any.
 fn shape(row: &MatrixScore) -> String {
     let whole = format!("{} × {} {}", row.rows, row.cols, row.dtype);
     match row.windows {
@@ -229,22 +230,22 @@ fn short_probability(p: f64) -> String {
     if p < 0.001 { "< 0.001".into() } else { format!("= {p:.3}") }
 }
 
-/// Many points from one to the other, closer to each other at both ends, where a density may fall steeply.
+/// Points from `low` to `high`, denser at both ends, where a density may be steep.
 fn between(low: f64, high: f64) -> impl Iterator<Item = f64> {
     const STEPS: u32 = 200;
     let share = |step: u32| 0.5 - 0.5 * (std::f64::consts::PI * f64::from(step) / f64::from(STEPS)).cos();
     (0..=STEPS).map(move |step| low + (high - low) * share(step))
 }
 
-/// Where a plot begins that shows the tail and most of the rest: a square matrix has a few eigenvalues that lie decades
-/// below all others.
+/// The left end of a plot that shows the tail and most of the rest. A square matrix has a few eigenvalues that are
+/// decades below all others.
 fn leftmost(known: &[f64], edge: Option<f64>) -> f64 {
     let most = known[known.len() / 20];
     let high = known[known.len() - 1];
     edge.map_or(most, |edge| most.min(edge - 1.0)).min(high - 3.0)
 }
 
-/// Bars of what lies below the tail, and of the tail.
+/// Bars below the tail and bars of the tail.
 fn bars(log10: &[f64], edge: Option<f64>, total: usize) -> Vec<Bar> {
     let end = log10[log10.len() - 1];
     let start = edge.map_or(log10.len(), |edge| log10.partition_point(|&x| x < edge));

@@ -1,4 +1,4 @@
-//! Alphas by layer and role as a heat map.
+//! Heat map of alpha by layer and role.
 
 use super::canvas::{Anchor, Canvas, Drawing};
 use super::color::{BLACK, GRAY, LIGHT_GRAY, readable_on, viridis};
@@ -8,9 +8,9 @@ use crate::score::MatrixScore;
 const CELL_HEIGHT: f64 = 34.0;
 const TOP: f64 = 74.0;
 const TEXT: f64 = 16.0;
-/// Widest and narrowest cells.
+/// Largest and smallest cell width.
 const CELL_WIDTH: (f64, f64) = (56.0, 14.0);
-/// What a model with many layers is fitted into.
+/// Width that a model with many layers must fit into.
 const WIDTH: f64 = 1400.0;
 
 /// A cell for each layer (column) and role (row): the mean alpha of its matrices.
@@ -37,7 +37,7 @@ impl HeatMap {
                 rows.push((stack.clone(), role.clone()));
             }
         }
-        // In the order in which they first come, stacks kept together.
+        // In order of first appearance, with stacks kept together.
         rows.sort_by(|a, b| a.0.cmp(&b.0));
         let cell = |row: &(String, String), layer: u32| {
             let here = matrices
@@ -60,13 +60,13 @@ impl HeatMap {
         alphas
     }
 
-    /// The alphas of the darkest and the lightest color. Of many, the outermost fiftieth at each end does not stretch it:
+    /// The alphas of the darkest and the lightest color. The outermost fiftieth at each end does not stretch the range:
     /// one alpha of 30 would leave all others in one color.
     fn range(&self) -> (f64, f64) {
         let alphas = self.alphas();
         let Some(last) = alphas.len().checked_sub(1) else { return (1.0, 1.0) };
-        let spare = alphas.len() / 50;
-        (alphas[spare], alphas[last - spare])
+        let outliers = alphas.len() / 50;
+        (alphas[outliers], alphas[last - outliers])
     }
 
     fn cell_width(&self) -> f64 {
@@ -82,7 +82,8 @@ impl HeatMap {
         self.rows.iter().map(label).collect()
     }
 
-    /// Left edge of the cells. `size` has no canvas to measure texts on: letters of this font are 0.55 of its height wide.
+    /// Left edge of the cells. `size` has no canvas to measure texts on; letters of this font are 0.55 of its height
+    /// wide.
     fn left(&self) -> f64 {
         let longest = self.labels().iter().map(|label| label.chars().count()).max().unwrap_or(0);
         (24.0 + longest as f64 * TEXT * 0.55).max(120.0)
@@ -156,7 +157,7 @@ impl HeatMap {
         for step in 0..STEPS {
             let share = |step: u32| top + (bottom - top) * f64::from(step) / f64::from(STEPS);
             let color = viridis(1.0 - f64::from(step) / f64::from(STEPS - 1));
-            // Each down to the bottom, so that no light shines between them.
+            // Each step extends to the bottom, so that no gaps show between the steps.
             canvas.rectangle((x, share(step)), (x + 16.0, bottom), color);
         }
         let alphas = self.alphas();

@@ -1,6 +1,6 @@
 //! The histogram of an ESD in bins of equal width on a logarithmic axis.
 
-/// A bin. All in log10.
+/// A bin, in log10.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Bin {
     pub from: f64,
@@ -9,13 +9,13 @@ pub(super) struct Bin {
     pub density: f64,
 }
 
-/// Fewest and most bins. Between them, the rule of Freedman and Diaconis decides.
+/// Fewest and most bins; between these limits, the rule of Freedman and Diaconis decides.
 const BINS: (f64, f64) = (6.0, 50.0);
-/// Half the width of a bin that holds all eigenvalues, because all are equal.
+/// Half the width of the single bin if all eigenvalues are equal.
 const SINGLE: f64 = 0.02;
 
-/// Bins for the ascending `log10` of eigenvalues, from the smallest of them to `end`, which none exceeds. The densities are
-/// shares of `total`. Empty bins are left out.
+/// Bins for the ascending `log10` of eigenvalues, from the smallest to `end`, which none exceeds. Densities are shares
+/// of `total`. Empty bins are omitted.
 pub(super) fn bins(log10: &[f64], end: f64, total: usize) -> Vec<Bin> {
     let Some(&low) = log10.first() else { return Vec::new() };
     let range = end - low;
@@ -26,7 +26,7 @@ pub(super) fn bins(log10: &[f64], end: f64, total: usize) -> Vec<Bin> {
     let width = 2.0 * (quartile(3) - quartile(1)) / (log10.len() as f64).cbrt();
     let number = if width > 0.0 { (range / width).ceil().clamp(BINS.0, BINS.1) } else { BINS.1 };
     let width = range / number;
-    // What lies at the end belongs to the last bin.
+    // An eigenvalue at the end belongs to the last bin.
     let index = |x: f64| ((x - low) / width).min(number - 1.0).floor();
     let groups = log10.chunk_by(|&a, &b| index(a) == index(b));
     let of_group = |group: &[f64]| {
@@ -37,7 +37,7 @@ pub(super) fn bins(log10: &[f64], end: f64, total: usize) -> Vec<Bin> {
 }
 
 fn bin(from: f64, to: f64, count: usize, total: usize) -> Bin {
-    // 10^to - 10^from, by way of its logarithm: eigenvalues may be as small as 1e-300.
+    // 10^to - 10^from, computed in logarithms: eigenvalues may be as small as 1e-300.
     let width = from + (10.0_f64.powf(to - from) - 1.0).log10();
     Bin { from, to, density: (count as f64 / total as f64).log10() - width }
 }

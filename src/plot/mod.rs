@@ -1,8 +1,8 @@
-//! Pictures: a spectrum as a log-log histogram with its fit, and alphas by layer and role.
+//! Pictures: a spectrum as a log-log histogram with its fit, and a heat map of alpha by layer and role.
 //!
-//! A [`Figure`] says what is to be seen, in logarithms of the numbers and without a thought of pixels. It is drawn as text
-//! for a terminal ([`terminal`]) or as a picture (SVG, PNG). Colors are those of Okabe and Ito, which readers with any
-//! kind of color vision tell apart; bars, lines and marks differ in brightness or dashes, too.
+//! A [`Figure`] describes what to show, in logarithms and without pixels. It is drawn as text for a terminal
+//! ([`terminal`]) or as a picture (SVG, PNG). The colors are those of Okabe and Ito, which readers with any kind of
+//! color vision can distinguish; bars, lines and marks also differ in brightness or dashes.
 
 mod axis;
 mod canvas;

@@ -1,4 +1,4 @@
-//! A figure as a picture: title, axes, histogram, curves and marks, and below them what they are.
+//! A figure as a picture: title, axes, histogram, curves and marks, with a legend below.
 
 use super::axis::ticks;
 use super::canvas::{Anchor, Canvas, Drawing};
@@ -12,12 +12,12 @@ const LEFT: f64 = 92.0;
 const RIGHT: f64 = 876.0;
 const TOP: f64 = 74.0;
 const BOTTOM: f64 = 474.0;
-/// From the frame to the legend.
+/// Distance from the frame to the legend.
 const LEGEND: f64 = 78.0;
 const LINE: f64 = 23.0;
 const TEXT: f64 = 16.0;
 
-/// Lengths of the dashes of a line and of the gaps between; empty for a solid one.
+/// Lengths of the dashes of a line and of the gaps between them; empty for a solid line.
 type Dashes = &'static [f64];
 
 struct Stroke {
@@ -45,7 +45,7 @@ fn stroke_of_mark(kind: MarkKind) -> Stroke {
 }
 
 impl Figure {
-    /// What each sign means: how it is drawn, and in words.
+    /// The legend: each sign and its description.
     fn legend(&self) -> Vec<(Sign, String)> {
         let mut legend = Vec::new();
         for (tail, label) in [false, true].into_iter().zip(&self.bar_labels) {
@@ -88,7 +88,7 @@ impl Drawing for Figure {
     fn draw(&self, canvas: &mut dyn Canvas) {
         let middle = 0.5 * (LEFT + RIGHT);
         let title = printable(&self.title);
-        // A long name is written smaller, so that all of it can be read.
+        // A long name is written smaller, so that all of it is visible.
         let width = canvas.text_width(&title, 22.0);
         let height = 22.0 * ((WIDTH - 30.0) / width).min(1.0);
         canvas.text(&title, (middle.min(0.5 * WIDTH), 25.0), height, BLACK, Anchor::Center);
@@ -120,7 +120,7 @@ impl Figure {
     }
 }
 
-/// From logarithms to pixels.
+/// Maps logarithms to pixels.
 struct Frame {
     x: (f64, f64),
     y: (f64, f64),
@@ -142,7 +142,7 @@ impl Frame {
     fn draw_bars(&self, figure: &Figure, canvas: &mut dyn Canvas) {
         for bar in &figure.bars {
             let (from, to) = (self.place((bar.from, bar.density)), self.place((bar.to, self.y.0)));
-            // A hair between bars, if there is room for it.
+            // A narrow gap between bars, if there is room for it.
             let gap = (0.1 * (to.0 - from.0)).min(0.8);
             canvas.rectangle(from, (to.0 - gap, to.1), bar_color(bar.tail));
         }
@@ -153,7 +153,7 @@ impl Frame {
             let points = [self.place((mark.at, self.y.0)), self.place((mark.at, self.y.1))];
             draw_stroke(&points, &stroke_of_mark(mark.kind), canvas);
         }
-        // The power law is first in the legend and last to be drawn: above all others.
+        // The power law is first in the legend and drawn last, above all others.
         for curve in figure.curves.iter().rev() {
             let stroke = stroke_of_curve(curve.kind);
             for part in self.inside(&curve.points) {
@@ -163,7 +163,7 @@ impl Frame {
         }
     }
 
-    /// The parts of a curve that lie between the lowest and the highest density.
+    /// The parts of a curve between the lowest and the highest density.
     fn inside(&self, points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
         let mut parts: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
         for pair in points.windows(2) {
@@ -180,16 +180,16 @@ impl Frame {
         let corners = [(LEFT, TOP), (RIGHT, TOP), (RIGHT, BOTTOM), (LEFT, BOTTOM), (LEFT, TOP)];
         canvas.line(&corners, 1.2, BLACK);
         for tick in ticks(self.x.0, self.x.1, 9) {
-            let (x, length) = (self.place((tick.at, 0.0)).0, if tick.labelled { 7.0 } else { 3.5 });
+            let (x, length) = (self.place((tick.at, 0.0)).0, if tick.labeled { 7.0 } else { 3.5 });
             canvas.line(&[(x, BOTTOM), (x, BOTTOM - length)], 1.2, BLACK);
-            if tick.labelled {
+            if tick.labeled {
                 canvas.text(&tick.label(), (x, BOTTOM + 15.0), TEXT, BLACK, Anchor::Center);
             }
         }
         for tick in ticks(self.y.0, self.y.1, 8) {
-            let (y, length) = (self.place((0.0, tick.at)).1, if tick.labelled { 7.0 } else { 3.5 });
+            let (y, length) = (self.place((0.0, tick.at)).1, if tick.labeled { 7.0 } else { 3.5 });
             canvas.line(&[(LEFT, y), (LEFT + length, y)], 1.2, BLACK);
-            if tick.labelled {
+            if tick.labeled {
                 canvas.text(&tick.label(), (LEFT - 8.0, y), TEXT, BLACK, Anchor::Right);
             }
         }
@@ -205,7 +205,7 @@ impl Frame {
     }
 }
 
-/// The part of a line between two heights, if there is one (Liang and Barsky).
+/// The part of a line between two heights, if there is one (Liang-Barsky clipping).
 fn clipped(a: (f64, f64), b: (f64, f64), (low, high): (f64, f64)) -> Option<((f64, f64), (f64, f64))> {
     if a.1 == b.1 {
         return (low <= a.1 && a.1 <= high).then_some((a, b));

@@ -1,7 +1,8 @@
 //! SVG and PNG files of a [`Drawing`], both by `plotters`.
 //!
-//! `plotters` has whole pixels only. So an SVG is drawn ten times as large and shown at its size, and a PNG is drawn four
-//! times as large and brought down to twice the size by averages, which also smooths all edges: it is then good for print.
+//! `plotters` has whole pixels only. So an SVG is drawn ten times as large and displayed at its size. A PNG is drawn
+//! four times as large and averaged down to twice the size, which also smooths all edges; its resolution is good for
+//! print.
 
 use std::sync::Once;
 
@@ -15,25 +16,25 @@ use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextS
 use super::canvas::{Anchor, Canvas, Drawing};
 use super::color::Rgb;
 
-/// DejaVu Sans, reduced to Latin, Greek and some signs: no font of the system is needed, and a picture is the same
-/// everywhere. Its licence stands beside it.
+/// DejaVu Sans, reduced to Latin, Greek and some symbols. No system font is needed, and a picture is the same
+/// everywhere. Its license is in the same folder.
 static FONT: &[u8] = include_bytes!("DejaVuSans-subset.ttf");
-/// What SVG readers look for, in this order.
+/// The fonts that SVG readers try, in this order.
 const FAMILIES: &str = "DejaVu Sans, Verdana, Arial, sans-serif";
 
 const SVG_SCALE: u32 = 10;
 const PNG_SCALE: u32 = 2;
 const OVERSAMPLING: u32 = 2;
-/// Pixels per metre: 300 per inch.
+/// Pixels per meter: 300 per inch.
 const RESOLUTION: u32 = 11_811;
-/// The bitmap backend centres a line of text with the room for its descenders; SVG readers center small letters.
+/// The bitmap backend centers a line of text including the space for descenders; SVG readers center small letters.
 const PNG_DROP: f64 = 0.15;
 
 /// A drawing as SVG.
 ///
 /// # Errors
 ///
-/// A sentence, in case `plotters` fails.
+/// A sentence, if `plotters` fails.
 pub fn svg(drawing: &dyn Drawing) -> Result<String, String> {
     let (width, height) = drawing.size();
     let mut text = String::new();
@@ -47,7 +48,7 @@ pub fn svg(drawing: &dyn Drawing) -> Result<String, String> {
 ///
 /// # Errors
 ///
-/// A sentence, in case `plotters` or the encoder fails.
+/// A sentence, if `plotters` or the encoder fails.
 pub fn png(drawing: &dyn Drawing) -> Result<Vec<u8>, String> {
     let (width, height) = drawing.size();
     let (width, height) = (width * PNG_SCALE, height * PNG_SCALE);
@@ -63,11 +64,11 @@ pub fn png(drawing: &dyn Drawing) -> Result<Vec<u8>, String> {
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: RESOLUTION, yppu: RESOLUTION, unit: png::Unit::Meter }));
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
-    written.map_err(|error| format!("the PNG cannot be encoded: {error}"))?;
+    written.map_err(|error| format!("cannot encode the PNG: {error}"))?;
     Ok(file)
 }
 
-/// Each pixel of an image of this size is the average of a square of `large`.
+/// Averages squares of `large` to an image of this size.
 fn averaged(large: &[u8], width: usize, height: usize) -> Vec<u8> {
     let n = OVERSAMPLING as usize;
     let mut small = Vec::with_capacity(width * height * 3);
@@ -87,9 +88,9 @@ fn averaged(large: &[u8], width: usize, height: usize) -> Vec<u8> {
 struct Sheet<B: DrawingBackend> {
     area: DrawingArea<B, Shift>,
     scale: f64,
-    /// By how much of its height a text must be lowered to stand in the middle of its point.
+    /// How far a text must be lowered to be centered on its point, relative to its height.
     drop: f64,
-    /// The first thing that went wrong.
+    /// The first error.
     error: Option<String>,
 }
 
@@ -97,7 +98,7 @@ impl<B: DrawingBackend> Sheet<B> {
     fn draw(drawing: &dyn Drawing, area: DrawingArea<B, Shift>, scale: u32, drop: f64) -> Result<(), String> {
         static REGISTERED: Once = Once::new();
         REGISTERED.call_once(|| {
-            // Should it fail, so does the first text, with a message.
+            // If this fails, so does the first text, with a message.
             let _ = register_font(FAMILIES, FontStyle::Normal, FONT);
         });
         let mut sheet = Sheet { area, scale: f64::from(scale), drop, error: None };
@@ -107,7 +108,7 @@ impl<B: DrawingBackend> Sheet<B> {
         let presented = sheet.area.present();
         sheet.note(presented);
         match sheet.error {
-            Some(error) => Err(format!("the picture cannot be drawn: {error}")),
+            Some(error) => Err(format!("cannot draw the picture: {error}")),
             None => Ok(()),
         }
     }

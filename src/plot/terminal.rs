@@ -1,18 +1,18 @@
-//! A figure as text.
+//! A figure as text for a terminal.
 //!
-//! Bars are made of block elements, an eighth of a line fine, or of `#` and `.` where only ASCII is safe.
+//! Bars are made of block elements with a resolution of an eighth of a line, or of `#` and `.` if only ASCII is safe.
 
 use super::axis::ticks;
 use super::figure::{CurveKind, Figure, MarkKind};
 
 /// Lines of the plot itself.
 const HEIGHT: usize = 18;
-/// Columns left of it.
+/// Columns to the left of the plot.
 const MARGIN: usize = 8;
-/// Widths that make sense.
+/// Useful widths.
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=120;
 
-/// The signs for each thing.
+/// The character for each element.
 struct Signs {
     /// Eighths of a cell from below, without the empty one.
     tail: &'static [char],
@@ -53,11 +53,11 @@ pub fn render(figure: &Figure, width: usize, unicode: bool) -> String {
     text
 }
 
-/// The cells of the plot, the uppermost line first.
+/// The cells of the plot, top line first.
 struct Cells(Vec<Vec<char>>);
 
 impl Cells {
-    /// Sets a cell by its height, in lines from below; nothing if that is above the plot.
+    /// Sets a cell by its height, in lines from below; does nothing above the plot.
     fn set(&mut self, height: usize, column: usize, sign: char) {
         if let Some(line) = self.0.iter_mut().rev().nth(height) {
             line[column] = sign;
@@ -65,7 +65,7 @@ impl Cells {
     }
 }
 
-/// Lines of at most `width` columns, if no part is longer.
+/// Joins parts to lines of at most `width` columns, if no part is longer.
 fn wrapped(parts: &[String], between: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in parts {
@@ -85,7 +85,7 @@ struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    /// log10 of the eigenvalue in the middle of a column.
+    /// log10 of the eigenvalue at the center of a column.
     fn middle(&self, column: usize) -> f64 {
         let (low, high) = self.figure.ranges().0;
         low + (column as f64 + 0.5) / self.columns as f64 * (high - low)
@@ -106,7 +106,7 @@ impl Plot<'_> {
     fn draw_bars(&self, cells: &mut Cells) {
         for column in 0..self.columns {
             let (from, to) = (self.middle(column) - self.half(), self.middle(column) + self.half());
-            // Of several bars in a column, the highest is seen.
+            // The highest of several bars in a column is shown.
             let bars = self.figure.bars.iter().filter(|bar| bar.from < to && bar.to > from);
             let Some(bar) = bars.max_by(|a, b| a.density.total_cmp(&b.density)) else { continue };
             let blocks = if bar.tail { self.signs.tail } else { self.signs.bulk };
@@ -119,7 +119,7 @@ impl Plot<'_> {
         }
     }
 
-    /// Half the width of a column, less a hair: a bar that only touches a column is not in it.
+    /// Half the width of a column, minus a little: a bar that only touches a column is not in it.
     fn half(&self) -> f64 {
         let (low, high) = self.figure.ranges().0;
         0.5 * (high - low) / self.columns as f64 * (1.0 - 1e-9)
@@ -152,7 +152,7 @@ impl Plot<'_> {
     fn with_axes(&self, cells: &Cells) -> String {
         let ((left, right), (bottom, top)) = self.figure.ranges();
         let mut labels = vec![String::new(); HEIGHT];
-        for tick in ticks(bottom, top, HEIGHT / 3).iter().filter(|tick| tick.labelled) {
+        for tick in ticks(bottom, top, HEIGHT / 3).iter().filter(|tick| tick.labeled) {
             let line = (self.height(tick.at).floor() as usize).min(HEIGHT - 1);
             labels[HEIGHT - 1 - line] = tick.ascii_label();
         }
@@ -173,10 +173,10 @@ impl Plot<'_> {
         text
     }
 
-    /// The labels of the horizontal axis, each in the middle under its number, those left out that do not fit.
+    /// The labels of the horizontal axis, each centered under its number; labels that do not fit are omitted.
     fn x_labels(&self, left: f64, right: f64) -> String {
         let mut line = String::new();
-        for tick in ticks(left, right, self.columns / 9).iter().filter(|tick| tick.labelled) {
+        for tick in ticks(left, right, self.columns / 9).iter().filter(|tick| tick.labeled) {
             let (label, Some(column)) = (tick.ascii_label(), self.column(tick.at)) else { continue };
             let start = (MARGIN + 2 + column).saturating_sub(label.len() / 2);
             let fits = start + label.len() <= MARGIN + 2 + self.columns;

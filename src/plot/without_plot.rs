@@ -1,8 +1,8 @@
-//! What the constructors of pictures answer where the feature `plot` was left out of the build.
+//! Replacements for the picture functions in builds without the feature `plot`.
 
 use super::Drawing;
 
-const CAUSE: &str = "this htsr was built without the feature `plot`, which draws pictures";
+const CAUSE: &str = "this build of htsr has no pictures; build it with the feature `plot`";
 
 /// Fails: see the feature `plot`.
 ///

@@ -1,4 +1,4 @@
-//! A model in a few numbers: how its alphas and metrics are spread, by role and over all.
+//! Summary of a model: how its alphas and metrics are distributed, by role and over all.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::{MatrixScore, Status};
 use crate::metrics::{METRICS, MetricValue};
 
-/// The spread of a number over those matrices that have it.
+/// The distribution of a number over the matrices that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// How many matrices have it.
+    /// Number of matrices that have it.
     pub count: usize,
     /// Unweighted mean.
     pub mean: f64,
-    /// Median; the mean of the middle two if their number is even.
+    /// Median; the mean of the middle two for an even count.
     pub median: f64,
     /// The smallest.
     pub min: f64,
@@ -29,7 +29,7 @@ impl Spread {
         let count = numbers.len();
         let (&min, &max) = (numbers.first()?, numbers.last()?);
         let sum: f64 = numbers.iter().sum();
-        // Divided first where their sum overflows.
+        // Divide first if the sum overflows.
         let divided = || numbers.iter().map(|number| number / count as f64).sum::<f64>();
         let mean = if sum.is_finite() { sum / count as f64 } else { divided() };
         let median = 0.5 * numbers[(count - 1) / 2] + 0.5 * numbers[count / 2];
@@ -54,7 +54,7 @@ pub struct RoleSummary {
 pub struct GroupSummary {
     /// Number of matrices.
     pub matrices: usize,
-    /// Number of those without an alpha.
+    /// Number of matrices without an alpha.
     pub failed: usize,
     /// The alphas of the others.
     pub alpha: Option<Spread>,
@@ -85,9 +85,9 @@ pub struct Summary {
     /// The summary of all matrices.
     #[serde(flatten)]
     pub group: GroupSummary,
-    /// Number of matrices with the warning `over-trained`; null under a rule that has no such warning.
+    /// Number of matrices with the warning `over-trained`; null under a rule without that warning.
     pub over_trained: Option<usize>,
-    /// Number of matrices with the warning `under-trained`; null under a rule that has no such warning.
+    /// Number of matrices with the warning `under-trained`; null under a rule without that warning.
     pub under_trained: Option<usize>,
     /// By role, in the order in which roles first appear.
     pub roles: Vec<RoleSummary>,

@@ -133,17 +133,17 @@ fn rules_that_do_not_fit() {
         (
             "peft",
             [].as_slice(),
-            ["peft takes LoRA ranks, and the allocation rule alphalora gives LoRA experts", "add --rule rank"],
+            ["peft needs LoRA ranks, and the allocation rule alphalora gives LoRA experts", "add --rule rank"],
         ),
         ("peft", sparsity, ["rule alphapruning gives sparsities", "hint: add --rule rank"]),
-        ("axolotl", experts, ["axolotl takes LoRA ranks, and the allocation rule mola", "add --rule rank"]),
-        ("mola", sparsity, ["mola takes LoRA experts or LoRA ranks", "add --rule alphalora or --rule rank"]),
-        ("mola", &["--rule", "rank", "--group", "role"], ["mola takes a number for each layer", "--group layer"]),
-        ("llm-compressor", experts, ["llm-compressor takes sparsities", "add --rule alphapruning"]),
+        ("axolotl", experts, ["axolotl needs LoRA ranks, and the allocation rule mola", "add --rule rank"]),
+        ("mola", sparsity, ["mola needs LoRA experts or LoRA ranks", "add --rule alphalora or --rule rank"]),
+        ("mola", &["--rule", "rank", "--group", "role"], ["mola needs one number per layer", "--group layer"]),
+        ("llm-compressor", experts, ["llm-compressor needs sparsities", "add --rule alphapruning"]),
         (
             "optimizer",
             sparsity,
-            ["takes multipliers of the learning rate or", "--rule tempbalance or --rule alphadecay"],
+            ["needs multipliers of the learning rate or", "--rule tempbalance or --rule alphadecay"],
         ),
         ("alphapruning", sparsity, ["takes alphas, of which AlphaPruning makes sparsities", "leave out --rule"]),
         (
@@ -160,7 +160,7 @@ fn rules_that_do_not_fit() {
         ),
         ("peft", &["--rule", "rank", "--by", "layer"], ["--by has no meaning for peft", "hint: "]),
         ("csv", &["--rename", "a=b"], ["--rename has no meaning for csv", "hint: "]),
-        ("peft", &["--rename", "a"], ["no equals sign", "hint: "]),
+        ("peft", &["--rename", "a"], ["expected OLD=NEW", "hint: "]),
         ("onnx", &[], ["invalid value 'onnx'", "llm-compressor"]),
     ] {
         let file = folder.path().join("export");
@@ -181,15 +181,15 @@ fn scores_that_do_not_fit() {
         [("alphapruning", [].as_slice()), ("llm-compressor", &["--rule", "alphapruning", "--sparsity", "0.5"])]
     {
         let run = export(&csv, target, options);
-        run.fails(3, &["scores.csv: holds layers without the names of their tensors", "hint: give the JSON"]);
+        run.fails(3, &["scores.csv: has layers but no tensor names", "hint: use the JSON"]);
     }
-    export(&csv, "mola", &[]).fails(2, &["scores without an allocation", "hint: add --rule"]);
+    export(&csv, "mola", &[]).fails(2, &["these scores have no allocation", "hint: add --rule"]);
     export(&csv, "csv", &[]).succeeds();
 
     fs::write(&csv, "layer,alpha\n0,2\n2,3\n").unwrap();
     export(&csv, "mola", &["--rule", "alphalora"]).fails(2, &["layer 1 is missing", "hint: "]);
     fs::write(&csv, "stack,layer,alpha\ndecoder,0,2\nencoder,0,3\n").unwrap();
-    export(&csv, "mola", &["--rule", "alphalora"]).fails(2, &["`decoder` and of `encoder`", "hint: "]);
+    export(&csv, "mola", &["--rule", "alphalora"]).fails(2, &["`decoder` and `encoder`", "hint: "]);
 
     let check = |names: Vec<String>, target: &str, options: &[&str], fragments: &[&str]| {
         export(&scores_of(&folder, names, &[]), target, options).fails(2, fragments);
@@ -199,15 +199,25 @@ fn scores_that_do_not_fit() {
         llama(2).skip(1).collect(),
         "alphapruning",
         &[],
-        &["same 7 matrices of every layer, and layer 0 has 6", "hint: "],
+        &["same 7 matrices in every layer, and layer 0 has 6", "hint: "],
     );
     check(llama(2).take(13).collect(), "alphapruning", &[], &["and layer 1 has 6", "hint: "]);
     let other = |name: String| name.replace("q_proj", "qkv_proj");
-    check(llama(2).map(other).collect(), "alphapruning", &[], &["that of self_attn.qkv_proj in its layer", "hint: "]);
+    check(
+        llama(2).map(other).collect(),
+        "alphapruning",
+        &[],
+        &["the position of self_attn.qkv_proj in its layer", "hint: "],
+    );
     let by_matrix = [sparsity.as_slice(), &["--group", "matrix"]].concat();
-    check(llama(2).map(other).collect(), "llm-compressor", &by_matrix, &["that of self_attn.qkv_proj", "hint: "]);
+    check(
+        llama(2).map(other).collect(),
+        "llm-compressor",
+        &by_matrix,
+        &["the position of self_attn.qkv_proj", "hint: "],
+    );
     let encoder = |name: String| [name.replace("model", "encoder"), name];
-    check(llama(1).flat_map(encoder).collect(), "llm-compressor", &sparsity, &["`encoder` and of `model`", "hint: "]);
+    check(llama(1).flat_map(encoder).collect(), "llm-compressor", &sparsity, &["`encoder` and `model`", "hint: "]);
     let joined = |layer| format!("layers.{layer}.attn.in_proj_weight");
     check(
         (0..2).map(joined).collect(),

@@ -83,7 +83,10 @@ fn a_window_without_a_spectrum_is_named() {
     values.chunks_mut(30).skip(10).take(10).for_each(|row| row[20..].fill(0.0));
     let farms = ["--farms", "rows=10,windows=3"];
     let run = score(vec![query(30, 30, &values)], &farms);
-    run.fails(4, &["the window of rows 10 to 19 and columns 20 to 29: all elements are zero", "hint: larger windows"]);
+    run.fails(
+        4,
+        &["the window of rows 10 to 19 and columns 20 to 29: all elements are zero", "hint: try larger windows"],
+    );
     assert_eq!(run.json()["matrices"][0]["eigenvalues"], 90);
     values[14 * 30 + 25] = f64::NAN;
     score(vec![query(30, 30, &values)], &farms).fails(4, &["NaN or infinity (first at row 14, column 25)"]);

@@ -155,8 +155,8 @@ fn exports_name_the_stack_or_refuse() {
     let by_matrix = export("optimizer", &["--rule", "tempbalance", "--group", "matrix"]);
     by_matrix.fails(
         2,
-        &["mlp.experts.down_proj", "one parameter for several matrices", "hint: allocate with --group layer"],
+        &["mlp.experts.down_proj", "one parameter with several matrices", "hint: allocate with --group layer"],
     );
     let ranks = export("peft", &["--rule", "rank", "--rank", "8"]);
-    ranks.fails(2, &["down_proj[0]", "not the weight of a module of its own", "hint: leave it out when scoring"]);
+    ranks.fails(2, &["down_proj[0]", "not the weight of its own module", "hint: exclude it when scoring"]);
 }

@@ -229,7 +229,7 @@ fn edited(edit: impl FnOnce(&mut Value), tensors: Option<BTreeMap<String, Tensor
 fn assert_as_expected(path: &Path, expected: &Value) {
     for rule in RULES {
         let run = score(path, &["--rule", rule]);
-        run.fails(4, &["4 eigenvalues, fewer than the 8", "an update of rank r has r eigenvalues"]);
+        run.fails(4, &["4 eigenvalues, fewer than the 8", "an update of rank r has only r eigenvalues"]);
         let json = run.json();
         assert_eq!(rows(&json).len(), expected.as_object().unwrap().len());
         for row in rows(&json) {

@@ -55,7 +55,7 @@ fn figure_of(rows: usize, cols: usize, analysis: &Analysis, alternatives: &[Tail
     Figure::new(&row, analysis, alternatives)
 }
 
-/// Draws in every form, and checks what must hold of each.
+/// Draws the figure in every form, and checks what must hold for each.
 fn draw(figure: &Figure) -> [String; 3] {
     let numbers = figure.bars.iter().flat_map(|bar| [bar.from, bar.to, bar.density]);
     let points = figure.curves.iter().flat_map(|curve| &curve.points).flat_map(|point| [point.0, point.1]);
