@@ -62,6 +62,7 @@ pub mod export;
 pub mod fit;
 pub mod matrices;
 mod memory;
+pub mod message;
 pub mod metrics;
 pub mod pipeline;
 pub mod plot;

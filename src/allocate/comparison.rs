@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AllocatedValue, Allocation, AllocationPlan, AllocationRule, Unit, unusable};
-use crate::error::{Error, Kind, Result};
+use super::{AllocatedValue, Allocation, AllocationPlan, AllocationRule, Unit};
+use crate::error::{Error, Result};
+use crate::message::Message;
 
 /// Largest number of columns in a comparison.
 const MOST: usize = 100;
@@ -38,7 +39,7 @@ pub struct Column {
     pub why: Option<String>,
     /// The hint for that error.
     #[serde(skip)]
-    hint: Option<String>,
+    hint: Option<Message>,
 }
 
 impl Column {
@@ -46,7 +47,7 @@ impl Column {
     fn new(label: String, plan: &AllocationPlan, units: Result<Vec<Unit>>, base: &Allocation) -> Column {
         let allocation = units.and_then(|units| {
             let pairs = units.len() == base.rows.len() && units.iter().zip(&base.rows).all(|(a, b)| a.is_same(&b.unit));
-            if pairs { plan.allocate(units) } else { Err(unusable("has other layers or matrices")) }
+            if pairs { plan.allocate(units) } else { Err(Error::unusable("has other layers or matrices")) }
         });
         match allocation {
             Ok(allocation) => {
@@ -216,7 +217,11 @@ impl AllocationComparison {
     pub fn problems(&self) -> Vec<Error> {
         let problem = |column: &Column| {
             let cause = format!("{}: {}", column.label, column.why.as_ref()?);
-            Some(Error { kind: Kind::Input, hint: column.hint.clone(), ..Error::usage(cause) })
+            let error = Error::unusable(cause);
+            Some(match &column.hint {
+                Some(hint) => error.hint(hint.clone()),
+                None => error,
+            })
         };
         self.columns.iter().filter_map(problem).collect()
     }
@@ -242,6 +247,7 @@ impl fmt::Display for Column {
 mod tests {
     use super::super::{Budget, Rounding};
     use super::*;
+    use crate::error::Kind;
 
     fn base() -> Allocation {
         let units = [2.0, 3.0, 4.0, 2.5].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();

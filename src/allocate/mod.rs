@@ -50,7 +50,7 @@ pub use tempbalance::{MultiplierMap, TempBalance};
 pub use uniform::Uniform;
 pub use unit::{Aggregate, Group, Unit, planned_units, units};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// A number for each unit.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,11 +70,6 @@ impl Solution {
 
 /// A rule prepared for the units: maps their alphas to their numbers. Called once for each draw of a simulation.
 type Solve<'a> = Box<dyn Fn(&[f64]) -> Result<Solution> + Sync + 'a>;
-
-/// An error for scores that do not support the request; the caller adds the name of the file.
-fn unusable(cause: impl Into<String>) -> Error {
-    Error { kind: Kind::Input, ..Error::usage(cause) }
-}
 
 /// m^beta in units of the largest, so that it cannot overflow.
 fn powers(alphas: &[f64], beta: f64) -> Vec<f64> {

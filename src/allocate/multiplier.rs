@@ -1,6 +1,5 @@
 //! The linear map from alphas to multipliers that several rules share.
 
-use super::unusable;
 use crate::error::{Error, Result};
 
 /// Maps the smallest alpha to `low`, the largest to `high`, and is linear in between.
@@ -22,7 +21,7 @@ pub(super) fn linear(alphas: &[f64], low: f64, high: f64) -> Result<Vec<f64>> {
 /// The error for alphas that are all equal.
 pub(super) fn all_equal(alpha: f64) -> Error {
     let cause = format!("all alphas are {alpha}, so they cannot distinguish layers or matrices");
-    unusable(cause).hint("set the same value everywhere yourself; alphapruning does that with --epsilon 0")
+    Error::unusable(cause).hint("set the same value everywhere yourself; alphapruning does that with --epsilon 0")
 }
 
 /// Largest multiplier; sums of larger ones could overflow.
@@ -57,6 +56,6 @@ mod tests {
     #[test]
     fn equal_alphas_are_refused() {
         let error = linear(&[2.5, 2.5], 0.5, 1.5).unwrap_err();
-        assert!(error.cause.contains("all alphas are 2.5") && error.hint.is_some());
+        assert!(error.cause.to_string().contains("all alphas are 2.5") && error.hint.is_some());
     }
 }

@@ -8,7 +8,7 @@ use super::alphalora::{Budget, usual_experts};
 use super::largest_remainder::count_held;
 use super::{
     Aggregate, AllocatedUnit, AllocatedValue, Allocation, AlphaDecay, AlphaPruning, Bound, BudgetOutcome, Group,
-    MolaShape, MultiplierMap, Quantity, Ranks, Solution, Solve, TempBalance, Uniform, Unit, unusable,
+    MolaShape, MultiplierMap, Quantity, Ranks, Solution, Solve, TempBalance, Uniform, Unit,
 };
 use crate::error::{Error, Result};
 
@@ -189,7 +189,7 @@ impl AllocationPlan {
     /// met; [`Kind::Input`](crate::error::Kind::Input) if the plan needs something that is unknown about the units.
     pub fn check(&self, units: &[Unit]) -> Result<()> {
         if units.is_empty() {
-            return Err(unusable(format!("there is no {} to allocate to", self.group)));
+            return Err(Error::unusable(format!("there is no {} to allocate to", self.group)));
         }
         self.rule.check(self.group, units)
     }
@@ -235,12 +235,14 @@ impl AllocationPlan {
             Some(alpha) if alpha.is_finite() && alpha > 0.0 => Ok(alpha),
             Some(alpha) => {
                 let cause = format!("no allocation: {} has the alpha {alpha}, not a positive number", unit.name());
-                Err(unusable(cause).hint("score it again, or leave it out"))
+                Err(Error::unusable(cause).hint("score it again, or leave it out"))
             }
-            None => Err(unusable(format!("no allocation: {} has no alpha", unit.name())).hint(match self.group {
-                Group::Layer => "score the model without that layer (--layers), or with another fit rule (--rule)",
-                _ => "exclude it (--exclude), use another fit rule (--rule), or use --group layer",
-            })),
+            None => {
+                Err(Error::unusable(format!("no allocation: {} has no alpha", unit.name())).hint(match self.group {
+                    Group::Layer => "score the model without that layer (--layers), or with another fit rule (--rule)",
+                    _ => "exclude it (--exclude), use another fit rule (--rule), or use --group layer",
+                }))
+            }
         };
         units.iter().map(alpha).collect()
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::common_divisor;
 use super::largest_remainder::LargestRemainders;
-use super::{BudgetOutcome, Solution, Solve, Unit, check_beta, powers, unusable};
+use super::{BudgetOutcome, Solution, Solve, Unit, check_beta, powers};
 use crate::error::{Error, Result};
 
 /// A budget of trainable parameters, and how ranks share it.
@@ -115,14 +115,14 @@ impl Ranks {
         let costs = units.iter().map(|unit| {
             unit.parameters_per_rank.filter(|cost| *cost > 0).ok_or_else(|| {
                 let cause = "has no matrix shapes, which are needed to count the parameters of a rank";
-                unusable(cause).hint("use the JSON file that `htsr score PATH -o scores.json` writes")
+                Error::unusable(cause).hint("use the JSON file that `htsr score PATH -o scores.json` writes")
             })
         });
         let costs: Vec<u64> = costs.collect::<Result<_>>()?;
         let all = costs.iter().fold(0, |sum: u64, &cost| sum.saturating_add(cost));
         if all > MOST_PARAMETERS {
             let cause = format!("rank 1 on all matrices would train {all} parameters: their shapes cannot be right");
-            return Err(unusable(cause).hint("write the file again with `htsr score PATH -o scores.json`"));
+            return Err(Error::unusable(cause).hint("write the file again with `htsr score PATH -o scores.json`"));
         }
         let uniform = all.saturating_mul(self.rank.into());
         let full = units.iter().filter_map(|unit| unit.full_rank).min().unwrap_or(u64::MAX);

@@ -372,7 +372,7 @@ mod tests {
         };
         let error =
             plan.allocate(layers(&[2.0, 3.0])).unwrap().simulate(&[], &StabilitySimulation::default()).unwrap_err();
-        assert!(error.cause.contains("does not use alphas"));
+        assert!(error.cause.to_string().contains("does not use alphas"));
         for simulation in [
             StabilitySimulation { draws: 0, ..StabilitySimulation::default() },
             StabilitySimulation { relative_error: -1.0, ..StabilitySimulation::default() },
@@ -395,6 +395,6 @@ mod tests {
         // Every draw has some infinite alphas.
         let wild = StabilitySimulation { relative_error: 1e300, ..StabilitySimulation::default() };
         let error = usual().allocate(layers(&[2.0; 40])).unwrap().simulate(&[], &wild).unwrap_err();
-        assert!(error.cause.starts_with("none of 10000 draws has an allocation"), "{}", error.cause);
+        assert!(error.cause.to_string().starts_with("none of 10000 draws has an allocation"), "{}", error.cause);
     }
 }

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::unusable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::matrices::WeightMatrix;
 use crate::score::{LayerScore, MatrixScore};
 
@@ -227,9 +226,9 @@ pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggr
             (Group::Layer, Aggregate::Mean) => Ok(layers.iter().map(of_layer).collect()),
             (Group::Layer, _) => {
                 let cause = format!("has one alpha per layer and no matrices, so there is no {aggregate} alpha");
-                Err(unusable(cause).hint(hint))
+                Err(Error::unusable(cause).hint(hint))
             }
-            _ => Err(unusable(format!("has layers but no matrices, which --group {group} needs")).hint(hint)),
+            _ => Err(Error::unusable(format!("has layers but no matrices, which --group {group} needs")).hint(hint)),
         };
     }
     let mut units = joined(matrices.iter().map(Member::from), group, aggregate);

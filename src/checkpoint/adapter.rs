@@ -268,7 +268,7 @@ mod tests {
             (r#"{"peft_type": "LORA", "r": 8, "lora_alpha": 8, "use_bdlora": {"nblocks": 2}}"#, "use_bdlora"),
         ] {
             let error = adapter(json).unwrap_err();
-            assert!(error.cause.contains(cause) && error.hint.is_some(), "{json}: {error:?}");
+            assert!(error.cause.to_string().contains(cause) && error.hint.is_some(), "{json}: {error:?}");
         }
         for init in ["true", "false", "null", r#""gaussian""#, r#""eva""#, r#""orthogonal""#] {
             adapter(&format!(r#"{{"peft_type": "LORA", "r": 8, "lora_alpha": 8, "init_lora_weights": {init}}}"#))

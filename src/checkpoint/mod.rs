@@ -241,9 +241,12 @@ impl Shard {
         let mut file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let bytes = metadata.len();
-        let header = header::read(&mut file, bytes).map_err(|refused| Error {
-            tensor: refused.tensor,
-            ..Error::input(path, refused.cause).hint(refused.hint)
+        let header = header::read(&mut file, bytes).map_err(|refused| {
+            let error = Error::input(path, refused.cause).hint(refused.hint);
+            match refused.tensor {
+                Some(tensor) => error.tensor(tensor),
+                None => error,
+            }
         })?;
         Ok(Shard {
             path: path.to_owned(),

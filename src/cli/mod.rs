@@ -3,6 +3,7 @@
 mod allocate;
 mod args;
 mod bench;
+mod command_line;
 mod compare;
 mod demo;
 mod doctor;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::cli::command_line::CommandLine;
 use crate::error::{Error, printable};
 use crate::matrices::Skipped;
 use anstyle::{AnsiColor, Style};
@@ -64,7 +65,7 @@ impl Printer {
 
     /// What ends the command.
     pub fn error(&self, error: &Error) {
-        self.message(ERROR, "error", &error.to_string(), error.hint.as_deref());
+        self.message(ERROR, "error", &error.in_style(&CommandLine), hint_of(error).as_deref());
     }
 
     /// What the user should know before using the results.
@@ -76,8 +77,8 @@ impl Printer {
     pub fn warnings(&self, errors: &[Error]) {
         for group in errors.chunk_by(|a, b| a.hint == b.hint) {
             for (index, error) in group.iter().enumerate() {
-                let hint = error.hint.as_deref().filter(|_| index + 1 == group.len());
-                self.warning(&error.to_string(), hint);
+                let hint = hint_of(error).filter(|_| index + 1 == group.len());
+                self.warning(&error.in_style(&CommandLine), hint.as_deref());
             }
         }
     }
@@ -114,4 +115,8 @@ impl Printer {
         // There is nowhere left to report that stderr is gone.
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
+}
+
+fn hint_of(error: &Error) -> Option<String> {
+    error.hint.as_ref().map(|hint| hint.in_style(&CommandLine))
 }

@@ -5,8 +5,8 @@
 //! `alpha_peak`.
 
 use super::modules::nameless;
-use super::{Target, blocks, npy, unusable};
-use crate::error::Result;
+use super::{Target, blocks, npy};
+use crate::error::{Error, Result};
 use crate::report::Report;
 use crate::score::MatrixScore;
 
@@ -20,7 +20,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
         matrix.alpha.ok_or_else(|| {
             let reason = matrix.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
             let error =
-                unusable(format!("alphapruning needs an alpha for every matrix, and this one has none{reason}"));
+                Error::unusable(format!("alphapruning needs an alpha for every matrix, and this one has none{reason}"));
             error.tensor(&matrix.tensor).hint("score with another fit rule, for example --rule median")
         })
     };

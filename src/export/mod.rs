@@ -25,7 +25,7 @@ use std::fmt;
 pub use rename::Rename;
 
 use crate::allocate::{Allocation, Quantity};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::report::{Document, Format, Provenance, Report};
 
 /// A format that another tool reads.
@@ -141,11 +141,6 @@ impl fmt::Display for Target {
             Target::Parquet => "parquet",
         })
     }
-}
-
-/// An error for scores that lack what the target needs; the caller adds the name of the file.
-fn unusable(cause: impl Into<String>) -> Error {
-    Error { kind: Kind::Input, ..Error::usage(cause) }
 }
 
 fn unwritable(error: std::io::Error) -> Error {

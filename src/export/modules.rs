@@ -1,6 +1,6 @@
 //! The modules of a model that contain scored matrices, each with its allocated number.
 
-use super::{Rename, Target, unusable};
+use super::{Rename, Target};
 use crate::allocate::{AllocatedUnit, Allocation};
 use crate::error::{Error, Result};
 use crate::report::Report;
@@ -47,7 +47,7 @@ pub(super) fn assigned<'a>(
     let rows = allocation.rows_of(&report.matrices);
     let assign = |(matrix, row): (&'a MatrixScore, Option<&'a AllocatedUnit>)| {
         let row = row.ok_or_else(|| {
-            let error = unusable("the allocation has no number for this matrix").tensor(&matrix.tensor);
+            let error = Error::unusable("the allocation has no number for this matrix").tensor(&matrix.tensor);
             error.hint("allocate again with --rule")
         })?;
         Ok(Assigned { matrix, parameter: rename.apply(&unwrapped(&matrix.tensor))?, row })
@@ -58,7 +58,7 @@ pub(super) fn assigned<'a>(
 /// The error for scores of layers, which have no tensor names.
 pub(super) fn nameless(target: Target) -> Error {
     let cause = format!("has layers but no tensor names, which {target} needs");
-    unusable(cause).hint("use the JSON file that `htsr score PATH -o scores.json` writes")
+    Error::unusable(cause).hint("use the JSON file that `htsr score PATH -o scores.json` writes")
 }
 
 /// The name that a parameter had before PEFT wrapped an adapter around it.

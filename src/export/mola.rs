@@ -1,7 +1,7 @@
 //! MoLA (arXiv 2402.08562): options for its command line, with one number per layer by position.
 
+use super::Target;
 use super::blocks::check_places;
-use super::{Target, unusable};
 use crate::allocate::{Group, Quantity};
 use crate::error::{Error, Result};
 use crate::report::Report;
@@ -17,7 +17,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
     let layers = allocation.rows.iter().map(|row| (row.unit.stack.as_str(), row.unit.layer.unwrap_or_default()));
     check_places(Target::Mola, layers)?;
     let values = allocation.whole_values().ok_or_else(|| {
-        let error = unusable("the allocation has numbers that are not whole");
+        let error = Error::unusable("the allocation has numbers that are not whole");
         error.hint("allocate again with --rule")
     })?;
     let text = if allocation.quantity == Quantity::Rank {

@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(rename("a.=b.", "a.a.c").unwrap(), "b.a.c");
         assert_eq!(Rename::default().apply("x").unwrap(), "x");
         let error = rename("model.=", "h.0").unwrap_err();
-        assert!(error.cause.contains("`model.`") && error.hint.is_some());
+        assert!(error.cause.to_string().contains("`model.`") && error.hint.is_some());
         assert!("transformer.".parse::<Rename>().is_err());
     }
 }

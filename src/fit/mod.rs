@@ -102,6 +102,8 @@ pub enum NoFit {
     Unresolved,
 }
 
+impl std::error::Error for NoFit {}
+
 impl fmt::Display for NoFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -53,6 +53,10 @@ pub(super) fn problem(
     let stored = matrix.stored();
     let cause = format!("{reason} (shape {:?}, {})", matrix.whole_shape(), stored.tensor.dtype);
     let error = Error::input(&checkpoint.shards()[stored.shard].path, cause).tensor(matrix.name());
+    let error = match outcome {
+        Err(failure) => error.because(failure.clone()),
+        Ok(analysis) => analysis.fit.as_ref().err().map_or(error.clone(), |reason| error.because(reason.clone())),
+    };
     Some(match hint(matrix, outcome) {
         Some(hint) => error.hint(hint),
         None => error,

@@ -2,14 +2,15 @@
 
 use std::sync::Mutex;
 
-use htsr::device::Outcome;
+use htsr::checkpoint::Cast;
 use htsr::device::cpu::Cpu;
+use htsr::device::{Failure, Outcome};
 use htsr::error::{Error, Kind};
 use htsr::pipeline::Sink;
 use htsr::score::MatrixScore;
 use htsr::{Checkpoint, Report, Result, Rule, Scorer};
 
-use crate::support::{folder, save, small_model};
+use crate::support::{Tensor, folder, projection, save, small_model};
 
 /// A device knows no rule of its own: one device, every rule, and each row carries the alpha of the rule that it names.
 #[test]
@@ -83,7 +84,7 @@ fn an_error_of_a_sink_ends_the_run() {
     let path = save(folder.path(), "model.safetensors", small_model());
     let checkpoint = Checkpoint::open(&path).unwrap();
     let error = Scorer::new().score_on(&checkpoint, &Cpu::new(Some(2)), &(), &[&Full]).unwrap_err();
-    assert_eq!((error.kind, error.cause.as_str()), (Kind::Usage, "the disk is full"));
+    assert_eq!((error.kind, error.cause.to_string()), (Kind::Usage, "the disk is full".into()));
 }
 
 /// An allocation that cannot be made leaves the scores and says why.
@@ -103,4 +104,24 @@ fn a_report_keeps_its_scores_without_an_allocation() {
     assert!(report.allocation.is_none());
     report.allocate(&Default::default(), &Default::default(), &[]).unwrap();
     assert_eq!(report.layers.iter().filter_map(|layer| layer.experts).sum::<u32>(), 160);
+}
+
+/// A program learns why a matrix has no alpha without reading sentences.
+#[test]
+fn a_problem_has_the_failure_below_it() {
+    let folder = folder();
+    let mut tensors = small_model();
+    tensors.insert(projection(0, 'k'), Tensor::f32(&[24, 24], &[f64::NAN; 24 * 24]));
+    tensors.insert(projection(1, 'k'), Tensor::f32(&[4, 24], &[0.5; 4 * 24]));
+    let path = save(folder.path(), "model.safetensors", tensors);
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let scored = Scorer::new().score_on(&checkpoint, &Cpu::new(Some(1)), &(), &[]).unwrap();
+    let failure = |index: usize| {
+        let problem: &dyn std::error::Error = &scored.problems[index];
+        problem.source().and_then(|source| source.downcast_ref::<Failure>()).cloned()
+    };
+    assert_eq!(failure(0), Some(Failure::NonFinite { row: 0, col: 0, cast: Cast::None }));
+    assert_eq!(failure(1), Some(Failure::TooFewEigenvalues(4)));
+    assert_eq!(scored.problems[0].tensor.as_deref(), Some(projection(0, 'k').as_str()));
+    assert_eq!(scored.problems[0].file.as_deref(), Some(path.as_path()));
 }

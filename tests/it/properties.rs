@@ -138,7 +138,7 @@ proptest! {
     ) {
         match experts(Budget { experts: Some(total), beta, ..Budget::default() }, &alphas) {
             Ok(counts) => prop_assert_eq!(counts.iter().sum::<u32>(), total),
-            Err(error) => prop_assert!(error.hint.is_some_and(|hint| hint.contains("largest-remainder"))),
+            Err(error) => prop_assert!(error.hint.is_some_and(|hint| hint.to_string().contains("largest-remainder"))),
         }
     }
 
