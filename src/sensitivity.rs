@@ -1,4 +1,4 @@
-//! What can be asked of an allocation besides its numbers: how far they hang on errors, on parameters, on the rule of fit.
+//! How sensitive an allocation is: to errors of the alphas, to a parameter, and to the fit rule.
 
 use std::path::PathBuf;
 
@@ -9,25 +9,25 @@ use crate::metrics::{MetricValue, alpha_by};
 use crate::report::Report;
 use crate::score::{self, LayerScore, MatrixScore};
 
-/// What is asked of an allocation.
+/// What to compute beside an allocation.
 #[derive(Debug, Clone, Default)]
 pub struct SensitivityAnalysis {
-    /// Simulates errors of the alphas.
+    /// Simulate errors of the alphas.
     pub simulation: Option<StabilitySimulation>,
-    /// Goes through values of a parameter.
+    /// Allocate again for a range of a parameter.
     pub sweep: Option<Sweep>,
-    /// Compares with the alphas by these rules of fit.
+    /// Allocate again with the alphas of these fit rules.
     pub compare: Vec<Rule>,
 }
 
 /// Scores, whether they were just computed or read from a file.
 #[derive(Debug, Clone, Copy)]
 struct Scores<'a> {
-    /// One row per matrix; none where only layers are known.
+    /// One row per matrix; empty if only layers are known.
     matrices: &'a [MatrixScore],
     /// One row per layer.
     layers: &'a [LayerScore],
-    /// The rule of fit, if it is known.
+    /// The fit rule, if known.
     rule: Option<Rule>,
 }
 
@@ -59,7 +59,7 @@ impl Report {
 }
 
 impl SensitivityAnalysis {
-    /// Checks what does not depend on the alphas, before the long work.
+    /// Checks what does not depend on the alphas; call before the long work.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl SensitivityAnalysis {
         self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check(plan))
     }
 
-    /// The allocation by `plan`, with ranges if they were asked for, and the others beside it.
+    /// The allocation by `plan`, with ranges if requested, and the allocations to compare with.
     fn allocate(
         &self,
         scores: Scores<'_>,
@@ -91,7 +91,7 @@ impl SensitivityAnalysis {
         Ok((allocation, comparison))
     }
 
-    /// Labels and units of what is compared: the rules that were named, or else all files.
+    /// Labels and units to compare with: the named rules, or else all files.
     fn sources(
         &self,
         scores: Scores<'_>,
@@ -105,7 +105,7 @@ impl SensitivityAnalysis {
         let mut seen: Vec<Option<Rule>> = vec![scores.rule];
         let of_file = |(path, report): &(PathBuf, Report)| {
             let rule = report.provenance.rule;
-            // Two files of the same rule are told apart by their names.
+            // Two files of the same rule are labeled by their names.
             let label = match rule {
                 Some(rule) if !seen.contains(&Some(rule)) => rule.to_string(),
                 _ => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
@@ -117,7 +117,7 @@ impl SensitivityAnalysis {
     }
 }
 
-/// The units with their alphas by `rule`: the scores' own, from their metrics, or from another file.
+/// The units with their alphas by `rule`: from the scores, from their metrics, or from another file.
 fn by_rule(
     rule: Rule,
     scores: Scores<'_>,
@@ -139,7 +139,7 @@ fn by_rule(
         return Ok(units_of_report(report, plan));
     }
     let cause = format!("there are no alphas by the {rule} rule to compare with");
-    let hint = "`htsr score PATH --compare peak,median,ks -o scores.json` computes them in one run; or name a second file of scores";
+    let hint = "$(score MODEL compare=peak,median,ks output=scores.json) computes them in one run; or give a second file of scores";
     Err(Error::usage(cause).hint(hint))
 }
 

@@ -6,7 +6,7 @@ use crate::allocate::{
 };
 
 impl Report {
-    /// The results with one row per unit of the allocation; per layer where there is none.
+    /// The results with one row per unit of the allocation, or per layer if there is no allocation.
     pub fn by_unit(&self) -> Document<'_, Report> {
         let Some(AllocationRow { allocation, .. }) = &self.allocation else { return self.by_layer() };
         let stacks = allocation.rows.iter().any(|row| row.unit.stack != allocation.rows[0].unit.stack);
@@ -74,7 +74,7 @@ fn value_cell(value: AllocatedValue) -> Cell {
 /// A column for each allocation of a comparison.
 fn append_comparison(comparison: &AllocationComparison, table: &mut Table) {
     for column in &comparison.columns {
-        // Names of columns live as long as the program; of these there are few.
+        // Column names are `'static`, so these few are leaked.
         table.columns.push((column.label.clone().leak(), true));
         for (index, cells) in table.rows.iter_mut().enumerate() {
             let value = column.values.as_ref().and_then(|values| values.get(index));
@@ -90,30 +90,30 @@ fn word(bound: Bound) -> &'static str {
     }
 }
 
-/// How each allocation of a comparison differs from that of the results.
+/// How each allocation of a comparison differs from the main one.
 pub(super) fn comparison_footer(comparison: &AllocationComparison) -> Vec<(&'static str, String)> {
     comparison.columns.iter().map(|column| ("compared", format!("{}: {column}", column.label))).collect()
 }
 
-/// What was simulated, and how much is not determined.
+/// What was simulated, and how many values are not determined.
 fn stability_footer(stability: &Stability, of: usize) -> Vec<(&'static str, String)> {
     let Stability { draws, seed, stated, assumed, relative_error, failed, undetermined } = stability;
     let failed = if *failed > 0 { format!("; {failed} draws have no allocation") } else { String::new() };
     let outcome = format!(
-        "{undetermined} of {of} are not determined: fewer than 95 % of {draws} draws (seed {seed}) give the printed number{failed}"
+        "{undetermined} of {of} values are not determined: fewer than 95 % of {draws} draws (seed {seed}) give the printed value{failed}"
     );
     let mut errors = Vec::new();
     if *stated > 0 {
-        errors.push(format!("as the scores state them, of {stated} alphas"));
+        errors.push(format!("from the scores for {stated} alphas"));
     }
     if *assumed > 0 {
-        errors.push(format!("assumed to be {} % of alpha, of {assumed} alphas", relative_error * 100.0));
+        errors.push(format!("assumed to be {} % of alpha for {assumed} alphas", relative_error * 100.0));
     }
     vec![("stability", outcome), ("errors", errors.join("; "))]
 }
 
 impl AllocationRow {
-    /// The lists that other tools take, and what to know of the budget.
+    /// The lists that other tools read, and how the budget was met.
     pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
         let mut footer = Vec::new();
         let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");

@@ -15,9 +15,9 @@ pub struct Benchmark {
     pub schema: u32,
     /// Where the numbers come from.
     pub provenance: BenchmarkProvenance,
-    /// What the device can do at best.
+    /// The peak rates of the device.
     pub ceilings: Ceilings,
-    /// One per combination; all about matrices, or all about models.
+    /// One row per combination: all for matrices, or all for models.
     pub rows: Vec<BenchmarkRow>,
 }
 
@@ -30,31 +30,31 @@ pub struct BenchmarkProvenance {
     pub commit: &'static str,
     /// The device.
     pub device: String,
-    /// The options of the command line.
+    /// The options.
     pub options: BenchmarkOptions,
 }
 
 /// The options of a benchmark.
 #[derive(Debug, Clone, Serialize)]
 pub struct BenchmarkOptions {
-    /// What was analysed.
+    /// What was analyzed.
     #[serde(flatten)]
     pub work: WorkOptions,
-    /// Arithmetics.
+    /// Precisions.
     pub precisions: Vec<Precision>,
-    /// Ways to the eigenvalues.
+    /// Eigensolvers.
     pub solvers: Vec<String>,
     /// Numbers of lanes; empty for the device's own.
     pub lanes: Vec<usize>,
-    /// Rule of the fits.
+    /// The fit rule.
     pub rule: Rule,
-    /// The device, as it was asked for.
+    /// The requested device.
     pub device: String,
     /// Timed runs of each combination.
     pub runs: usize,
 }
 
-/// The options that say what was analysed.
+/// The options that select what is analyzed.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum WorkOptions {
@@ -66,7 +66,7 @@ pub enum WorkOptions {
         aspect: f64,
         /// Their element types.
         dtypes: Vec<FloatType>,
-        /// How many of each, if it was said.
+        /// How many of each, if given.
         count: Option<usize>,
         /// Size up to which eigenvalues were checked.
         check_up_to: usize,
@@ -75,7 +75,7 @@ pub enum WorkOptions {
     Model {
         /// Its name.
         model: String,
-        /// Most of its layers, if it was said.
+        /// The maximum number of layers, if given.
         layers: Option<usize>,
     },
 }
@@ -83,28 +83,28 @@ pub enum WorkOptions {
 /// One combination.
 #[derive(Debug, Clone, Serialize)]
 pub struct BenchmarkRow {
-    /// What was analysed.
+    /// What was analyzed.
     #[serde(flatten)]
     pub work: Work,
     /// Element type of the weights.
     pub dtype: FloatType,
-    /// The precision asked for.
+    /// The requested precision.
     pub precision: Precision,
-    /// The solver asked for.
+    /// The requested solver.
     pub solver: String,
-    /// What the device made of that.
+    /// The solver that the device used.
     pub eigensolver: String,
     /// Lanes at work.
     pub lanes: usize,
     /// Times and rates.
     #[serde(flatten)]
     pub throughput: Throughput,
-    /// Largest |x - x_f64| / x_max over the eigenvalues of the first matrix, x_f64 being those of the CPU in f64 by faer; null if it
-    /// was not asked for.
+    /// Largest |x - x_f64| / x_max over the eigenvalues of the first matrix, where x_f64 are those of faer on the CPU in f64.
+    /// Null if not requested.
     pub error: Option<f64>,
 }
 
-/// What was analysed.
+/// What was analyzed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Work {
@@ -127,7 +127,7 @@ pub enum Work {
 }
 
 impl Benchmark {
-    /// Joins what was measured.
+    /// Joins the measurements.
     pub fn new(device: String, options: BenchmarkOptions, ceilings: Ceilings, rows: Vec<BenchmarkRow>) -> Benchmark {
         let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("HTSR_COMMIT"));
         let provenance = BenchmarkProvenance { version, commit, device, options };
@@ -147,7 +147,7 @@ impl Benchmark {
         Document { table, footer: self.footer(), json: self }
     }
 
-    /// Name of each column, whether people see it too, and its cell in this row.
+    /// The name of each column, whether tables for people show it, and its cell in this row.
     fn columns(&self, row: &BenchmarkRow) -> Vec<(&'static str, bool, Cell)> {
         let BenchmarkRow { work, dtype, precision, solver, eigensolver, lanes, throughput, error } = row;
         let text = |text: &dyn ToString| Cell::Text(text.to_string());
@@ -214,13 +214,13 @@ impl Benchmark {
                 "gemm",
                 format!("f32 {gemm_f32_gflops:.0}, f64 {gemm_f64_gflops:.0}{bf16} GFLOP/s at best, {measured_with}"),
             ),
-            ("gflops", "Gram matrix and tridiagonalisation; refinements are not counted".into()),
-            ("peak_share", "gflops over the gemm rate, f32 or f64, that the matrices ended in".into()),
+            ("gflops", "Gram matrix and tridiagonalization; refinements are not counted".into()),
+            ("peak_share", "gflops divided by the gemm rate in the precision of the result".into()),
         ];
         match self.provenance.options.work {
             WorkOptions::Sizes { check_up_to, .. } => {
                 if check_up_to > 0 {
-                    let error = "largest |x - x_f64| / x_max of the first matrix, x_f64 from the CPU in f64, by faer";
+                    let error = "largest |x - x_f64| / x_max of the first matrix, with x_f64 by faer on the CPU in f64";
                     footer.push(("error", format!("{error}; sizes up to {check_up_to}")));
                 }
                 footer.push(("weights", "random, in the page cache: this measures computation, not the disk".into()));

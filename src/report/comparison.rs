@@ -7,7 +7,7 @@ use crate::allocate::Budget;
 use crate::compare::{self, ComparedModel, Pairs, Side, Unpaired};
 use crate::score::LayerScore;
 
-/// Names of what does not pair that people see; the JSON has all.
+/// How many unpaired names tables for people show; the JSON has all.
 const NAMED: usize = 8;
 
 /// The results of `compare`.
@@ -19,13 +19,13 @@ pub struct ModelComparison {
     pub a: Provenance,
     /// Where the numbers of B come from.
     pub b: Provenance,
-    /// What corresponds, and what does not.
+    /// What pairs, and what does not.
     #[serde(flatten)]
     pub pairs: Pairs,
 }
 
 impl ModelComparison {
-    /// Puts two results, with experts of one budget, side by side.
+    /// Compares two reports whose experts come from the same budget.
     pub fn new(a: &Report, b: &Report) -> ModelComparison {
         let scores =
             |report: &Report| -> Vec<LayerScore> { report.layers.iter().map(|row| row.score.clone()).collect() };
@@ -132,7 +132,7 @@ impl ModelComparison {
             ),
         ];
         if let Some(Budget { experts: Some(experts), beta, rounding, .. }) = &self.a.options.budget {
-            let moved = moved_experts.map_or(String::new(), |moved| format!("; {moved} in other layers"));
+            let moved = moved_experts.map_or(String::new(), |moved| format!("; {moved} move to other layers"));
             let text = format!("both {experts} experts by alpha^{beta}, {rounding} rounding{moved}");
             footer.push(("allocation", text));
         }
@@ -142,7 +142,7 @@ impl ModelComparison {
     }
 }
 
-/// Where the numbers of a model come from, in a line.
+/// The provenance of a model in one line.
 fn origin(provenance: &Provenance) -> String {
     let Provenance { rule, precision, device, options, input, base, .. } = provenance;
     let mut text = input.path.clone();
@@ -155,7 +155,7 @@ fn origin(provenance: &Provenance) -> String {
     text
 }
 
-/// What does not pair, for people.
+/// Unpaired names, for people.
 fn list(label: &'static str, unpaired: &[Unpaired]) -> Option<(&'static str, String)> {
     let of_side = |side: Side, letter: &str| {
         let names: Vec<&str> =

@@ -18,7 +18,7 @@ pub struct Esd {
     pub matrix: MatrixScore,
     /// The eigenvalues, ascending.
     pub eigenvalues: Vec<f64>,
-    /// Bound on the relative error of each; null for a zero.
+    /// Bound on the relative error of each; null for zero eigenvalues.
     pub relative_errors: Vec<Option<f64>>,
 }
 
@@ -36,7 +36,7 @@ impl Esd {
         }
     }
 
-    /// The numbers, one to a row, each with what it is or why it is missing.
+    /// One row per number, with what it is or why it is missing.
     pub fn by_number(&self) -> Document<'_, Esd> {
         let MatrixScore { tensor, rows, cols, dtype, precision, rule, measured, .. } = &self.matrix;
         let text = |text: String| Cell::Text(text);
@@ -58,7 +58,7 @@ impl Esd {
         Document { table, footer: Vec::new(), json: self }
     }
 
-    /// The eigenvalues, one to a row.
+    /// One row per eigenvalue.
     pub fn by_eigenvalue(&self) -> Document<'_, Esd> {
         let start = self.matrix.tail.map(|tail| self.eigenvalues.len() - tail);
         let row = |(index, (&value, &error)): (usize, (&f64, &Option<f64>))| {

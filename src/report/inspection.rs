@@ -1,4 +1,4 @@
-//! What a checkpoint holds, from its headers alone.
+//! What a checkpoint contains, read from its headers only.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub struct Inspection {
     pub schema: u32,
     /// The checkpoint.
     pub input: Input,
-    /// What it is seen as an update of.
+    /// The base that it is an update of.
     pub base: Option<Input>,
     /// Number of layers with at least one matrix.
     pub layers: usize,
@@ -28,13 +28,13 @@ pub struct Inspection {
     pub matrix_bytes: u64,
     /// Floating-point operations for all spectra.
     pub flops: f64,
-    /// Rule for which the memory is stated.
+    /// The rule that the memory estimate assumes.
     pub rule: Rule,
-    /// Precision for which the memory is stated.
+    /// The precision that the memory estimate assumes.
     pub precision: Precision,
-    /// Lanes for which the memory is stated.
+    /// The number of lanes that the memory estimate assumes.
     pub lanes: usize,
-    /// Memory in bytes that scoring takes at its peak: lanes times what the largest matrix needs.
+    /// Peak memory of scoring in bytes: lanes times what the largest matrix needs.
     pub peak_memory_bytes: u64,
     /// Tensors that would not be scored.
     pub skipped: Vec<Skipped>,
@@ -57,14 +57,14 @@ pub struct InspectedMatrix {
     pub cols: usize,
     /// Element type.
     pub dtype: Dtype,
-    /// What would be scored in its place.
+    /// The update that would be scored instead of the tensor.
     pub update: Option<Update>,
-    /// Name of the file that holds it.
+    /// Name of its file.
     pub shard: String,
 }
 
 impl Inspection {
-    /// Describes `checkpoint` for scoring by `method` on the CPU, with so many threads if that is said.
+    /// Describes what scoring `checkpoint` by `method` on the CPU takes, with `threads` threads if given.
     pub fn new(checkpoint: &Checkpoint, catalog: Catalog, method: &Method, threads: Option<usize>) -> Inspection {
         let input = Input::of(checkpoint);
         let largest = catalog.matrices.iter().map(|matrix| lane_bytes(matrix, method)).max();
@@ -73,7 +73,7 @@ impl Inspection {
             schema: SCHEMA,
             layers: catalog.matrices.chunk_by(WeightMatrix::same_layer).count(),
             matrix_bytes: catalog.matrices.iter().map(WeightMatrix::stored_bytes).sum(),
-            // Not by `sum`, which makes -0 of nothing.
+            // Not by `sum`: an empty sum of floats is -0.
             flops: catalog.matrices.iter().map(|matrix| matrix.flops()).fold(0.0, |sum, flops| sum + flops),
             rule: method.rule,
             precision: method.precision,
@@ -159,7 +159,7 @@ impl Inspection {
         Document { table, footer: self.footer(), json: self }
     }
 
-    /// A column for the ranks of updates, seen where there are some.
+    /// A column for the ranks of updates, shown if there are any.
     fn rank_column(&self) -> (&'static str, bool) {
         ("rank", self.matrices.iter().any(|matrix| matrix.rank().is_some()))
     }
@@ -167,7 +167,7 @@ impl Inspection {
     fn memory(&self) -> String {
         let Inspection { lanes, precision, rule, .. } = self;
         let s = if *lanes == 1 { "" } else { "s" };
-        format!("{} at the peak ({lanes} lane{s}, {precision}, {rule} rule)", bytes(self.peak_memory_bytes))
+        format!("{} peak ({lanes} lane{s}, {precision}, {rule} rule)", bytes(self.peak_memory_bytes))
     }
 
     fn footer(&self) -> Vec<(&'static str, String)> {
@@ -219,7 +219,7 @@ fn ranges(layers: &[u32]) -> String {
     runs.collect::<Vec<_>>().join(",")
 }
 
-/// A size in decimal units, as disks are labelled.
+/// A size in decimal units, as disks are labeled.
 fn bytes(count: u64) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
     let mut value = count as f64;

@@ -7,7 +7,7 @@ use crate::metrics::{METRICS, Metric, OVER_TRAINED, UNDER_TRAINED};
 use crate::score::{GroupSummary, RoleSummary, Spread, Summary};
 
 impl Report {
-    /// The results with one row per role: how its alphas are spread, and the means of the metrics that were asked for.
+    /// The results with one row per role: the spread of its alphas, and the means of the requested metrics.
     pub fn by_role(&self) -> Document<'_, Report> {
         let roles: &[RoleSummary] = self.summary.as_ref().map_or(&[], |summary| &summary.roles);
         let stacks = roles.iter().any(|role| role.stack != roles[0].stack);
@@ -33,8 +33,8 @@ impl Report {
         Document { table, footer: self.footer(), json: self }
     }
 
-    /// Adds a column for every metric that was measured; people see those that were asked for. What a column has already,
-    /// under that name, is not repeated.
+    /// Adds a column for every measured metric; tables for people show the requested ones. A metric that has a column
+    /// already is not repeated.
     pub(super) fn append_metrics(&self, table: &mut Table) {
         for Metric { name, .. } in METRICS {
             let asked = self.provenance.options.metrics.iter().any(|asked| asked == name);
@@ -67,7 +67,7 @@ impl RoleSummary {
     }
 }
 
-/// The summary in a line: `mean 2.688, median 2.560, 1.931 to 5.298; 36 matrices, 0 failed`.
+/// The summary in one line: `mean 2.688, median 2.560, 1.931 to 5.298; 36 matrices, 0 failed`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let GroupSummary { matrices, failed, alpha, .. } = &self.group;

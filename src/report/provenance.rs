@@ -1,4 +1,4 @@
-//! Where a result comes from: the code, the device, the options and the input. No clock and no thread count: the same
+//! The provenance of a result: code, device, options and input. It contains no time and no thread count, so that the same
 //! input, device and version give the same bytes.
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::fit::Rule;
 use crate::matrices::Farms;
 use crate::uncertainty::Simulations;
 
-/// Where a result comes from. What a source does not know (a CSV of alphas has no device) is null.
+/// The provenance of a result. Unknown fields are null: a CSV of alphas has no device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of `htsr`.
@@ -22,7 +22,7 @@ pub struct Provenance {
     pub device: Option<String>,
     /// The eigensolver.
     pub solver: Option<String>,
-    /// The precision asked for; each matrix states the one it ended with.
+    /// The requested precision; each matrix has the one that it ended with.
     pub precision: Option<Precision>,
     /// The rule that chose the tails.
     pub rule: Option<Rule>,
@@ -30,7 +30,7 @@ pub struct Provenance {
     pub options: Options,
     /// What was scored.
     pub input: Input,
-    /// What it was scored as an update of: W - W_base; null if the weights themselves were scored.
+    /// The base W_base, if W - W_base was scored; null if the weights themselves were scored.
     #[serde(default)]
     pub base: Option<Input>,
 }
@@ -40,34 +40,34 @@ pub struct Provenance {
 pub struct Options {
     /// Rounding of the weights before the computation.
     pub cast: Cast,
-    /// Patterns of names that were scored; empty for all.
+    /// Patterns of the names to score; empty for all.
     pub include: Vec<String>,
-    /// Patterns of names that were not.
+    /// Patterns of the names to leave out.
     pub exclude: Vec<String>,
-    /// Layers that were scored, as they were written; null for all.
+    /// The layers to score, as given; null for all.
     pub layers: Option<String>,
-    /// The windows that were laid over every matrix; none if it was scored as a whole.
+    /// The windows of every matrix; none if matrices were scored whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub farms: Option<Farms>,
     /// The seed of the randomized matrices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub randomize: Option<u64>,
-    /// Metrics that were asked for, and that tables therefore show; others may have been measured, too.
+    /// The requested metrics, which tables show; others may have been measured, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<String>,
-    /// What was simulated for error bars, with its seed; null or missing for nothing.
+    /// What was simulated for error bars, with its seed; null or missing if nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulations: Option<Simulations>,
-    /// The budget of experts, where there is one: that of AlphaLoRA's rule, which `plan` has too.
+    /// The budget of experts under AlphaLoRA's rule, which `plan` contains, too.
     #[serde(flatten)]
     pub budget: Option<Budget>,
-    /// How the alphas are allocated; unknown of older files.
+    /// The allocation plan; null in older files.
     #[serde(default)]
     pub plan: Option<AllocationPlan>,
 }
 
 impl Options {
-    /// Sets how the alphas are allocated.
+    /// Sets the allocation plan.
     pub fn set_plan(&mut self, plan: AllocationPlan) {
         self.plan = Some(plan);
         self.budget = match plan.rule {
@@ -80,7 +80,7 @@ impl Options {
 /// A checkpoint, or a file of scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Input {
-    /// As it was given.
+    /// The path as given.
     pub path: String,
     /// Size of all files.
     pub bytes: u64,
@@ -98,9 +98,9 @@ pub struct Input {
 pub struct InputAdapter {
     /// SHA-256 of its configuration.
     pub config_sha256: String,
-    /// The model it was trained on, as it states that.
+    /// The model that it was trained on, according to the configuration.
     pub base_model: Option<String>,
-    /// Whether s is lora_alpha / sqrt(r) instead of lora_alpha / r.
+    /// Whether the scale s is lora_alpha / sqrt(r) instead of lora_alpha / r.
     pub rslora: bool,
 }
 
@@ -128,7 +128,7 @@ impl Provenance {
         }
     }
 
-    /// The provenance of alphas that somebody else computed.
+    /// The provenance of alphas that another program computed.
     pub fn of_alphas(options: Options, input: Input) -> Provenance {
         Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fit::Rule;
 use crate::score::{LayerScore, Summary};
 
-/// Columns that a CSV may have; `layer` and `alpha` count, `stack`, `matrices` and `rule` if they are there.
+/// Columns that a CSV may have. `layer` and `alpha` are read, and `stack`, `matrices` and `rule` if present.
 const COLUMNS: &[&str] = &[
     "stack",
     "layer",
@@ -75,8 +75,10 @@ impl Report {
     /// an alpha is not a positive number.
     pub fn read(path: &Path) -> Result<Report> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let error = Error::input(path, format!("cannot be read: {error}"));
-            error.hint("give the JSON that `htsr score -o scores.json` wrote, or a CSV with the columns layer,alpha")
+            let error = Error::input(path, format!("cannot be read: {error}")).because(error);
+            error.hint(
+                "use the JSON that $(score MODEL output=scores.json) writes, or a CSV with the columns layer,alpha",
+            )
         })?;
         let text = text.trim_start_matches('\u{feff}');
         let is_json =
@@ -87,7 +89,7 @@ impl Report {
     }
 }
 
-/// An allocation with its rows. Older files hold only lists of experts, without saying for what; they read as none.
+/// An allocation with its rows. Older files have only lists of experts, without the units; those are read as none.
 pub(super) fn complete_allocation<'de, D: Deserializer<'de>>(input: D) -> Result<Option<AllocationRow>, D::Error> {
     let value = Option::<serde_json::Value>::deserialize(input)?;
     let complete = value.filter(|value| value.get("rows").is_some());
@@ -100,14 +102,15 @@ fn from_json(path: &Path, text: &str) -> Result<Report> {
         schema: u32,
     }
 
-    let refused = |cause: String| Error::input(path, cause).hint("write it anew with `htsr score PATH -o scores.json`");
+    let refused =
+        |cause: String| Error::input(path, cause).hint("write it again with $(score MODEL output=scores.json)");
     let Versioned { schema } = serde_json::from_str(text)
-        .map_err(|error| refused(format!("is not a JSON of `htsr`, which states its schema: {error}")))?;
+        .map_err(|error| refused(format!("is not a JSON file of `htsr`, which has a schema: {error}")))?;
     if schema != SCHEMA {
         return Err(refused(format!("has schema {schema}; this version of htsr reads schema {SCHEMA}")));
     }
     let mut report: Report = serde_json::from_str(text)
-        .map_err(|error| refused(format!("is not a complete result of schema {SCHEMA}: {error}")))?;
+        .map_err(|error| refused(format!("is not a complete report of schema {SCHEMA}: {error}")))?;
     // Older files have none.
     report.summary = report.summary.or_else(|| Summary::of(&report.matrices));
     Ok(report)
@@ -116,12 +119,13 @@ fn from_json(path: &Path, text: &str) -> Result<Report> {
 fn from_csv(path: &Path, text: &str) -> Result<Report> {
     let refused = |cause: String| Error::input(path, cause).hint("a CSV of scores has the columns layer,alpha");
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| refused(format!("is not a CSV: {error}")))?.clone();
+    let header = reader.headers().map_err(|error| refused(format!("is not a CSV file: {error}")))?.clone();
     if let Some(missing) = ["layer", "alpha"].into_iter().find(|name| !header.iter().any(|column| column == *name)) {
         return Err(refused(format!("has no column `{missing}`")));
     }
     if header.iter().any(|column| column == "tensor") {
-        let hint = "a CSV of scores has a row per layer: `htsr score --by layer`; JSON has all";
+        let hint =
+            "a CSV of scores has a row per layer: $(score MODEL by=layer output=scores.csv); JSON has everything";
         return Err(Error::input(path, "has a row per matrix").hint(hint));
     }
     if let Some(unknown) = header.iter().find(|column| !COLUMNS.contains(column)) {
@@ -136,7 +140,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         rules.sort_unstable();
         return Err(refused(format!("has alphas of several rules: {}", rules.join(", "))));
     }
-    // Alphas from elsewhere may have a rule of their own.
+    // Alphas of other programs may have a rule that is not ours.
     let rule = rules.into_iter().next().and_then(rule_of_name);
     let mut layers: Vec<LayerScore> = rows
         .into_iter()
@@ -169,13 +173,13 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
 fn check_layers(path: &Path, report: &Report) -> Result<()> {
     let refused = |cause: String| Error::input(path, cause);
     if report.layers.is_empty() {
-        return Err(refused("holds no layer".into()).hint("it needs a row per layer"));
+        return Err(refused("contains no layer".into()).hint("add a row per layer"));
     }
     let mut seen = HashSet::new();
     for score in report.layers.iter().map(|row| &row.score) {
         let name = score.name();
         if !seen.insert((&score.stack, score.layer)) {
-            return Err(refused(format!("{name} stands twice")).hint("give every layer one row"));
+            return Err(refused(format!("{name} appears twice")).hint("give every layer one row"));
         }
         check_alpha(score.alpha, &name, path)?;
     }
@@ -185,7 +189,7 @@ fn check_layers(path: &Path, report: &Report) -> Result<()> {
     check_matrices(path, report)
 }
 
-/// Layers and matrices are two views of the same: whoever edits one and not the other gets numbers of neither.
+/// Layers and matrices are two views of the same scores: a file in which only one of them was edited is refused.
 fn check_matrices(path: &Path, report: &Report) -> Result<()> {
     if report.matrices.is_empty() {
         return Ok(());
@@ -194,13 +198,14 @@ fn check_matrices(path: &Path, report: &Report) -> Result<()> {
     for matrix in &report.matrices {
         *counts.entry((&matrix.stack, matrix.layer)).or_default() += usize::from(matrix.alpha.is_some());
     }
-    let refused = |cause: String| Error::input(path, cause).hint("write it anew with `htsr score PATH -o scores.json`");
+    let refused =
+        |cause: String| Error::input(path, cause).hint("write it again with $(score MODEL output=scores.json)");
     for score in report.layers.iter().map(|row| &row.score) {
         let found = counts.remove(&(score.stack.as_str(), score.layer));
         if found != Some(score.matrices) {
             let (name, stated) = (score.name(), score.matrices);
             let found = found.unwrap_or(0);
-            return Err(refused(format!("{name} states {stated} matrices with an alpha, and {found} are there")));
+            return Err(refused(format!("{name} claims {stated} matrices with an alpha, but the file has {found}")));
         }
     }
     match counts.into_keys().min() {
@@ -209,7 +214,7 @@ fn check_matrices(path: &Path, report: &Report) -> Result<()> {
     }
 }
 
-/// An alpha may be missing, as some rules need none, but what there is must be a positive number.
+/// An alpha may be missing, since some allocation rules need none, but it must not be anything else than a positive number.
 fn check_alpha(alpha: Option<f64>, name: &str, path: &Path) -> Result<()> {
     match alpha {
         Some(alpha) if !(alpha.is_finite() && alpha > 0.0) => {

@@ -24,13 +24,13 @@ pub struct Report {
     pub matrices: Vec<MatrixScore>,
     /// One row per layer.
     pub layers: Vec<LayerRow>,
-    /// The model in a few numbers, if matrices were scored.
+    /// Statistics of the model, if matrices were scored.
     #[serde(default)]
     pub summary: Option<Summary>,
-    /// The allocation, if the plan can be met with these alphas.
+    /// The allocation, if these alphas allow the plan.
     #[serde(default, deserialize_with = "super::read::complete_allocation")]
     pub allocation: Option<AllocationRow>,
-    /// Other allocations beside it.
+    /// Other allocations to compare with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<AllocationComparison>,
     /// Tensors that were not scored.
@@ -45,24 +45,24 @@ pub struct LayerRow {
     pub score: LayerScore,
     /// LoRA experts.
     pub experts: Option<u32>,
-    /// Experts that its router chooses per token.
+    /// Experts that the router of the layer selects per token.
     pub top_k: Option<u32>,
 }
 
-/// An allocation, with lists for programs that know only AlphaLoRA's experts.
+/// An allocation, and its experts as lists for programs that need only those.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AllocationRow {
     /// The rule of allocation.
     pub rule: String,
-    /// Experts of all together; null where something else is allocated.
+    /// Total number of experts; null if something else is allocated.
     pub total: Option<u64>,
-    /// The exponent, of rules that have one.
+    /// The exponent, for rules that have one.
     pub beta: Option<f64>,
-    /// How shares of experts were rounded, under AlphaLoRA's rule.
+    /// The rounding under AlphaLoRA's rule.
     pub rounding: Option<Rounding>,
-    /// Experts, in the order of `rows`; null where something else is allocated.
+    /// Experts, in the order of `rows`; null if something else is allocated.
     pub experts: Option<Vec<u32>>,
-    /// Experts that the routers choose per token, in the same order.
+    /// Experts that the routers select per token, in the same order.
     pub top_k: Option<Vec<u32>>,
     /// The allocation itself.
     #[serde(flatten)]
@@ -102,7 +102,7 @@ impl Report {
         Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation: None, comparison: None, skipped }
     }
 
-    /// Puts `allocation`, or none, and the experts that it gives to each layer in the place of what was there.
+    /// Replaces the allocation, and with it the experts of each layer.
     pub(crate) fn set_allocation(&mut self, allocation: Option<Allocation>) {
         let of_layers = |allocation: &&Allocation| {
             allocation.quantity == Quantity::Experts && allocation.plan.group == Group::Layer
@@ -175,7 +175,7 @@ impl Report {
         Document { table, footer: self.footer(), json: self }
     }
 
-    /// Adds the provenance to every row, for CSV: rows of several runs can be put together and still be told apart.
+    /// Adds the provenance to every row, for CSV: rows of several runs can be joined and still be distinguished.
     pub(super) fn append_provenance(&self, table: &mut Table) {
         let Provenance { version, commit, device, solver, precision, rule, options, input, base } = &self.provenance;
         let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
@@ -207,7 +207,7 @@ impl Report {
         }
     }
 
-    /// How many alphas of the peak rule hang on the smallest eigenvalue, if any does.
+    /// How many alphas of the peak rule depend on the smallest eigenvalue, if any.
     fn fragility(&self) -> Option<String> {
         let is_fragile = |matrix: &&MatrixScore| matrix.measured.get("peak_fragile") == Some(&MetricValue::Flag(true));
         let jumps =
@@ -219,7 +219,7 @@ impl Report {
         Some(format!("{count} of {of} alphas move, by up to {largest:.2}, if the smallest eigenvalue moves by 1 %"))
     }
 
-    /// What was scored in place of weights.
+    /// What was scored instead of weights.
     fn update(&self) -> Option<String> {
         let Provenance { input, base, .. } = &self.provenance;
         if let Some(base) = base {
@@ -231,7 +231,7 @@ impl Report {
         Some(format!("{scale} B A of a LoRA adapter{model}"))
     }
 
-    /// The lists that MoLA's command line takes, and the provenance in a line.
+    /// The lists of the allocation, and the provenance in a few lines.
     pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
         let mut footer = self.allocation.as_ref().map(AllocationRow::footer).unwrap_or_default();
         footer.extend(self.comparison.iter().flat_map(super::allocation::comparison_footer));

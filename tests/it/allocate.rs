@@ -167,9 +167,9 @@ fn unusable_scores() {
         ("", vec!["no column `layer`"]),
         ("layer,beta\n0,1\n", vec!["no column `alpha`", "hint:"]),
         ("layer,alpha,color\n0,1,red\n", vec!["unknown column `color`", "known columns are stack, layer"]),
-        ("layer,alpha\n", vec!["holds no layer"]),
+        ("layer,alpha\n", vec!["contains no layer"]),
         ("layer,alpha\nfirst,2\n", vec!["row that cannot be read"]),
-        ("layer,alpha\n0,2\n0,3\n", vec!["layer 0 stands twice"]),
+        ("layer,alpha\n0,2\n0,3\n", vec!["layer 0 appears twice"]),
         ("layer,alpha\n0,\n", vec!["layer 0 has no alpha"]),
         ("layer,alpha\n0,NaN\n", vec!["alpha NaN", "positive numbers"]),
         ("layer,alpha\n0,-2\n", vec!["alpha -2"]),
@@ -178,7 +178,7 @@ fn unusable_scores() {
         ("layer,tensor,alpha\n0,a,2\n", vec!["a row per matrix", "--by layer"]),
         ("{", vec!["not a JSON of `htsr`"]),
         ("{\"schema\": 9}", vec!["schema 9", "reads schema 1"]),
-        ("{\"schema\": 1}", vec!["not a complete result"]),
+        ("{\"schema\": 1}", vec!["not a complete report"]),
     ] {
         let path = folder.path().join("scores");
         fs::write(&path, content).unwrap();
@@ -189,7 +189,7 @@ fn unusable_scores() {
     let json = folder.path().join("scores.json");
     for content in ["", "[]", "layer,alpha\n0,2\n"] {
         fs::write(&json, content).unwrap();
-        htsr(["allocate", json.to_str().unwrap()]).fails(3, &["scores.json: is not a JSON of `htsr`", "hint: "]);
+        htsr(["allocate", json.to_str().unwrap()]).fails(3, &["scores.json: is not a JSON file of `htsr`", "hint: "]);
     }
     htsr(["allocate", "/no/such/file"]).fails(3, &["/no/such/file: cannot be read", "hint: "]);
 }

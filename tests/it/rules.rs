@@ -285,7 +285,7 @@ fn rules_of_fit_side_by_side() {
     );
     assert!(table.stdout.contains("compared        ks: "), "{}", table.stdout);
     allocate(&file("peak.json"), &["--compare", "ks"])
-        .fails(2, &["no alphas by the ks rule", "hint: `htsr score PATH --compare"]);
+        .fails(2, &["no alphas by the ks rule", "hint: `htsr score MODEL --compare"]);
     // Another model's scores do not pair.
     let other = saved_csv(&folder, "layer,alpha\n0,2\n1,3\n2,4\n");
     let run = allocate(&file("peak.json"), &[other.to_str().unwrap()]);
