@@ -1,4 +1,4 @@
-//! Products of W with several vectors at once, straight from its bytes: it is read and decoded once for all of them.
+//! Products of W with several vectors at once, straight from its bytes, which are read and decoded only once.
 #![allow(unsafe_code)]
 
 use std::borrow::Cow;
@@ -12,18 +12,18 @@ use super::products::WeightProducts;
 
 /// Rows of W that a task multiplies: a multiple of all heights of the kernel.
 const ROWS: usize = 96;
-/// Elements of each that are decoded at once.
+/// Elements of a row that are decoded at once.
 const SEGMENT: usize = 512;
-/// Columns of W that a task multiplies with: a multiple of all heights of the kernel.
+/// Columns of W that a task multiplies in transposed products: a multiple of all heights of the kernel.
 const WIDTH: usize = 384;
-/// Rows that are decoded at once there.
+/// Rows that are decoded at once in transposed products.
 const DEPTH: usize = 64;
 
 impl WeightProducts<'_, '_> {
     /// A V in f64, for `short` rows of [`COLUMNS`] numbers.
     pub fn forward_block(&self, v: &[f64]) -> Vec<f64> {
         let mut unsorted = vec![0.0; v.len()];
-        for (&column, row) in self.order.iter().zip(v.chunks_exact(COLUMNS)) {
+        for (&column, row) in self.column_order.iter().zip(v.chunks_exact(COLUMNS)) {
             unsorted[column * COLUMNS..][..COLUMNS].copy_from_slice(row);
         }
         if self.view.is_tall() { self.times(&unsorted) } else { self.transposed_times(&unsorted) }
@@ -32,7 +32,7 @@ impl WeightProducts<'_, '_> {
     /// A^T U in f64, for `long` rows of [`COLUMNS`] numbers.
     pub fn backward_block(&self, u: &[f64]) -> Vec<f64> {
         let unsorted = if self.view.is_tall() { self.transposed_times(u) } else { self.times(u) };
-        self.order.iter().flat_map(|&column| &unsorted[column * COLUMNS..][..COLUMNS]).copied().collect()
+        self.column_order.iter().flat_map(|&column| &unsorted[column * COLUMNS..][..COLUMNS]).copied().collect()
     }
 
     /// W X.
@@ -47,12 +47,12 @@ impl WeightProducts<'_, '_> {
         self.by_tasks(cols, WIDTH, |range, out| self.level.run(Rows(TransposedTimes { products: self, range, x, out })))
     }
 
-    /// `count` rows of [`COLUMNS`], of which each task makes `step`. It may write behind the last of them, up to a whole `step`.
+    /// `count` rows of [`COLUMNS`] numbers; each task makes `step` of them. The last task has room for a whole `step`, too.
     fn by_tasks(&self, count: usize, step: usize, work: impl Fn(Range<usize>, &mut [f64]) + Sync) -> Vec<f64> {
         let tasks = count.div_ceil(step);
         let mut out = vec![0.0; tasks * step * COLUMNS];
         let parts: Vec<_> = out.chunks_exact_mut(step * COLUMNS).map(std::sync::Mutex::new).collect();
-        self.team.run(tasks, &|task| {
+        self.workers.run(tasks, &|task| {
             let mut part = parts[task].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             work(task * step..count.min((task + 1) * step), &mut part);
         });
@@ -61,7 +61,7 @@ impl WeightProducts<'_, '_> {
     }
 }
 
-/// Rows of [`COLUMNS`] numbers as strips that are as wide as the kernel.
+/// Rows of [`COLUMNS`] numbers, cut into strips of the kernel's width.
 fn strips(x: &[f64], p: usize) -> Cow<'_, [f64]> {
     if p == COLUMNS {
         return Cow::Borrowed(x);
@@ -154,7 +154,7 @@ impl WithRows for TransposedTimes<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::super::simd::Level;
-    use super::super::team::Crew;
+    use super::super::thread_pool::ThreadPool;
     use super::*;
     use crate::checkpoint::{Cast, FloatType, MatrixView};
     use crate::device::operators::MatrixProducts;
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Small enough for Miri, which `scripts/miri` runs it with.
+    /// Small enough for Miri (`scripts/miri`).
     #[test]
     fn miri_follows_products_of_blocks() {
         agree(5, 3, &[Level::Scalar]);
@@ -178,15 +178,15 @@ mod tests {
         let bytes: Vec<u8> = (0..rows * cols).flat_map(|_| (rng.f64() - 0.5).to_le_bytes()).collect();
         let view = MatrixView::new(&bytes, FloatType::F64, Cast::None, rows, cols);
         let (long, short) = (view.long(), view.short());
-        let mut order: Vec<usize> = (0..short).collect();
-        rng.shuffle(&mut order);
+        let mut column_order: Vec<usize> = (0..short).collect();
+        rng.shuffle(&mut column_order);
         let block = |rows: usize, rng: &mut fastrand::Rng| (0..rows * COLUMNS).map(|_| rng.f64()).collect::<Vec<_>>();
         let (v, u) = (block(short, &mut rng), block(long, &mut rng));
         let column = |block: &[f64], c: usize| block.iter().skip(c).step_by(COLUMNS).copied().collect::<Vec<_>>();
-        let crew = Crew::new(2);
+        let pool = ThreadPool::new(2);
         for &level in levels {
-            let team = &crew.begin();
-            let products = WeightProducts { view: &view, scale: 2.0, order: &order, level, team };
+            let workers = &pool.start_solve();
+            let products = WeightProducts { view: &view, scale: 2.0, column_order: &column_order, level, workers };
             let (forward, backward) = (products.forward_block(&v), products.backward_block(&u));
             for c in [0, 7, 8, COLUMNS - 1] {
                 let expected = [products.forward(&column(&v, c)), products.backward(&column(&u, c))];

@@ -1,4 +1,4 @@
-//! The peak rates of a CPU, with as many threads as lanes: each its own copy or product, as each lane has its own solve.
+//! The peak rates of a CPU with one thread per lane. Each thread runs its own copy or product, as each lane runs its own solve.
 
 use std::time::Instant;
 
@@ -10,9 +10,9 @@ use crate::device::Ceilings;
 use crate::device::ceilings::product_flops;
 use crate::error::{Error, Result};
 
-/// Runs of which the best counts.
+/// Runs, of which the fastest counts.
 const ROUNDS: usize = 5;
-/// Bytes that each thread copies: more than caches hold.
+/// Bytes that each thread copies: more than fit into caches.
 const COPY_BYTES: usize = 32 << 20;
 /// Order of the factors of a product.
 const ORDER: usize = 1024;
@@ -31,7 +31,7 @@ pub(super) fn measure(threads: usize) -> Result<Ceilings> {
     })
 }
 
-/// Seconds in which every thread multiplies two matrices of order [`ORDER`].
+/// Seconds until every thread has multiplied two matrices of order [`ORDER`].
 fn product_seconds<T: RealField + Copy + From<f32>>(threads: usize) -> Result<f64> {
     let mut rng = fastrand::Rng::with_seed(1);
     let factor: Vec<T> = (0..ORDER * ORDER).map(|_| T::from(rng.f32() - 0.5)).collect();
@@ -43,7 +43,7 @@ fn product_seconds<T: RealField + Copy + From<f32>>(threads: usize) -> Result<f6
     })
 }
 
-/// The least time in which `work` was done on all `states`, each on a thread of its own.
+/// The shortest time to do `work` on all `states`, each on its own thread.
 fn best_seconds<S: Send>(mut states: Vec<S>, work: impl Fn(&mut S) + Sync) -> Result<f64> {
     let work = &work;
     let mut best = f64::INFINITY;
@@ -53,7 +53,7 @@ fn best_seconds<S: Send>(mut states: Vec<S>, work: impl Fn(&mut S) + Sync) -> Re
             let spawn = |state| std::thread::Builder::new().spawn_scoped(scope, move || work(state)).map(drop);
             states.iter_mut().try_for_each(spawn)
         })
-        .map_err(|error| Error::device(format!("a thread cannot be started: {error}")).hint("use fewer --lanes"))?;
+        .map_err(|error| Error::device(format!("cannot start a thread: {error}")).hint("use fewer --threads"))?;
         best = best.min(start.elapsed().as_secs_f64());
     }
     Ok(best)

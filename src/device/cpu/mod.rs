@@ -1,24 +1,30 @@
-//! The CPU: one single-threaded solve per lane, and helpers where there are fewer matrices than cores.
+//! The CPU: one single-threaded solve per lane, and helper threads when there are fewer matrices than cores.
 //!
-//! At the sizes of language models a solve per core beats all cores on one matrix: lanes share nothing and never wait. Each
-//! lane holds a few times its largest Gram matrix, whatever the size of the checkpoint, and what it computes does not depend
-//! on who helps, so that the results do not depend on the number of threads.
+//! At the sizes of language models, one solve per core beats all cores on one matrix: lanes share nothing and never wait.
+//! Each lane holds a few times its largest Gram matrix, whatever the size of the checkpoint. What a lane computes does not
+//! depend on which threads help, so results do not depend on the number of threads.
 
+mod block_iteration;
 mod block_products;
+mod buffer;
 mod ceilings;
 mod eigen;
 mod eigensolver;
-mod gram;
+mod factorizations;
+mod faer_gram;
+mod faer_solver;
 mod lane;
-mod library;
-mod low_end;
-mod memory;
+mod magnitudes;
+mod plan;
+mod precision;
 mod products;
 mod qr;
+mod scaled_matrix;
 mod simd;
+mod step;
 mod sturm;
-mod survey;
-mod team;
+mod thread_pool;
+mod workspace;
 
 use super::{Ceilings, Device, Lane, Method};
 use crate::checkpoint::Checkpoint;
@@ -27,10 +33,10 @@ use crate::matrices::WeightMatrix;
 
 pub use eigensolver::{Eigensolver, faer_eigenvalues, gram_matrix, symmetric_eigenvalues};
 use lane::CpuLane;
-pub use memory::lane_bytes;
+pub use plan::lane_bytes;
 pub use simd::{Level, Real};
 pub use sturm::eigenvalues as tridiagonal_eigenvalues;
-use team::Crew;
+use thread_pool::ThreadPool;
 
 /// The CPU as a device.
 #[derive(Debug)]
@@ -38,31 +44,33 @@ pub struct Cpu {
     threads: Option<usize>,
     solver: Solver,
     level: Level,
-    crew: Crew,
+    pool: ThreadPool,
 }
 
-/// A way to the eigenvalues.
+/// How eigenvalues are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Solver {
-    /// [`eigen`].
+    /// htsr's own solver, [`eigen`].
     TwoStage,
-    /// [`library`], the oracle.
+    /// The reference solver, [`faer_solver`].
     Faer,
 }
 
 impl Cpu {
-    /// A CPU with `threads` threads, or one per core as far as their memory is free, and its widest instruction set.
+    /// A CPU with `threads` threads and its widest instruction set. By default one thread per core, or fewer if their lanes
+    /// do not fit into the free memory.
     pub fn new(threads: Option<usize>) -> Cpu {
-        let crew = Crew::new(threads.unwrap_or_else(cores));
-        Cpu { threads, solver: Solver::TwoStage, level: Level::widest(), crew }
+        let pool = ThreadPool::new(threads.unwrap_or_else(cores));
+        Cpu { threads, solver: Solver::TwoStage, level: Level::widest(), pool }
     }
 
-    /// The same with another instruction set.
+    /// The same device with another instruction set.
     pub fn with_level(self, level: Level) -> Cpu {
         Cpu { level, ..self }
     }
 
-    /// The same with the eigensolver of the `faer` library and bisection, one thread for each matrix.
+    /// The same device with the reference solver: tridiagonalization by the library `faer`, then bisection, on one thread per
+    /// matrix.
     pub fn with_faer(self) -> Cpu {
         Cpu { solver: Solver::Faer, ..self }
     }
@@ -83,7 +91,7 @@ impl Device for Cpu {
     fn lanes(&self, method: Method, matrices: &[WeightMatrix]) -> usize {
         let affordable = || {
             let largest = matrices.iter().map(|matrix| lane_bytes(matrix, &method)).max()?;
-            // A fifth is left to others, the page cache among them.
+            // A fifth stays free for other programs and the page cache.
             Some((crate::memory::available_bytes()? / 5 * 4 / largest.max(1)) as usize)
         };
         let lanes = self.threads.unwrap_or_else(|| affordable().map_or_else(cores, |lanes| lanes.min(cores())));

@@ -6,23 +6,23 @@ use std::sync::Mutex;
 use pulp::{Simd, WithSimd};
 
 use super::simd::{Level, dot, fuses};
-use super::team::Team;
+use super::thread_pool::Workers;
 use crate::checkpoint::MatrixView;
 use crate::device::operators::MatrixProducts;
 
-/// Parts of the matrix, worked on independently. A constant: results do not depend on the number of threads.
+/// Parts of the matrix, multiplied independently. A constant, so that results do not depend on the number of threads.
 const PARTS: usize = 8;
 /// Sums that are added up side by side.
 const LANES: usize = 16;
 
-/// The tall form A of W times `scale`, its columns in this order.
+/// Products with A, the tall form of W times `scale` with its columns in `column_order`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WeightProducts<'a, 'v> {
     pub view: &'a MatrixView<'v>,
     pub scale: f64,
-    pub order: &'a [usize],
+    pub column_order: &'a [usize],
     pub level: Level,
-    pub team: &'a Team<'a>,
+    pub workers: &'a Workers<'a>,
 }
 
 impl MatrixProducts for WeightProducts<'_, '_> {
@@ -30,8 +30,8 @@ impl MatrixProducts for WeightProducts<'_, '_> {
 
     fn forward(&self, v: &[f64]) -> Result<Vec<f64>, Infallible> {
         let mut unsorted = vec![0.0; v.len()];
-        self.order.iter().zip(v).for_each(|(&column, &v)| unsorted[column] = v);
-        // If W is tall, rows of it give elements of the product, else columns of it do.
+        self.column_order.iter().zip(v).for_each(|(&column, &v)| unsorted[column] = v);
+        // Elements of the product come from rows of W if it is tall, else from its columns.
         let parts =
             self.in_parts(self.view.long(), |range| self.level.run(Forward { products: self, range, v: &unsorted }));
         Ok(parts.concat())
@@ -48,7 +48,7 @@ impl MatrixProducts for WeightProducts<'_, '_> {
         } else {
             parts.concat()
         };
-        Ok(self.order.iter().map(|&column| unsorted[column]).collect())
+        Ok(self.column_order.iter().map(|&column| unsorted[column]).collect())
     }
 }
 
@@ -56,7 +56,7 @@ impl WeightProducts<'_, '_> {
     /// The results of `work` on consecutive parts of 0..count.
     fn in_parts(&self, count: usize, work: impl Fn(std::ops::Range<usize>) -> Vec<f64> + Sync) -> Vec<Vec<f64>> {
         let results: [Mutex<Vec<f64>>; PARTS] = std::array::from_fn(|_| Mutex::default());
-        self.team.run(PARTS, &|part| {
+        self.workers.run(PARTS, &|part| {
             let result = work(part * count / PARTS..(part + 1) * count / PARTS);
             *results[part].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = result;
         });
@@ -107,7 +107,7 @@ impl Forward<'_, '_> {
     }
 }
 
-/// Some elements of A^T u, or what some rows contribute to all.
+/// Some elements of A^T u, or the contribution of some rows to all elements.
 struct Backward<'a, 'v> {
     products: &'a WeightProducts<'a, 'v>,
     range: std::ops::Range<usize>,
@@ -161,7 +161,7 @@ fn long_dot<const FUSED: bool>(x: &[f64], y: &[f64]) -> f64 {
     total.0 + total.1
 }
 
-/// Adds x y to a sum, and what that loses to its second part.
+/// Adds x y to a compensated sum: its value and the accumulated rounding error.
 #[inline(always)]
 fn accumulate<const FUSED: bool>((sum, rest): (f64, f64), x: f64, y: f64) -> (f64, f64) {
     let product = x * y;
@@ -171,10 +171,10 @@ fn accumulate<const FUSED: bool>((sum, rest): (f64, f64), x: f64, y: f64) -> (f6
     (next, rest + (lost + ((sum - (next - added)) + (product - added))))
 }
 
-/// What `product` = x y has lost (Dekker, Numer. Math. 18, 1971), where there is no fused multiply-add.
+/// The rounding error of `product` = x y without fused multiply-add (Dekker, Numer. Math. 18, 1971).
 #[inline(always)]
 fn rounding_of_product(x: f64, y: f64, product: f64) -> f64 {
-    /// The upper half of the digits, and the rest.
+    /// The upper half of the digits, and the lower.
     #[inline(always)]
     fn split(x: f64) -> (f64, f64) {
         let shifted = x * 134_217_729.0; // 2^27 + 1
@@ -189,7 +189,7 @@ fn rounding_of_product(x: f64, y: f64, product: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::checkpoint::{Cast, FloatType};
-    use crate::device::cpu::team::Crew;
+    use crate::device::cpu::thread_pool::ThreadPool;
 
     #[test]
     fn sums_that_cancel_keep_their_digits() {
@@ -210,18 +210,18 @@ mod tests {
             let bytes: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
             let view = MatrixView::new(&bytes, FloatType::F64, Cast::None, rows, cols);
             let (long, short) = (view.long(), view.short());
-            let mut order: Vec<usize> = (0..short).collect();
-            rng.shuffle(&mut order);
+            let mut column_order: Vec<usize> = (0..short).collect();
+            rng.shuffle(&mut column_order);
             let a = |k: usize, j: usize| {
-                let (k, j) = if view.is_tall() { (k, order[j]) } else { (order[j], k) };
+                let (k, j) = if view.is_tall() { (k, column_order[j]) } else { (column_order[j], k) };
                 2.0 * weights[k * cols + j]
             };
             let v: Vec<f64> = (0..short).map(|_| rng.f64()).collect();
             let u: Vec<f64> = (0..long).map(|_| rng.f64()).collect();
-            let crew = Crew::new(2);
+            let pool = ThreadPool::new(2);
             for level in Level::all() {
-                let team = &crew.begin();
-                let products = WeightProducts { view: &view, scale: 2.0, order: &order, level, team };
+                let workers = &pool.start_solve();
+                let products = WeightProducts { view: &view, scale: 2.0, column_order: &column_order, level, workers };
                 let (Ok(forward), Ok(backward)) = (products.forward(&v), products.backward(&u));
                 for (k, found) in forward.iter().enumerate() {
                     let expected: f64 = (0..short).map(|j| a(k, j) * v[j]).sum();

@@ -1,21 +1,45 @@
-//! The triangle R of W = QR, block by block, for the singular values that a Gram matrix loses.
+//! The triangle R of W = QR, block by block, for singular values that are too small for a Gram matrix.
 //!
-//! R^T R = W^T W, so R has the singular values of W, each within a few epsilon of the largest, while the eigenvalues of the
-//! Gram matrix, their squares, are lost below epsilon of the largest.
+//! R^T R = W^T W, so R has the singular values of W, each within a few epsilon of the largest. The eigenvalues of the Gram
+//! matrix, their squares, are lost below epsilon times the largest.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
 use faer::{Mat, MatMut, Par};
 
-use super::memory::{BLOCK_BYTES, Buffer, stacked_rows, stride};
+use super::buffer::{BLOCK_BYTES, Buffer, stride};
 use crate::checkpoint::MatrixView;
 use crate::device::Failure;
 
-/// R, in the upper triangle of the returned short x short matrix; below it lies what the factorisation left there.
+/// Bytes of the buffers of [`triangle`]: the stacked rows, and a block of decoded rows.
+pub(super) fn buffer_bytes(long: usize, n: usize) -> [u64; 2] {
+    let row = (size_of::<f64>() * n) as u64;
+    let stacked = stride(stacked_rows(long, n)) as u64 * row;
+    [stacked, (BLOCK_BYTES as u64).max(row).min(row * long as u64)]
+}
+
+/// Bytes that [`triangle`] allocates beside its buffers, at most.
+pub(super) fn scratch_bytes(n: usize) -> u64 {
+    // The largest block of reflectors that faer keeps beside a matrix.
+    const REFLECTORS: usize = 256;
+    (REFLECTORS * n * size_of::<f64>()) as u64
+}
+
+/// Rows of the buffer in which [`triangle`] stacks the triangle so far on the next rows of W.
+fn stacked_rows(long: usize, n: usize) -> usize {
+    long.min(n + n.max(BLOCK_BYTES / size_of::<f64>() / n))
+}
+
+/// R, in the upper triangle of the returned short x short matrix. Elements below the diagonal are leftovers of the
+/// factorization.
 ///
-/// A tall W is taken in blocks: the triangle of the rows so far is stacked on the next rows and factorised again (a
-/// sequential TSQR, Demmel et al., SIAM J. Sci. Comput. 34, 2012). Every such step adds a rounding error, so blocks are as
-/// high as memory allows: see [`stacked_rows`].
+/// A tall W is taken in blocks: the triangle of the rows so far is stacked on the next rows and factorized again (a
+/// sequential TSQR, Demmel et al., SIAM J. Sci. Comput. 34, 2012). Each step adds a rounding error, so blocks have at least as
+/// many rows as columns.
+///
+/// # Errors
+///
+/// [`Failure::OutOfMemory`].
 pub(super) fn triangle<'a>(
     view: &MatrixView,
     scale: f64,
@@ -37,14 +61,14 @@ pub(super) fn triangle<'a>(
         let count = (capacity - filled).min(long - done);
         let mut rows = matrix.as_mut().subrows_mut(0, filled + count);
         copy_rows(view, done, scale, rows.as_mut().subrows_mut(filled, count), block)?;
-        factorise(rows)?;
+        factorize(rows)?;
         done += count;
         filled = n;
     }
     Ok(matrix.subrows_mut(0, n))
 }
 
-/// Makes zeros of what lies below the diagonal.
+/// Sets the elements below the diagonal to zero.
 pub(super) fn clear_below_diagonal(mut matrix: MatMut<'_, f64>) {
     let n = matrix.ncols();
     for j in 0..n {
@@ -52,7 +76,7 @@ pub(super) fn clear_below_diagonal(mut matrix: MatMut<'_, f64>) {
     }
 }
 
-/// Copies the rows of the tall form of W from `start` on into `target`.
+/// Copies rows of the tall form of W, from `start` on, into `target`.
 fn copy_rows(
     view: &MatrixView,
     start: usize,
@@ -71,7 +95,7 @@ fn copy_rows(
     Ok(())
 }
 
-fn factorise(matrix: MatMut<'_, f64>) -> Result<(), Failure> {
+fn factorize(matrix: MatMut<'_, f64>) -> Result<(), Failure> {
     let (rows, n) = (matrix.nrows(), matrix.ncols());
     let block_size = recommended_block_size::<f64>(rows, n);
     let mut reflectors = Mat::<f64>::zeros(block_size, rows.min(n));

@@ -1,8 +1,8 @@
-//! Vectors of f32 or f64 of whatever width the processor has, chosen at run time.
+//! Vectors of f32 or f64 as wide as the processor's, chosen at run time.
 //!
 //! A computation is written once, as a [`WithSimd`], over [`Real`] and [`Simd`], and compiled for every instruction set.
-//! [`Level::run`] picks one. On x86-64 that is AVX-512, AVX2 with FMA, or neither; elsewhere what `pulp` finds, NEON above
-//! all. Products of bf16 are apart from that: one [function](super::eigen::gram), for processors that have them.
+//! [`Level::run`] picks one. On x86-64 that is AVX-512, AVX2 with FMA, or neither; on aarch64 it is NEON. Products of bf16 are
+//! separate: one [function](super::eigen::gram), for processors with instructions for them.
 #![allow(unsafe_code)]
 
 use std::any::TypeId;
@@ -17,10 +17,11 @@ use pulp::{Scalar256b, Simd, WithSimd};
 use crate::checkpoint::Element;
 use crate::error::{Error, Result};
 
-/// An instruction set that this machine has.
+/// An instruction set that this machine supports.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Level {
-    /// No vector instructions beyond what every processor of the architecture has.
+    /// No vector instructions beyond those of every processor of the architecture.
     Scalar,
     /// AVX2 and FMA: 256 bits.
     #[cfg(target_arch = "x86_64")]
@@ -28,7 +29,7 @@ pub enum Level {
     /// AVX-512 (F, BW, CD, DQ, VL): 512 bits.
     #[cfg(target_arch = "x86_64")]
     Avx512(V4),
-    /// The same, and products of bf16 numbers.
+    /// AVX-512 with products of bf16 numbers.
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16(V4),
     /// NEON: 128 bits.
@@ -37,7 +38,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// All that this machine can run, the widest last.
+    /// All levels that this machine supports, the widest last.
     pub fn all() -> Vec<Level> {
         let levels = [
             Some(Level::Scalar),
@@ -53,16 +54,16 @@ impl Level {
         levels.into_iter().flatten().collect()
     }
 
-    /// The widest that this machine has.
+    /// The widest level that this machine supports.
     pub fn widest() -> Level {
         Level::all().pop().unwrap_or(Level::Scalar)
     }
 
-    /// The one that the environment variable `HTSR_SIMD` names, else the widest.
+    /// The level named by the environment variable `HTSR_SIMD`, or the widest if it is unset.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if it names none that this machine has.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if this machine does not support that level.
     pub fn from_environment() -> Result<Level> {
         let wanted = match std::env::var("HTSR_SIMD") {
             Ok(wanted) if !wanted.is_empty() => wanted,
@@ -76,7 +77,7 @@ impl Level {
         })
     }
 
-    /// Whether it has an instruction for products of bf16 numbers.
+    /// Whether it includes an instruction for products of bf16 numbers.
     pub fn multiplies_bf16(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return matches!(self, Level::Avx512Bf16(_));
@@ -115,13 +116,13 @@ impl fmt::Display for Level {
     }
 }
 
-/// Whether multiply-adds are instructions, rather than calls of a library.
+/// Whether multiply-adds are instructions rather than calls into a library.
 #[inline(always)]
 pub fn fuses<S: Simd>() -> bool {
     TypeId::of::<S>() != TypeId::of::<Scalar256b>()
 }
 
-/// f32 or f64, with the vector operations that the solver needs.
+/// f32 or f64, with the vector operations of the solver.
 pub trait Real: Element + RealField + Into<f64> + Sync {
     /// A vector of these.
     type Vector<S: Simd>: Copy;
@@ -176,7 +177,7 @@ pub trait Real: Element + RealField + Into<f64> + Sync {
     }
 }
 
-/// x^T y for vectors of equal length, in sums side by side, which vectors hold where this is inlined.
+/// x^T y for slices of equal length, in several sums side by side, which become vectors where this is inlined.
 #[inline(always)]
 pub fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     const LANES: usize = 16;
@@ -259,7 +260,7 @@ struct Indices {
     f64: [f64; 8],
 }
 
-/// Each element its own index.
+/// Each element is its own index.
 static INDICES: Indices = Indices {
     f32: [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.],
     f64: [0., 1., 2., 3., 4., 5., 6., 7.],
@@ -292,7 +293,7 @@ real!(
     f64s
 );
 
-/// `simd` as an `A`, if S is that.
+/// `simd` as an `A`, if S is the type A.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn same<S: Simd, A: Simd>(simd: S) -> Option<A> {
@@ -300,7 +301,7 @@ fn same<S: Simd, A: Simd>(simd: S) -> Option<A> {
     (TypeId::of::<S>() == TypeId::of::<A>()).then(|| unsafe { transmute_copy(&simd) })
 }
 
-/// The sums of four vectors at once, by adding pairs of neighbours: less than half of the instructions of one by one.
+/// The sums of four vectors at once, by adding pairs of neighbors. Takes less than half the instructions of four separate sums.
 #[cfg(target_arch = "x86_64")]
 mod shuffles {
     pub mod avx2 {
@@ -361,8 +362,8 @@ mod shuffles {
                 wide._mm512_shuffle_f64x2::<0b11_01_11_01>(ab, cd),
             );
             let swapped = wide._mm512_shuffle_f64x2::<0b00_00_11_01>(sums, sums);
-            let kept = wide._mm512_shuffle_f64x2::<0b00_00_10_00>(sums, sums);
-            pulp::cast(wide._mm512_castpd512_pd256(wide._mm512_add_pd(kept, swapped)))
+            let straight = wide._mm512_shuffle_f64x2::<0b00_00_10_00>(sums, sums);
+            pulp::cast(wide._mm512_castpd512_pd256(wide._mm512_add_pd(straight, swapped)))
         }
     }
 }

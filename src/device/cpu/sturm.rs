@@ -1,10 +1,15 @@
-//! All eigenvalues of a symmetric tridiagonal matrix, by bisection with Sturm counts.
+//! All eigenvalues of a symmetric tridiagonal matrix, by plain bisection with Sturm counts from pivots.
+//!
+//! This is the reference for [`eigen::bisection`](super::eigen), which is several times as fast. There are two on purpose: this
+//! one is short enough to check by eye, makes the reference solver independent of htsr's own, and defines, bit for bit, what
+//! `kernels/sturm.cu` computes on a GPU. The fast one counts by minors instead of pivots and refines by false position, so that its
+//! last digits differ and neither can replace the other.
 //!
 //! The number of eigenvalues below a shift is the number of negative pivots of the shifted matrix (Sylvester's law of
 //! inertia). In floating-point arithmetic the count is exact for a matrix whose entries differ by a few epsilon relative
-//! (Demmel, Dhillon and Ren, ETNA 3, 1995), so that every eigenvalue comes out within a few epsilon of the norm, however
-//! they cluster. QR iterations lose about sqrt(n) times as much. Eigenvalues do not depend on each other, which makes this
-//! O(n^2) stage vectors all through.
+//! (Demmel, Dhillon and Ren, ETNA 3, 1995), so every eigenvalue comes out within a few epsilon times the norm, even in clusters.
+//! QR iterations lose about sqrt(n) times as much. Eigenvalues do not depend on each other, so this O(n^2) stage is fully
+//! vectorized.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -14,13 +19,13 @@ const LANES: usize = 32;
 const STEPS: usize = 54;
 
 /// The eigenvalues, ascending, of the symmetric tridiagonal matrix with this diagonal and subdiagonal, which is one element
-/// shorter, by bisection: each is within a few epsilon of the norm. It is the oracle of `kernels/sturm.cu`, bit for bit.
+/// shorter. Each is within a few epsilon times the norm. `kernels/sturm.cu` gives the same bits.
 ///
-/// All entries must be finite, and of a magnitude whose square is too.
+/// All entries and their squares must be finite.
 ///
 /// # Panics
 ///
-/// If `diagonal` is empty or `subdiagonal` has another length.
+/// If `diagonal` is empty, or `subdiagonal` is not one element shorter.
 pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64]) -> Vec<f64> {
     let n = diagonal.len();
     assert_eq!(subdiagonal.len() + 1, n);
@@ -29,7 +34,7 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64]) -> Vec<f64> {
         *square = e * e;
     }
     let (low, high) = gershgorin(diagonal, subdiagonal);
-    // A pivot smaller than this is replaced by it, as in LAPACK's dlaebz; e^2 / pivot then stays finite.
+    // Smaller pivots are replaced by this one, as in LAPACK's dlaebz, so that e^2 / pivot stays finite.
     let smallest_pivot = f64::MIN_POSITIVE * squares.iter().copied().fold(1.0, f64::max);
     let matrix = Tridiagonal { diagonal, squares: &squares, smallest_pivot };
     let arch = Arch::new();
@@ -41,7 +46,7 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64]) -> Vec<f64> {
     values
 }
 
-/// An interval that holds all eigenvalues, a little wider than Gershgorin's discs.
+/// An interval that contains all eigenvalues, a little wider than Gershgorin's discs.
 fn gershgorin(diagonal: &[f64], subdiagonal: &[f64]) -> (f64, f64) {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for (i, d) in diagonal.iter().enumerate() {
@@ -55,13 +60,13 @@ fn gershgorin(diagonal: &[f64], subdiagonal: &[f64]) -> (f64, f64) {
 
 struct Tridiagonal<'a> {
     diagonal: &'a [f64],
-    /// Squares of the subdiagonal, behind a zero.
+    /// A zero, then the squares of the subdiagonal.
     squares: &'a [f64],
     smallest_pivot: f64,
 }
 
-/// The bisection of the eigenvalues number `first`, `first` + 1 ..., all of which lie in the same interval, compiled once for
-/// each instruction set.
+/// The bisection of the eigenvalues number `first`, `first` + 1 ..., all in the same interval, compiled once for each
+/// instruction set.
 struct Group<'a> {
     matrix: &'a Tridiagonal<'a>,
     first: usize,
@@ -102,7 +107,7 @@ impl Tridiagonal<'_> {
         middle
     }
 
-    /// How many eigenvalues lie below each shift, as floating-point numbers, which vectorise better than integers.
+    /// How many eigenvalues are below each shift, as floating-point numbers, which vectorize better than integers.
     #[inline(always)]
     fn count_below(&self, shifts: &[f64; LANES]) -> [f64; LANES] {
         let mut count = [0.0; LANES];

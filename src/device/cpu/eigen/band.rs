@@ -1,11 +1,11 @@
-//! A symmetric band matrix, by columns of its lower half, with room for the bulge that is chased along it.
+//! A symmetric band matrix: the columns of its lower half, with room for the bulge that is chased along it.
 
-use super::super::memory::Buffer;
+use super::super::buffer::Buffer;
 use crate::device::Failure;
 
 /// Column j holds the elements (j + i, j): the band for i up to the bandwidth b, the bulge for i below 2 b, and zeros up to
-/// the stride 3 b. Those zeros let a block on the diagonal be read as if it were square: what lies above its diagonal falls
-/// on them. 2 b zero columns follow the last.
+/// the stride 3 b. With those zeros a block on the diagonal can be read as a square: elements above its diagonal coincide with
+/// them. 2 b zero columns follow the last.
 #[derive(Debug)]
 pub struct Band<'a, T> {
     n: usize,
@@ -50,12 +50,12 @@ impl<'a, T: Copy + Default> Band<'a, T> {
         3 * bandwidth
     }
 
-    /// Column 0; the others follow.
+    /// A pointer to column 0; the other columns follow.
     pub fn columns(&mut self) -> *mut T {
         self.elements.as_mut_ptr()
     }
 
-    /// The element in row `col` + `below`, `below` at most the bandwidth.
+    /// The element in row `col` + `below`, where `below` is at most the bandwidth.
     pub fn get(&self, below: usize, col: usize) -> T {
         self.elements[col * self.stride() + below]
     }

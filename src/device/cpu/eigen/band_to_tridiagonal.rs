@@ -1,10 +1,10 @@
-//! Second stage: a band matrix to a tridiagonal one, by chasing bulges.
+//! Second stage: reduces a band matrix to a tridiagonal one, by chasing bulges.
 //!
-//! Sweep s takes column s to tridiagonal form with a reflector of length b. Its other side fills a block below the band, whose
-//! first column the next reflector clears, and so on down the matrix; the rest of each bulge stays for the next sweep (Lang,
-//! SIAM J. Sci. Comput. 14, 1993). Step k of a sweep touches b columns, and may run once the sweep before it has done step
-//! k + 1. So a group of sweeps goes down the band together, two steps apart, in the cache of one core, and the next group
-//! follows on another core.
+//! Sweep s takes column s to tridiagonal form with a reflector of length b. Applied from the other side it fills a block below
+//! the band, whose first column the next reflector clears, and so on down the matrix; the rest of each bulge stays for the next
+//! sweep (Lang, SIAM J. Sci. Comput. 14, 1993). Step k of a sweep works on b columns, and may run as soon as the sweep before it
+//! has finished step k + 1. So a group of sweeps goes down the band together, two steps apart, in the cache of one core, and the
+//! next group follows on another core.
 #![allow(unsafe_code)]
 #![allow(clippy::needless_range_loop)] // several arrays share an index that the compiler unrolls
 
@@ -14,23 +14,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pulp::{Simd, WithSimd};
 
 use super::super::simd::{Level, Real};
-use super::super::team::Team;
+use super::super::thread_pool::Workers;
 use super::band::Band;
 use super::panel::Reflector;
 
-/// Sweeps that go together at most.
+/// The most sweeps in a group.
 const MAX_GROUP: usize = 16;
-/// Orders from which on cores share this stage: below, the band, which goes from cache to cache with every group of sweeps, is
-/// worth no second core. (Beside another busy process half of the solves of these orders take a tenth longer for it.)
+/// The least order at which cores share this stage. Below, moving the band from cache to cache with every group of sweeps costs
+/// more than a second core saves. (Next to another busy process, half of the solves of smaller orders would take a tenth longer.)
 const SHARED: usize = 300;
 /// The largest bandwidth.
 pub const MAX_BANDWIDTH: usize = 64;
 /// Columns that are multiplied at once.
 const COLUMNS: usize = 4;
 
-/// The diagonal and subdiagonal of a tridiagonal matrix with the eigenvalues of `band`, which is destroyed. Its largest
-/// element is of order 1.
-pub fn reduce<T: Real>(band: &mut Band<T>, level: Level, team: &Team) -> (Vec<f64>, Vec<f64>) {
+/// Returns the diagonal and subdiagonal of a tridiagonal matrix with the eigenvalues of `band`, which is overwritten. Its largest
+/// element must be of order 1.
+pub fn reduce<T: Real>(band: &mut Band<T>, level: Level, workers: &Workers) -> (Vec<f64>, Vec<f64>) {
     let n = band.order();
     let groups = groups(n, band.bandwidth());
     let progress: Vec<Progress> = groups.iter().map(|_| Progress::default()).collect();
@@ -40,15 +40,15 @@ pub fn reduce<T: Real>(band: &mut Band<T>, level: Level, team: &Team) -> (Vec<f6
     if n < SHARED {
         (0..groups.len()).for_each(sweep)
     } else {
-        team.run(groups.len(), &sweep)
+        workers.run(groups.len(), &sweep)
     }
     let diagonal = (0..n).map(|i| band.get(0, i).into()).collect();
     let subdiagonal = (0..n.saturating_sub(1)).map(|i| band.get(1, i).into()).collect();
     (diagonal, subdiagonal)
 }
 
-/// The sweeps in groups. The next group begins when the last sweep of a group has, so groups are no larger than a part of the
-/// steps that a sweep has.
+/// Divides the sweeps into groups. A group starts only after the last sweep of the group before it, so the size of a group is
+/// limited to a fraction of the steps of a sweep.
 fn groups(n: usize, b: usize) -> Vec<Range<usize>> {
     let sweeps = n.saturating_sub(2);
     let mut groups = Vec::new();
@@ -71,13 +71,13 @@ struct Chase<'a, T> {
     progress: &'a [Progress],
 }
 
-/// How many steps the last sweep of a group has done; all, if it is `usize::MAX`. On a cache line of its own, since others
-/// wait for it actively.
+/// How many steps the last sweep of a group has finished; `usize::MAX` means all. It has its own cache line, since other threads
+/// busy-wait on it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Progress(AtomicUsize);
 
-/// Lets the next group go on when this one ends, even by a panic, so that the panic gets through.
+/// Releases the next group when this one ends, even by a panic, so that the panic is reported.
 struct End<'a>(&'a Progress);
 
 impl Drop for End<'_> {
@@ -86,7 +86,7 @@ impl Drop for End<'_> {
     }
 }
 
-// SAFETY: groups write the columns of their steps only, which those before them have left (`Chase::wait`).
+// SAFETY: a group writes only the columns of its steps, and only after the group before it has left them (`Chase::wait`).
 unsafe impl<T: Send> Sync for Chase<'_, T> {}
 
 struct Sweeps<'a, T> {
@@ -111,7 +111,7 @@ impl<T: Real> WithSimd for Sweeps<'_, T> {
     }
 }
 
-/// As wide vectors like it.
+/// Aligned for the widest vectors.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct Aligned<T>(T);
@@ -125,7 +125,7 @@ struct Bulge<T> {
 }
 
 impl<T: Real> Chase<'_, T> {
-    /// Returns when the group before this one has done `steps` steps of its last sweep.
+    /// Waits until the group before this one has finished `steps` steps of its last sweep.
     fn wait(&self, group: usize, steps: usize) {
         let Some(before) = group.checked_sub(1) else { return };
         let mut waits = 0_u32;
@@ -139,7 +139,7 @@ impl<T: Real> Chase<'_, T> {
         }
     }
 
-    /// The sweeps of a group, NV vectors being the bandwidth.
+    /// Runs the sweeps of a group. The bandwidth is NV vectors.
     #[inline(always)]
     fn group<S: Simd, const NV: usize>(&self, simd: S, group: usize) {
         let (n, b) = (self.n, self.b);
@@ -157,7 +157,7 @@ impl<T: Real> Chase<'_, T> {
                 if i == 0 {
                     self.wait(group, step + 2);
                 }
-                // SAFETY: the columns exist; the step is this thread's, since the sweep before has done the next one.
+                // SAFETY: the columns exist, and no other thread uses them: the sweep before has finished the step after this one.
                 unsafe {
                     if step == 0 {
                         let x = self.columns.add(sweep * self.stride + 1);
@@ -172,15 +172,16 @@ impl<T: Real> Chase<'_, T> {
         }
     }
 
-    /// Applies a reflector on both sides of the block on the diagonal at column `col`, then to the block below from the right,
-    /// and replaces it by the one that clears the first column of that, applied from the left.
+    /// Applies a reflector to both sides of the block on the diagonal at column `col`, then from the right to the block below.
+    /// Replaces it by the reflector that clears the first column of that block, and applies this one from the left.
     ///
     /// # Safety
     ///
-    /// Nobody else uses the b columns from `col`, and they exist.
+    /// The b columns from `col` exist, and no other thread uses them.
     #[inline(always)]
     unsafe fn step<S: Simd, const NV: usize>(&self, simd: S, col: usize, bulge: &mut Bulge<T>) {
-        // SAFETY: a block of b columns and rows from the diagonal, or from b below, lies in the columns' band, bulge and zeros.
+        // SAFETY: a block of b columns and rows from the diagonal, or from b below it, is within the columns: band, bulge and
+        // zeros.
         unsafe {
             let diagonal = self.columns.add(col * self.stride);
             if bulge.tau != T::from_f64(0.0) {
@@ -193,7 +194,7 @@ impl<T: Real> Chase<'_, T> {
     }
 }
 
-/// Makes the reflector that clears all but the first element of x.
+/// Computes the reflector that clears all but the first element of x.
 ///
 /// # Safety
 ///
@@ -219,13 +220,13 @@ unsafe fn begin<T: Real, S: Simd, const NV: usize>(simd: S, x: *mut T, bulge: &m
     }
 }
 
-/// Elements from one column of a block to the next, in the same row; a constant for the compiler.
+/// Elements from one column of a block to the next, in the same row; known at compile time.
 #[inline(always)]
 fn lead<T: Real, S: Simd, const NV: usize>() -> usize {
     Band::<T>::stride_of(NV * T::lanes::<S>()) - 1
 }
 
-/// A vector for each of [`COLUMNS`] numbers.
+/// One vector for each of [`COLUMNS`] numbers.
 ///
 /// # Safety
 ///
@@ -241,7 +242,7 @@ unsafe fn splats<T: Real, S: Simd>(simd: S, numbers: *const T) -> [T::Vector<S>;
     vectors
 }
 
-/// D <- H D H for the lower half of a block on the diagonal, what is above being zero.
+/// D <- H D H for the lower half of a block on the diagonal; elements above it are zero.
 ///
 /// With p = tau D v and w = p - (tau / 2) (p^T v) v it is D - v w^T - w v^T.
 ///
@@ -270,7 +271,7 @@ unsafe fn both_sides<T: Real, S: Simd, const NV: usize>(simd: S, d: *mut T, bulg
                     for j in 0..COLUMNS {
                         let a = T::load::<S>(d.add((col + j) * lead + i * lanes));
                         sums[j % 2] = T::mul_add(simd, a, factors[j], sums[j % 2]);
-                        // The diagonal is in the sum along the column already.
+                        // The sum along the column includes the diagonal already.
                         let a = if i * lanes <= col + j { T::from_index(simd, a, col + j + 1 - i * lanes) } else { a };
                         dots[j] = T::mul_add(simd, a, vi, dots[j]);
                     }
@@ -315,7 +316,7 @@ unsafe fn both_sides<T: Real, S: Simd, const NV: usize>(simd: S, d: *mut T, bulg
     }
 }
 
-/// B <- B H, then makes the reflector G that clears the first column of that, and B <- G B; G replaces H.
+/// B <- B H; then computes the reflector G that clears the first column of B, and B <- G B. G replaces H.
 ///
 /// # Safety
 ///
@@ -379,7 +380,7 @@ unsafe fn below<T: Real, S: Simd, const NV: usize>(simd: S, block: *mut T, bulge
                 }
             }
         }
-        // The first column was done before, and is no more what these products were for.
+        // The first column is already finished; the loop has overwritten it.
         T::store::<S>(block, first);
         for i in 1..NV {
             T::store::<S>(block.add(i * lanes), zero);

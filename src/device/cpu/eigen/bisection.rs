@@ -1,47 +1,55 @@
-//! Third stage: the eigenvalues of a tridiagonal matrix, by bisection that knows where to look.
+//! Third stage: the eigenvalues of a tridiagonal matrix, by bisection accelerated by false position.
+//!
+//! The slower [`sturm`](super::super::sturm) is its reference, and says why there are two.
 //!
 //! The number of eigenvalues below a shift x is the number of changes of sign in the sequence of leading principal minors of
-//! T - x (Sturm; Givens 1954), p_i = (d_i - x) p_{i-1} - e_{i-1}^2 p_{i-2}. Computed in floating-point arithmetic, it is the
-//! sequence of a matrix whose entries differ by a few epsilon of the norm (Wilkinson, The Algebraic Eigenvalue Problem, section
-//! 5.37), like that of pivots, but it needs no division: on today's processors it is several times as fast. The minors leave the
-//! range of floating-point numbers, so they are scaled every few steps, and subdiagonals that are negligible beside the norm are
-//! raised to a floor, which bounds how fast minors can shrink.
+//! T - x (Sturm; Givens 1954), p_i = (d_i - x) p_{i-1} - e_{i-1}^2 p_{i-2}. In floating-point arithmetic it is the sequence of
+//! a matrix whose entries differ by a few epsilon times the norm (Wilkinson, The Algebraic Eigenvalue Problem, section 5.37).
+//! That holds for a sequence of pivots, too, but minors need no division, which makes them several times as fast. Minors leave
+//! the range of floating-point numbers, so they are scaled every few steps. Negligible subdiagonals are raised to a floor,
+//! which bounds how fast minors can shrink.
 //!
-//! Eigenvalues do not depend on each other: one grid of as many shifts as there are eigenvalues replaces the first halvings, and
-//! the rest is done for many eigenvalues side by side. An interval is halved until it holds one eigenvalue. Then the last minor,
-//! det(T - x), changes its sign in it once, and false position with the weights of Anderson and Bjorck (BIT 13, 1973) finds
-//! where in a few steps; counts still decide which part of the interval is kept, so that false position can only be slow, and
-//! where it is, the interval is halved again.
+//! One grid with as many shifts as there are eigenvalues replaces the first halvings; the rest is done for many eigenvalues
+//! side by side. An interval is halved until it holds one eigenvalue. Then the last minor, det(T - x), changes its sign in it
+//! once, and false position with the weights of Anderson and Bjorck (BIT 13, 1973) finds the zero in a few steps. Counts still
+//! decide which part of the interval is kept, so false position can be slow but never wrong. Where it is slow, the interval is
+//! halved again.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use super::super::simd::{Level, fuses};
-use super::super::team::Team;
+use super::super::thread_pool::Workers;
 
-/// Shifts that are counted side by side: four vectors of eight, to hide the latency of the recurrence.
+/// Shifts that are evaluated side by side: four vectors of eight hide the latency of the recurrence.
 const LANES: usize = 32;
 /// Steps between scalings of the minors.
 const STRIDE: usize = 8;
-/// Squares of subdiagonals below this, the norm being between 1/2 and 1, are raised to it. It moves eigenvalues by at most
-/// 2 * 2^-56, and in [`STRIDE`] steps the larger of two minors shrinks by no more than its fourth power.
+/// Smaller squares of subdiagonals are raised to this; the norm is between 1/2 and 1. It moves eigenvalues by at most 2 * 2^-56,
+/// and in [`STRIDE`] steps the larger of two minors shrinks by no more than its fourth power.
 const FLOOR: f64 = 1.0 / (1_u128 << 112) as f64;
-/// Eigenvalues that a task finds. Those that are found early make room for others.
+/// Eigenvalues that a task finds. As soon as one is found, the next takes its lane.
 const CHUNK: usize = 8 * LANES;
-/// Steps in a row that may leave more than half of an interval before it is halved.
+/// Steps in a row that may leave more than half of an interval; then it is halved.
 const PATIENCE: u8 = 2;
 
-/// The eigenvalues, ascending, each within about `resolution` times the norm, and the few epsilon of f64 that the counts lose.
+/// The eigenvalues, ascending, each within about `resolution` plus a few epsilon of f64, times the norm.
 ///
 /// All entries must be finite.
-pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64], resolution: f64, level: Level, team: &Team) -> Vec<f64> {
+pub fn eigenvalues(
+    diagonal: &[f64],
+    subdiagonal: &[f64],
+    resolution: f64,
+    level: Level,
+    workers: &Workers,
+) -> Vec<f64> {
     let n = diagonal.len();
     let norm = bound(diagonal, subdiagonal);
     if norm == 0.0 {
         return vec![0.0; n];
     }
-    // Within [1/2, 1), by an exact scaling; in two factors, since it may lie outside the range of normal numbers.
+    // An exact scaling of the norm to [1/2, 1), in two factors, since one may not be a normal number.
     let exponent = norm.log2().floor() as i32 + 1;
     let scale = |x: f64, exponent: i32| x * 2.0_f64.powi(exponent / 2) * 2.0_f64.powi(exponent - exponent / 2);
     let mut squares = vec![0.0; n.next_multiple_of(STRIDE)];
@@ -55,13 +63,13 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64], resolution: f64, level
     }
     let matrix = Tridiagonal { n, diagonal: &scaled, squares: &squares };
 
-    // All eigenvalues lie within [-1, 1], and the ends of the grid need no count.
+    // All eigenvalues are in [-1, 1], so the ends of the grid need no count.
     let width = 2.0 / n as f64;
     let shift = |index: usize| index as f64 * width - 1.0;
     let mut points: Vec<Point> = (0..=n).map(|index| Point { shift: shift(index), ..Point::default() }).collect();
     {
         let interior = Slots::new(&mut points[1..n]);
-        team.run(n.saturating_sub(1).div_ceil(CHUNK), &|task| {
+        workers.run(n.saturating_sub(1).div_ceil(CHUNK), &|task| {
             for start in (task * CHUNK..n - 1).step_by(LANES).take(CHUNK / LANES) {
                 let shifts = std::array::from_fn(|lane| shift(start + lane + 1));
                 let found = level.run(Evaluate { matrix: &matrix, shifts: &shifts });
@@ -70,7 +78,7 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64], resolution: f64, level
         });
     }
     points[n].below = n;
-    // Rounding may turn neighbouring counts of one cluster around.
+    // Rounding may reverse the order of neighboring counts in a cluster.
     for i in 1..=n {
         points[i].below = points[i].below.max(points[i - 1].below);
     }
@@ -79,7 +87,7 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64], resolution: f64, level
     let mut values = vec![0.0; n];
     {
         let slots = Slots::new(&mut values);
-        team.run(n.div_ceil(CHUNK), &|task| {
+        workers.run(n.div_ceil(CHUNK), &|task| {
             let range = task * CHUNK..n.min((task + 1) * CHUNK);
             let start = range.start;
             slots.write(start, &level.run(Search { matrix: &matrix, points: &points, range, tolerance }));
@@ -90,7 +98,7 @@ pub fn eigenvalues(diagonal: &[f64], subdiagonal: &[f64], resolution: f64, level
     values
 }
 
-/// A bound on the absolute values of the eigenvalues: Gershgorin's.
+/// Gershgorin's bound on the absolute values of the eigenvalues.
 fn bound(diagonal: &[f64], subdiagonal: &[f64]) -> f64 {
     let radius = |i: usize| {
         let before = i.checked_sub(1).map_or(0.0, |i| subdiagonal[i].abs());
@@ -99,7 +107,7 @@ fn bound(diagonal: &[f64], subdiagonal: &[f64]) -> f64 {
     (0..diagonal.len()).map(|i| diagonal[i].abs() + radius(i)).fold(0.0, f64::max)
 }
 
-/// A slice whose parts are written by different tasks.
+/// A slice that different tasks write parts of.
 #[derive(Debug)]
 struct Slots<'a, T>(std::sync::Mutex<&'a mut [T]>);
 
@@ -108,7 +116,7 @@ impl<'a, T: Copy> Slots<'a, T> {
         Slots(std::sync::Mutex::new(slice))
     }
 
-    /// Writes as much of `found` as there is room for from `start` on.
+    /// Writes `found` from `start` on, up to the end of the slice.
     fn write(&self, start: usize, found: &[T]) {
         let mut slice = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let count = found.len().min(slice.len() - start);
@@ -116,20 +124,21 @@ impl<'a, T: Copy> Slots<'a, T> {
     }
 }
 
-/// With squares of the subdiagonal, behind a zero; both are filled up to a multiple of [`STRIDE`].
+/// A tridiagonal matrix: its diagonal, and a zero followed by the squares of its subdiagonal, both padded with zeros to a
+/// multiple of [`STRIDE`].
 struct Tridiagonal<'a> {
     n: usize,
     diagonal: &'a [f64],
     squares: &'a [f64],
 }
 
-/// A shift x, and what is known of T - x.
+/// A shift x, with the count and the determinant of T - x.
 #[derive(Debug, Clone, Copy)]
 struct Point {
     shift: f64,
     /// Eigenvalues below the shift.
     below: usize,
-    /// The determinant is this times 2^exponent; NaN if it is not known. Its sign is that of (-1)^below.
+    /// The determinant is this times 2^exponent; NaN if unknown. Its sign is that of (-1)^below.
     determinant: f64,
     exponent: i64,
 }
@@ -164,9 +173,9 @@ struct Interval {
     index: usize,
     low: Point,
     high: Point,
-    /// The end that moved last.
+    /// The end that moved in the last step.
     moved: End,
-    /// Steps in a row that left more than half.
+    /// Steps in a row that left more than half of the interval.
     slow: u8,
 }
 
@@ -178,7 +187,7 @@ enum End {
 }
 
 impl Interval {
-    /// That between two neighbouring points.
+    /// The interval between two neighboring points of the grid.
     fn new(points: &[Point], index: usize) -> Interval {
         let high = points.partition_point(|point| point.below <= index).max(1);
         Interval { index, low: points[high - 1], high: points[high], moved: End::Neither, slow: 0 }
@@ -196,7 +205,7 @@ impl Interval {
         self.high.below - self.low.below == 1
     }
 
-    /// Where to look next.
+    /// The next shift to evaluate.
     fn next(&self, tolerance: f64) -> f64 {
         if !self.is_isolated() || self.slow >= PATIENCE {
             return self.middle();
@@ -205,10 +214,10 @@ impl Interval {
         let value = |point: &Point| point.determinant * power_of_two(point.exponent - common);
         let (low, high) = (value(&self.low), value(&self.high));
         let zero = self.low.shift + self.width() * (low / (low - high));
-        // A little beyond the zero, as seen from the nearer end: if it is close, both ends will be close to it.
+        // A little beyond the zero, as seen from the nearer end, so that both ends come close to it.
         let beyond = if zero < self.middle() { 0.45 * tolerance } else { -0.45 * tolerance };
         let x = zero + beyond;
-        // NaN goes to the middle, too.
+        // NaN means the middle, too.
         if x > self.low.shift && x < self.high.shift { x } else { self.middle() }
     }
 
@@ -220,7 +229,7 @@ impl Interval {
             if at.below <= self.index { (End::Low, &mut self.low) } else { (End::High, &mut self.high) };
         let old = std::mem::replace(replaced, at);
         if was_isolated && end == self.moved {
-            // The same end twice: the value at the other end counts for less.
+            // The same end twice: reduce the weight of the other end.
             let share = 1.0 - at.determinant / old.determinant * power_of_two(at.exponent - old.exponent);
             let share = if share > 0.0 { share } else { 0.5 };
             let other = if end == End::Low { &mut self.high } else { &mut self.low };
@@ -283,7 +292,7 @@ impl WithSimd for Search<'_> {
 }
 
 impl Tridiagonal<'_> {
-    /// What is to be known of each shift.
+    /// The count and the determinant at each shift.
     #[inline(always)]
     fn evaluate<const FUSED: bool>(&self, shifts: &[f64; LANES]) -> [Point; LANES] {
         let mut changes = [0_u64; LANES];
@@ -308,7 +317,7 @@ impl Tridiagonal<'_> {
                 }
             }
             for lane in 0..LANES {
-                // The power of two that takes the larger of both to about 1.
+                // The power of two that scales the larger of both to about 1.
                 let largest = before[lane].abs().max(last[lane].abs());
                 let exponent = (largest.to_bits() >> 52).clamp(1, 2045);
                 let factor = f64::from_bits((2046 - exponent) << 52);
@@ -334,17 +343,17 @@ impl Tridiagonal<'_> {
 mod tests {
     use super::*;
     use crate::device::cpu::sturm;
-    use crate::device::cpu::team::Crew;
+    use crate::device::cpu::thread_pool::ThreadPool;
 
-    /// Both counts are those of a matrix that differs by a few epsilon.
+    /// Both bisections are exact for a matrix that differs by a few epsilon.
     #[track_caller]
     fn agrees_with_pivots(diagonal: &[f64], subdiagonal: &[f64]) {
         let expected = sturm::eigenvalues(diagonal, subdiagonal);
         let norm = expected.iter().fold(f64::MIN_POSITIVE, |norm, x| norm.max(x.abs()));
         for level in Level::all() {
             for threads in [1, 3] {
-                let crew = Crew::new(threads);
-                let values = eigenvalues(diagonal, subdiagonal, 0.0, level, &crew.begin());
+                let pool = ThreadPool::new(threads);
+                let values = eigenvalues(diagonal, subdiagonal, 0.0, level, &pool.start_solve());
                 for (x, y) in values.iter().zip(&expected) {
                     let error = (x - y).abs() / norm / f64::EPSILON;
                     assert!(error < 8.0, "n = {}, {level}: {x:e}, {y:e}: {error} epsilon", diagonal.len());
@@ -368,7 +377,8 @@ mod tests {
         let n = 150;
         let ones = vec![1.0; n];
         agrees_with_pivots(&ones, &vec![0.0; n - 1]);
-        let zeros = eigenvalues(&vec![0.0; n], &vec![0.0; n - 1], 0.0, Level::widest(), &Crew::new(1).begin());
+        let zeros =
+            eigenvalues(&vec![0.0; n], &vec![0.0; n - 1], 0.0, Level::widest(), &ThreadPool::new(1).start_solve());
         assert_eq!(zeros, vec![0.0; n]);
         agrees_with_pivots(&vec![2.0; n], &vec![-1.0; n - 1]);
         // Glued Wilkinson matrices: pairs, many times over.

@@ -1,52 +1,52 @@
-//! Solving with a Cholesky factor for several right-hand sides at once: the factor is read from memory once for all of them.
+//! Solves with a Cholesky factor for several right-hand sides at once, so that the factor is read from memory only once.
 //!
-//! One row of tiles after the other, first down and then up (Golub and Van Loan, Matrix Computations, section 3.1). What the
-//! solution of a row takes off the others is products of tiles with it, which cores share.
+//! One row of tiles after the other, first down and then up (Golub and Van Loan, Matrix Computations, section 3.1). Products of
+//! tiles with the solution of a row are subtracted from the other rows, in parallel.
 #![allow(unsafe_code)]
 
 use pulp::Simd;
 
 use super::super::simd::{Level, Real};
-use super::super::team::Team;
+use super::super::thread_pool::Workers;
 use super::kernel::{self, Rows, WithRows, add_to, product};
 use super::tiles::{TILE, Tiles, offset, tile_rows, used};
 
-/// Right-hand sides: a vector of the widest or a multiple of the others.
+/// Number of right-hand sides: one vector of the widest instruction set, several vectors of the others.
 pub const COLUMNS: usize = 16;
 
-/// Replaces X by (L L^T)^-1 X. X has n rows of [`COLUMNS`], which follow each other.
+/// Replaces X by (L L^T)^-1 X. X has n contiguous rows of [`COLUMNS`] numbers.
 ///
 /// # Panics
 ///
-/// If `x` has another number of elements.
-pub fn solve<T: Real>(factor: &mut Tiles<T>, x: &mut [T], level: Level, team: &Team) {
+/// If `x` has another length.
+pub fn solve<T: Real>(factor: &mut Tiles<T>, x: &mut [T], level: Level, workers: &Workers) {
     let n = factor.order();
     assert_eq!(x.len(), n * COLUMNS);
     let rows = tile_rows(n);
     let mut strips = vec![T::from_f64(0.0); rows * TILE * COLUMNS];
     let stage = Stage { n, factor: factor.elements().as_ptr(), strips: strips.as_mut_ptr(), solution: x.as_mut_ptr() };
     let run = |step| level.run(Rows(Task { stage: &stage, step }));
-    team.run(rows, &|row| run(Step::Read { row }));
+    workers.run(rows, &|row| run(Step::Read { row }));
     for row in 0..rows {
         run(Step::Down { row });
-        team.run(rows - row - 1, &|index| run(Step::Subtract { from: row, row: row + 1 + index }));
+        workers.run(rows - row - 1, &|index| run(Step::Subtract { from: row, row: row + 1 + index }));
     }
     for row in (0..rows).rev() {
         run(Step::Up { row });
-        team.run(row, &|above| run(Step::Subtract { from: row, row: above }));
+        workers.run(row, &|above| run(Step::Subtract { from: row, row: above }));
     }
-    team.run(rows, &|row| run(Step::Write { row }));
+    workers.run(rows, &|row| run(Step::Write { row }));
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Copies the right-hand sides of a row of tiles to strips.
+    /// Copies the right-hand sides of a row of tiles into strips.
     Read { row: usize },
     /// Divides by the tile of L on the diagonal.
     Down { row: usize },
     /// Divides by the transpose of the tile of L on the diagonal.
     Up { row: usize },
-    /// Subtracts from a row what the solution of another, above it or below, contributes.
+    /// Subtracts from a row the contribution of the solution of another row, above or below.
     Subtract { from: usize, row: usize },
     /// Copies the solution back.
     Write { row: usize },
@@ -54,9 +54,9 @@ enum Step {
 
 struct Stage<T> {
     n: usize,
-    /// The tiles of L, whole: beyond the order they are those of a unit matrix.
+    /// The tiles of L. Beyond the order they are those of a unit matrix.
     factor: *const T,
-    /// For each row of tiles the rows of X, as many columns as the kernel is wide, and so on.
+    /// X, by rows of tiles, each cut into strips of the width of the kernel.
     strips: *mut T,
     solution: *mut T,
 }
@@ -80,8 +80,8 @@ impl<T: Real> WithRows for Task<'_, T> {
         let Task { stage, step } = self;
         let p = kernel::width::<T, S, NV>();
         for strip in 0..COLUMNS / p {
-            // SAFETY: the strips of all rows of tiles exist, and only those of the step's row are written, which no other task
-            // touches; so do the tiles of the lower half. MR divides TILE.
+            // SAFETY: the strips of all rows of tiles and the tiles of the lower half exist. A task writes only the strips of its
+            // own row, which no other task uses. MR divides TILE.
             unsafe {
                 let at = |row: usize| stage.strips.add((row * COLUMNS + strip * p) * TILE);
                 let tile = |row: usize, col: usize| stage.factor.add(offset(row, col));
@@ -120,7 +120,7 @@ unsafe fn subtract<T: Real, S: Simd, const MR: usize, const NV: usize>(
     b: *const T,
     c: *mut T,
 ) {
-    // SAFETY: the caller's, who has these rows.
+    // SAFETY: the caller guarantees these rows.
     unsafe {
         let sums = product::<T, S, MR, NV>(simd, kernel::zero::<T, S, MR, NV>(simd), depth, a, b);
         add_to::<T, S, MR, NV>(simd, &sums, -1.0, c, kernel::width::<T, S, NV>());
@@ -171,7 +171,7 @@ unsafe fn up<T: Real, S: Simd, const MR: usize, const NV: usize>(simd: S, l: *co
 #[inline(always)]
 unsafe fn subtract_row<T: Real>(x: *mut T, factor: T, y: *const T, p: usize) {
     for c in 0..p {
-        // SAFETY: the caller has as many.
+        // SAFETY: the caller guarantees p elements.
         unsafe { *x.add(c) -= factor * *y.add(c) };
     }
 }
@@ -181,33 +181,33 @@ unsafe fn subtract_row<T: Real>(x: *mut T, factor: T, y: *const T, p: usize) {
 unsafe fn divide_row<T: Real>(x: *mut T, divisor: T, p: usize) {
     let factor = T::from_f64(1.0) / divisor;
     for c in 0..p {
-        // SAFETY: the caller has as many.
+        // SAFETY: the caller guarantees p elements.
         unsafe { *x.add(c) *= factor };
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::memory::Buffer;
-    use super::super::super::team::Crew;
+    use super::super::super::buffer::Buffer;
+    use super::super::super::thread_pool::ThreadPool;
     use super::super::cholesky;
     use super::*;
 
     /// The solutions of a system with a positive definite matrix, for right-hand sides in which row i of column c is i + c.
     fn solved<T: Real>(n: usize, level: Level, threads: usize) -> Vec<f64> {
-        let crew = Crew::new(threads);
-        let team = crew.begin();
+        let pool = ThreadPool::new(threads);
+        let workers = pool.start_solve();
         let mut buffer = Buffer::default();
         let mut tiles = Tiles::zeros(n, &mut buffer).unwrap();
-        tiles.fill(&team, |i, j| T::from_f64(element(i, j)));
+        tiles.fill(&workers, |i, j| T::from_f64(element(i, j)));
         let mut workspace = vec![T::from_f64(0.0); cholesky::workspace_elements(n) as usize];
-        assert!(cholesky::factorise(&mut tiles, &mut workspace, level, &team));
+        assert!(cholesky::factorize(&mut tiles, &mut workspace, level, &workers));
         let mut x: Vec<T> = (0..n * COLUMNS).map(|k| T::from_f64((k / COLUMNS + k % COLUMNS) as f64)).collect();
-        solve(&mut tiles, &mut x, level, &team);
+        solve(&mut tiles, &mut x, level, &workers);
         x.into_iter().map(Into::into).collect()
     }
 
-    /// Of a matrix that is dominated by its diagonal.
+    /// An element of a matrix that is dominated by its diagonal.
     fn element(i: usize, j: usize) -> f64 {
         if i == j { 2.0 } else { ((i * j) as f64).sin() / (1.0 + i.abs_diff(j) as f64).powi(2) }
     }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn every_right_hand_side_is_solved_for_on_every_level() {
+    fn solves_for_every_right_hand_side_on_every_level() {
         for n in [1, 2, 15, 16, 17, 191, 192, 193, 400] {
             for level in Level::all() {
                 agrees::<f32>(n, level);
@@ -238,11 +238,11 @@ mod tests {
         assert!((2..=4).all(|threads| bits(threads) == bits(1)));
     }
 
-    /// Small enough for Miri, which `scripts/miri` runs it with.
+    /// Small enough for Miri (`scripts/miri`).
     #[test]
     fn miri_follows_a_block_of_right_hand_sides() {
-        let crew = Crew::new(2);
-        let team = crew.begin();
+        let pool = ThreadPool::new(2);
+        let workers = pool.start_solve();
         let mut buffer = Buffer::default();
         let mut tiles = Tiles::zeros(3, &mut buffer).unwrap();
         // L = (2 0 0, 1 2 0, 0 1 2), and a unit matrix beyond it.
@@ -254,7 +254,7 @@ mod tests {
         }
         // L L^T times (1, 2, 3), in every column.
         let mut x: Vec<f64> = [8.0, 18.0, 19.0].into_iter().flat_map(|b| [b; COLUMNS]).collect();
-        solve(&mut tiles, &mut x, Level::Scalar, &team);
+        solve(&mut tiles, &mut x, Level::Scalar, &workers);
         for (i, row) in x.chunks_exact(COLUMNS).enumerate() {
             assert!(row.iter().all(|x| (x - (i + 1) as f64).abs() < 1e-14), "{row:?}");
         }

@@ -1,38 +1,38 @@
-//! Cholesky factorisation of a symmetric matrix in tiles, in place, and solving with the factor.
+//! Cholesky factorization of a symmetric matrix in tiles, in place, and solving with the factor.
 //!
-//! A = L L^T, one column of tiles after the other (Golub and Van Loan, Matrix Computations, section 4.2): the tile on the diagonal
-//! is factorised and its factor inverted, the tiles below it are multiplied by the transpose of that inverse, and their products
-//! are subtracted from the tiles to their right. All but the first is products of tiles, which cores share.
+//! A = L L^T, one column of tiles after the other (Golub and Van Loan, Matrix Computations, section 4.2). The tile on the
+//! diagonal is factorized and its factor inverted. The tiles below it are multiplied by the transpose of that inverse, and their
+//! products are subtracted from the tiles to their right. Both of these steps are products of tiles, and run in parallel.
 //!
-//! Dividing by a triangle through its inverse loses a factor of the triangle's condition in the worst case (Du Croz and
-//! Higham, IMA J. Numer. Anal. 12, 1992). That does for what the factor is for: to precondition an iteration that proves its
-//! own result.
+//! Division by a triangle through its inverse loses a factor of the triangle's condition in the worst case (Du Croz and
+//! Higham, IMA J. Numer. Anal. 12, 1992). That is precise enough here: the factor only preconditions an iteration that
+//! certifies its own result.
 #![allow(unsafe_code)]
 
 use pulp::Simd;
 
 use super::super::simd::{Level, Real, dot};
-use super::super::team::Team;
+use super::super::thread_pool::Workers;
 use super::kernel::{self, MAX_ROWS, Rows, WithRows, add_to, prefetch_rows, product, write_to};
 use super::tiles::{TILE, Tiles, offset, tile_rows};
 
-/// Elements of workspace that [`factorise`] takes beside the tiles.
+/// Elements of workspace that [`factorize`] needs beside the tiles.
 pub fn workspace_elements(n: usize) -> u64 {
     ((tile_rows(n) + 1) * TILE * TILE) as u64
 }
 
-/// Replaces the lower half of a matrix by L; false if the matrix is not positive definite as far as can be seen, and
-/// lost then.
+/// Replaces the lower half of a matrix by L. Returns false if the matrix is not numerically positive definite; its content is
+/// then lost.
 ///
 /// # Panics
 ///
 /// If `workspace` has fewer than [`workspace_elements`].
-pub fn factorise<T: Real>(matrix: &mut Tiles<T>, workspace: &mut [T], level: Level, team: &Team) -> bool {
+pub fn factorize<T: Real>(matrix: &mut Tiles<T>, workspace: &mut [T], level: Level, workers: &Workers) -> bool {
     let n = matrix.order();
     let rows = tile_rows(n);
     let (inverse, right) = workspace[..workspace_elements(n) as usize].split_at_mut(TILE * TILE);
     let elements = matrix.elements();
-    // What lies beyond the order is a unit matrix, so that all tiles are whole.
+    // Pads with a unit matrix beyond the order, so that all tiles are whole.
     let last = offset(rows - 1, rows - 1);
     for i in n - (rows - 1) * TILE..TILE {
         elements[last + i * TILE + i] = T::from_f64(1.0);
@@ -47,11 +47,11 @@ pub fn factorise<T: Real>(matrix: &mut Tiles<T>, workspace: &mut [T], level: Lev
         let stage =
             Stage { tiles: elements.as_mut_ptr(), inverse: inverse.as_ptr(), right: right.as_mut_ptr(), column };
         let below = rows - column - 1;
-        team.run(below, &|index| {
+        workers.run(below, &|index| {
             level.run(Rows(Task { stage: &stage, step: Step::Divide { row: column + 1 + index } }))
         });
         let pairs: Vec<_> = (column + 1..rows).flat_map(|row| (column + 1..=row).map(move |col| (row, col))).collect();
-        team.run(pairs.len(), &|index| {
+        workers.run(pairs.len(), &|index| {
             let (row, col) = pairs[index];
             level.run(Rows(Task { stage: &stage, step: Step::Subtract { row, col } }));
         });
@@ -63,7 +63,7 @@ pub fn factorise<T: Real>(matrix: &mut Tiles<T>, workspace: &mut [T], level: Lev
 ///
 /// # Panics
 ///
-/// If `x` has not as many elements as L has rows.
+/// If the length of `x` is not the order of L.
 pub fn solve<T: Real>(factor: &mut Tiles<T>, x: &mut [T], level: Level) {
     assert_eq!(x.len(), factor.order());
     let mut padded = vec![T::from_f64(0.0); tile_rows(x.len()) * TILE];
@@ -72,7 +72,7 @@ pub fn solve<T: Real>(factor: &mut Tiles<T>, x: &mut [T], level: Level) {
     x.copy_from_slice(&padded[..x.len()]);
 }
 
-/// A tile on the diagonal, to be factorised, and room for the transpose of the factor's inverse, in strips for the kernel.
+/// A tile on the diagonal, to be factorized, and room for the transpose of the factor's inverse, in strips for the kernel.
 struct Triangle<'a, T> {
     diagonal: &'a mut [T],
     inverse: &'a mut [T],
@@ -83,7 +83,7 @@ impl<T: Real> WithRows for &mut Triangle<'_, T> {
     #[inline(always)]
     fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
         let mut rows = vec![T::from_f64(0.0); TILE * TILE];
-        self.is_definite = factorise_tile(simd, self.diagonal, &mut rows);
+        self.is_definite = factorize_tile(simd, self.diagonal, &mut rows);
         if !self.is_definite {
             return;
         }
@@ -116,7 +116,7 @@ impl<T: Real> WithRows for &mut Triangle<'_, T> {
 /// below. False if that takes the root of what is not positive. `upper` is for the rows of L^T; what is left of its diagonal, in
 /// vectors that are not whole, is worked on as well, and means nothing.
 #[inline(always)]
-fn factorise_tile<T: Real, S: Simd>(simd: S, tile: &mut [T], upper: &mut [T]) -> bool {
+fn factorize_tile<T: Real, S: Simd>(simd: S, tile: &mut [T], upper: &mut [T]) -> bool {
     for (i, j) in (0..TILE).flat_map(|i| (0..=i).map(move |j| (i, j))) {
         upper[j * TILE + i] = tile[i * TILE + j];
     }
@@ -142,7 +142,7 @@ fn factorise_tile<T: Real, S: Simd>(simd: S, tile: &mut [T], upper: &mut [T]) ->
     true
 }
 
-/// What tasks share: they read the column of tiles that is done and write those of their own.
+/// What the tasks share. They read the finished column of tiles, and each writes its own tile.
 struct Stage<T> {
     tiles: *mut T,
     /// The transpose of the inverse of the factor on the diagonal, in strips for the kernel.
@@ -291,8 +291,8 @@ fn subtract_multiple<T: Real, S: Simd>(simd: S, x: &mut [T], factor: T, y: &[T])
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::memory::Buffer;
-    use super::super::super::team::Crew;
+    use super::super::super::buffer::Buffer;
+    use super::super::super::thread_pool::ThreadPool;
     use super::*;
 
     /// B B^T + I, column by column.
@@ -306,13 +306,13 @@ mod tests {
     /// The factor of a matrix, if it has one, and the solution for the right-hand side 1, 2, 3 ...
     fn factor_and_solve(matrix: &[f64], level: Level, threads: usize) -> Option<(Vec<f64>, Vec<f64>)> {
         let n = matrix.len().isqrt();
-        let crew = Crew::new(threads);
-        let team = crew.begin();
+        let pool = ThreadPool::new(threads);
+        let workers = pool.start_solve();
         let mut buffer = Buffer::default();
         let mut tiles = Tiles::zeros(n, &mut buffer).unwrap();
-        tiles.fill(&team, |row, col| matrix[col * n + row]);
+        tiles.fill(&workers, |row, col| matrix[col * n + row]);
         let mut workspace = vec![0.0; workspace_elements(n) as usize];
-        if !factorise(&mut tiles, &mut workspace, level, &team) {
+        if !factorize(&mut tiles, &mut workspace, level, &workers) {
             return None;
         }
         let lower = |index: usize| if index % n < index / n { 0.0 } else { tiles.get(index % n, index / n) };

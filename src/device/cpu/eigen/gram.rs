@@ -1,36 +1,37 @@
 //! The Gram matrix, in tiles, straight from the bytes of W.
 //!
-//! Some hundred rows of the tall form A at a time are decoded and packed as the kernel reads them, in both roles, and their
-//! product is added to the tiles of the lower half. W is never resident in the precision of the computation.
+//! A few hundred rows of the tall form A at a time are decoded and packed in the order in which the kernel reads them, once as
+//! its left factor and once as its right. Their product is added to the tiles of the lower half. W is never resident in the
+//! precision of the computation.
 #![allow(unsafe_code)]
 
 use pulp::Simd;
 
-use super::super::memory::Buffer;
+use super::super::buffer::Buffer;
 use super::super::simd::{Level, Real};
-use super::super::team::Team;
+use super::super::thread_pool::Workers;
 use super::gram_bf16;
 use super::kernel::{self, Rows, WithRows, add_to, prefetch_rows, product};
 use super::tiles::{TILE, Tiles, offset, tile_rows, used};
 use crate::checkpoint::{Element, MatrixView};
 use crate::device::Failure;
 
-/// Bytes of a packed column: what a core multiplies at once stays in its second-level cache.
+/// Bytes of a packed column, small enough that the operands of a core stay in its second-level cache.
 const COLUMN_BYTES: usize = 1024;
 /// Packed rows that one task makes.
 const STRIP: usize = 16;
 
-/// Packed rows that are multiplied at once, of so many.
+/// Packed rows that are multiplied at once, out of `rows`.
 fn depth<T>(rows: usize) -> usize {
     (COLUMN_BYTES / size_of::<T>()).min(rows.next_multiple_of(STRIP))
 }
 
-/// Elements of workspace that [`lower`] takes beside the tiles.
+/// Elements of workspace that [`lower`] needs beside the tiles.
 pub fn workspace_elements<T>(long: usize, n: usize) -> u64 {
     2 * (tile_rows(n) * TILE * depth::<T>(long)) as u64
 }
 
-/// A^T A, where A is the tall form of W times `scale`, its columns in this order. The tiles must be zero.
+/// Computes A^T A, where A is the tall form of W times `scale` with its columns in `column_order`. The tiles must be zero.
 ///
 /// # Errors
 ///
@@ -38,11 +39,11 @@ pub fn workspace_elements<T>(long: usize, n: usize) -> u64 {
 pub fn lower<T: Real>(
     view: &MatrixView,
     scale: f64,
-    order: &[usize],
+    column_order: &[usize],
     tiles: &mut Tiles<T>,
     workspace: &mut Buffer<T>,
     level: Level,
-    team: &Team,
+    workers: &Workers,
 ) -> Result<(), Failure> {
     let n = view.short();
     let unit = if gram_bf16::applies::<T>(view, level) { gram_bf16::ROWS } else { 1 };
@@ -54,7 +55,7 @@ pub fn lower<T: Real>(
     let product = Product {
         view,
         scale,
-        order,
+        column_order,
         unit,
         depth,
         left: left.as_mut_ptr(),
@@ -64,8 +65,8 @@ pub fn lower<T: Real>(
     let tasks = if view.is_tall() { depth.div_ceil(STRIP) } else { rows };
     let pairs: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..=row).map(move |col| (row, col))).collect();
     for start in (0..view.long()).step_by(depth * unit) {
-        team.run(tasks, &|index| level.run(Rows(Task { product: &product, phase: Phase::Pack { start }, index })));
-        team.run(pairs.len(), &|index| {
+        workers.run(tasks, &|index| level.run(Rows(Task { product: &product, phase: Phase::Pack { start }, index })));
+        workers.run(pairs.len(), &|index| {
             let (row, col) = pairs[index];
             level.run(Rows(Task { product: &product, phase: Phase::Multiply { row, col }, index }));
         });
@@ -77,14 +78,14 @@ pub fn lower<T: Real>(
 struct Product<'a, 'v, T> {
     view: &'a MatrixView<'v>,
     scale: f64,
-    order: &'a [usize],
-    /// Rows of A in a packed row.
+    column_order: &'a [usize],
+    /// Rows of A per packed row.
     unit: usize,
     /// Packed rows.
     depth: usize,
-    /// For as many columns of A as the kernel is high, `depth` packed rows, and so on.
+    /// Left factor: `depth` packed rows of the first MR columns of A, MR being the height of the kernel, then of the next.
     left: *mut T,
-    /// The same for as many columns as it is wide.
+    /// Right factor: the same for as many columns as the kernel is wide.
     right: *mut T,
     tiles: *mut T,
 }
@@ -94,7 +95,7 @@ unsafe impl<T: Send> Sync for Product<'_, '_, T> {}
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// Decodes and packs rows of A from `start` on. By rows if W is tall, else by columns.
+    /// Decodes and packs rows of A from `start` on, by rows if W is tall, else by columns.
     Pack { start: usize },
     /// Adds the product to a tile.
     Multiply { row: usize, col: usize },
@@ -126,7 +127,8 @@ impl<T: Real> WithRows for Task<'_, '_, T> {
 }
 
 impl<T: Real> Product<'_, '_, T> {
-    /// Makes packed rows of a tall W: the [`STRIP`] from `first` on of those that begin at `start`; zeros behind the last.
+    /// Packs rows of a tall W: the packed rows `first` to `first` + [`STRIP`] of those that begin at row `start`. Zeros follow the
+    /// last row.
     #[inline(always)]
     unsafe fn pack_rows<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
         let n = self.view.short();
@@ -135,7 +137,7 @@ impl<T: Real> Product<'_, '_, T> {
         let mut sorted = vec![zero; n.next_multiple_of(TILE)];
         for k in first..self.depth.min(first + STRIP) {
             self.read_row(start + k, &mut line);
-            for (target, &source) in sorted.iter_mut().zip(self.order) {
+            for (target, &source) in sorted.iter_mut().zip(self.column_order) {
                 *target = line[source];
             }
             // SAFETY: `perform`; `sorted` holds whole tiles.
@@ -143,7 +145,7 @@ impl<T: Real> Product<'_, '_, T> {
         }
     }
 
-    /// The same of pairs of bf16.
+    /// The same as [`Product::pack_rows`], for pairs of bf16.
     #[inline(always)]
     unsafe fn pack_row_pairs<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
         let n = self.view.short();
@@ -156,7 +158,7 @@ impl<T: Real> Product<'_, '_, T> {
             for ((pair, &upper), &lower) in pairs.iter_mut().zip(&upper).zip(&lower) {
                 *pair = gram_bf16::pair(upper, lower);
             }
-            for (target, &source) in sorted.iter_mut().zip(self.order) {
+            for (target, &source) in sorted.iter_mut().zip(self.column_order) {
                 *target = pairs[source];
             }
             // SAFETY: `perform`; `sorted` holds whole tiles, and pairs are as wide as T, which is f32.
@@ -164,7 +166,7 @@ impl<T: Real> Product<'_, '_, T> {
         }
     }
 
-    /// A row of a tall W; zeros behind the last.
+    /// Reads a row of a tall W; zeros follow the last row.
     #[inline(always)]
     fn read_row<E: Element>(&self, row: usize, line: &mut [E]) {
         if row < self.view.long() {
@@ -174,7 +176,7 @@ impl<T: Real> Product<'_, '_, T> {
         }
     }
 
-    /// Writes a packed row, for whole tiles of columns, to both roles. E is as wide as T.
+    /// Writes a packed row, for whole tiles of columns, to both factors. E is as wide as T.
     #[inline(always)]
     unsafe fn put_row<E: Copy, S: Simd, const MR: usize, const NV: usize>(&self, k: usize, row: &[E]) {
         let p = kernel::width::<T, S, NV>();
@@ -191,25 +193,26 @@ impl<T: Real> Product<'_, '_, T> {
         }
     }
 
-    /// Packs columns of A, which are rows of a wide W: a tile's, from `first` on; zeros behind the last row of A.
+    /// Packs the columns of A, which are rows of a wide W, of the tile that begins at column `first`. Zeros follow the last row
+    /// of A.
     #[inline(always)]
     unsafe fn pack_columns<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
         let rows = self.depth.min(self.view.long() - start);
         let mut line = vec![T::from_f64(0.0); self.depth];
         for c in first..self.view.short().min(first + TILE) {
-            self.view.read_segment(self.order[c], start..start + rows, self.scale, &mut line[..rows]);
+            self.view.read_segment(self.column_order[c], start..start + rows, self.scale, &mut line[..rows]);
             // SAFETY: `perform`.
             unsafe { self.put_column::<T, S, MR, NV>(c, &line) };
         }
     }
 
-    /// The same of pairs of bf16.
+    /// The same as [`Product::pack_columns`], for pairs of bf16.
     #[inline(always)]
     unsafe fn pack_column_pairs<S: Simd, const MR: usize, const NV: usize>(&self, start: usize, first: usize) {
         let rows = (self.depth * gram_bf16::ROWS).min(self.view.long() - start);
         let (mut line, mut pairs) = (vec![0.0_f32; self.depth * gram_bf16::ROWS], vec![0; self.depth]);
         for c in first..self.view.short().min(first + TILE) {
-            self.view.read_segment(self.order[c], start..start + rows, self.scale, &mut line[..rows]);
+            self.view.read_segment(self.column_order[c], start..start + rows, self.scale, &mut line[..rows]);
             for (pair, rows) in pairs.iter_mut().zip(line.as_chunks::<{ gram_bf16::ROWS }>().0) {
                 *pair = gram_bf16::pair(rows[0], rows[1]);
             }
@@ -218,7 +221,7 @@ impl<T: Real> Product<'_, '_, T> {
         }
     }
 
-    /// Writes a column of `depth` packed rows to both roles. E is as wide as T.
+    /// Writes a column of `depth` packed rows to both factors. E is as wide as T.
     #[inline(always)]
     unsafe fn put_column<E: Copy, S: Simd, const MR: usize, const NV: usize>(&self, c: usize, column: &[E]) {
         let p = kernel::width::<T, S, NV>();
@@ -243,7 +246,7 @@ impl<T: Real> Product<'_, '_, T> {
             let tile = self.tiles.add(offset(tile_row, tile_col));
             for col in (0..end(tile_col, p)).step_by(p) {
                 let right = self.right.add((tile_col * TILE + col) * self.depth);
-                // What is above the diagonal is a mirror image.
+                // Elements above the diagonal are mirror images.
                 let top = if tile_row == tile_col { col / MR * MR } else { 0 };
                 for row in (top..end(tile_row, MR)).step_by(MR) {
                     let left = self.left.add((tile_row * TILE + row) * self.depth);

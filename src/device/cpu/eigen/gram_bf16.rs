@@ -1,8 +1,8 @@
-//! Products of bf16 weights by the instruction for them, which adds up two at a time, and so twice as many as f32 can.
+//! Products of bf16 weights by the instruction for them. It adds two products at a time, twice as many as instructions for f32.
 //!
-//! Two rows of A are packed as one of pairs of bf16, each as wide as an f32. A product of two bf16 is exact in f32, and sums are
-//! rounded after each: as accurate as multiply-adds of f32. Numbers too small for normal f32 count as zero. With the largest
-//! weight between 1 and 2, they are far below what rounding loses.
+//! Two rows of A are packed as one row of pairs of bf16, each as wide as an f32. A product of two bf16 is exact in f32, and sums
+//! are rounded after each, as accurately as in multiply-adds of f32. Subnormal numbers count as zero; with the largest weight
+//! between 1 and 2, they are far below rounding errors.
 #![allow(unsafe_code)]
 
 use std::any::TypeId;
@@ -13,16 +13,16 @@ use super::super::simd::{Level, Real};
 use super::kernel::{self, Sums};
 use crate::checkpoint::{Cast, FloatType, MatrixView};
 
-/// Rows of A that a pair stands for.
+/// Rows of A in a row of pairs.
 pub const ROWS: usize = 2;
 
-/// Whether the Gram matrix of these weights in T is made of such products.
+/// Whether the Gram matrix of these weights in T is formed by these products.
 pub fn applies<T: Real>(view: &MatrixView, level: Level) -> bool {
     let is_bf16 = view.cast() == Cast::Bf16 || (view.cast() == Cast::None && view.dtype() == FloatType::BF16);
     level.multiplies_bf16() && is_bf16 && TypeId::of::<T>() == TypeId::of::<f32>()
 }
 
-/// Two numbers that are bf16 in one word.
+/// Packs two f32 that are exact in bf16 into one word.
 #[inline(always)]
 pub fn pair(first: f32, second: f32) -> u32 {
     (first.to_bits() >> 16) | (second.to_bits() & 0xffff_0000)
@@ -32,7 +32,7 @@ pub fn pair(first: f32, second: f32) -> u32 {
 ///
 /// # Safety
 ///
-/// Those can be read, [`applies`] said so for T, and this runs at the level that it said so for.
+/// Both can be read, and [`applies`] returned true for T and for the level at which this runs.
 #[inline(always)]
 pub unsafe fn product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
@@ -54,10 +54,10 @@ pub unsafe fn product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     sums
 }
 
-/// Pairs that are added up before their sum is added to that of others.
+/// Pairs in a partial sum.
 ///
-/// Squares of bf16 have few digits, and so many of them lie half-way between two sums in f32, and are rounded to the even one, which
-/// then is the last as well: all of those are rounded down. The mean error of a sum of 512 is -8 epsilon, of 64 it is -0.3.
+/// Squares of bf16 have few digits, so the exact sum is often half-way between two f32 numbers. It is rounded to the even one,
+/// and in a long sum that is always the lower. The mean error of a sum of 512 squares is -8 epsilon, of 64 squares -0.3.
 #[cfg(target_arch = "x86_64")]
 const CHUNK: usize = 32;
 
@@ -82,7 +82,7 @@ mod x86 {
         result: *mut f32,
     ) {
         let mut totals = [[_mm512_setzero_ps(); NV]; MR];
-        // SAFETY: the caller's promise; vectors of bf16 are plain bits, and nothing need be aligned to vectors.
+        // SAFETY: the caller's promise; vectors of bf16 are plain bits, and no load or store here requires alignment.
         unsafe {
             for start in (0..depth).step_by(CHUNK) {
                 let mut sums = [[_mm512_setzero_ps(); NV]; MR];

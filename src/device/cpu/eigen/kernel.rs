@@ -1,25 +1,25 @@
-//! The product of two narrow matrices, from which the whole first stage is built.
+//! The product of two narrow matrices: the kernel of everything that multiplies matrices here.
 #![allow(unsafe_code)]
 
 use pulp::{Simd, WithSimd};
 
 use super::super::simd::Real;
 
-/// MR rows of NV vectors each: sums in registers.
+/// MR rows of NV vectors each: sums that stay in registers.
 pub type Sums<T, S, const MR: usize, const NV: usize> = [[<T as Real>::Vector<S>; NV]; MR];
 
-/// Rows of [`Sums`] at most.
+/// The most rows of [`Sums`].
 pub const MAX_ROWS: usize = 16;
 
-/// Work with the kernel: NV vectors wide, and as high, MR, as the registers allow.
+/// Work that uses the kernel: NV vectors wide, and MR rows high, as many as the registers allow.
 pub trait WithRows {
-    /// Whether strips of two vectors are too wide for it.
+    /// Whether strips of two vectors are too wide for this work.
     #[inline(always)]
     fn is_narrow<S: Simd>(&self) -> bool {
         false
     }
 
-    /// Does it.
+    /// Does the work.
     fn perform<S: Simd, const MR: usize, const NV: usize>(self, simd: S);
 }
 
@@ -31,7 +31,7 @@ impl<W: WithRows> WithSimd for Rows<W> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // What is narrow is so for vectors of 16 elements, and where there are those, there are 32 registers.
+        // Work is narrow only for vectors of 16 elements, and a processor that has those has 32 registers.
         if self.0.is_narrow::<S>() {
             self.0.perform::<S, 16, 1>(simd);
         } else if S::REGISTER_COUNT >= 32 {
@@ -48,7 +48,7 @@ pub fn width<T: Real, S: Simd, const NV: usize>() -> usize {
     NV * T::lanes::<S>()
 }
 
-/// Sums of nothing.
+/// Zeros.
 #[inline(always)]
 pub fn zero<T: Real, S: Simd, const MR: usize, const NV: usize>(simd: S) -> Sums<T, S, MR, NV> {
     [[T::splat(simd, T::from_f64(0.0)); NV]; MR]
@@ -56,9 +56,9 @@ pub fn zero<T: Real, S: Simd, const MR: usize, const NV: usize>(simd: S) -> Sums
 
 /// Adds to row i of `sums` a[i, k] b[k, ..] for all k below `depth`.
 ///
-/// a[i, k] lies at `a + i * row + k * step`; the rows of b follow each other. Twelve rows (six, where there are 16
-/// registers) of two vectors hide the latency of the multiply-adds and leave the load units half idle. Sixteen rows of one
-/// vector hide it, too, and make the square products of strips without waste, but take a load for each multiply-add.
+/// a[i, k] is at `a + i * row + k * step`; the rows of b follow each other. Twelve rows of two vectors (six on processors with
+/// 16 registers) hide the latency of the multiply-adds and leave the load units half idle. Sixteen rows of one vector hide it,
+/// too, and fit the square products of strips without waste, but take one load for each multiply-add.
 ///
 /// # Safety
 ///
@@ -75,7 +75,7 @@ pub unsafe fn product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     unsafe { product_with::<T, S, MR, NV>(simd, sums, depth, a, b, None) }
 }
 
-/// The same, and meanwhile as many elements from `ahead` on as it reads of a are fetched into the second-level cache.
+/// The same as [`product`]. Meanwhile it fetches as many elements from `ahead` on as it reads of a into the second-level cache.
 ///
 /// # Safety
 ///
@@ -114,7 +114,7 @@ pub unsafe fn product_with<T: Real, S: Simd, const MR: usize, const NV: usize>(
     sums
 }
 
-/// Asks for MR rows of c, which are `stride` apart, [`width`] elements of each.
+/// Prefetches [`width`] elements of MR rows of c, which are `stride` apart.
 #[inline(always)]
 pub fn prefetch_rows<T: Real, S: Simd, const MR: usize, const NV: usize>(c: *const T, stride: usize) {
     for row in 0..MR {
@@ -128,13 +128,13 @@ pub fn prefetch_rows<T: Real, S: Simd, const MR: usize, const NV: usize>(c: *con
 /// Bytes of a cache line.
 pub const CACHE_LINE: usize = 64;
 
-/// Asks for a cache line; any address will do.
+/// Prefetches a cache line; any address is allowed.
 #[inline(always)]
 fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch has no effect but on caches, whatever the address.
+        // SAFETY: a prefetch affects only caches, and never faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]

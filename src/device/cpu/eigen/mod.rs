@@ -1,15 +1,15 @@
 //! All eigenvalues of a dense symmetric matrix, without eigenvectors.
 //!
-//! One Householder reflector after the other takes a matrix to tridiagonal form at the speed of memory, since half of the
-//! operations are products with a vector. Two stages avoid that: [dense to band](dense_to_band) in products of matrices, in the
-//! caches, then [band to tridiagonal](band_to_tridiagonal), which has little data and few operations (Bischof, Lang and Sun, ACM
-//! Trans. Math. Softw. 26, 2000). The eigenvalues of the tridiagonal matrix are [bisected](bisection).
+//! A direct Householder reduction to tridiagonal form runs at the speed of memory, since half of its operations are products
+//! with a vector. Two stages avoid that: [dense to band](dense_to_band) consists of matrix products in the caches, and [band to
+//! tridiagonal](band_to_tridiagonal) has little data and few operations (Bischof, Lang and Sun, ACM Trans. Math. Softw. 26,
+//! 2000). The eigenvalues of the tridiagonal matrix come from [bisection].
 //!
 //! All transformations are orthogonal, so the computed eigenvalues are those of a matrix that differs by a modest multiple of
 //! epsilon times the norm (Golub and Van Loan, Matrix Computations, section 8.3). Measured, the largest error is below 5 epsilon
-//! for random matrices of orders up to 4096, and below 20 where entries are alike, whose roundings add up:
-//! `tests/it/eigenvalues.rs` and `benches/peers` hold it to that. Rounding is the same whoever works on
-//! which part, so the results do not depend on the number of threads; they depend on the instruction set in the last digits.
+//! for random matrices of orders up to 4096, and below 20 where entries are alike, so that their roundings add up;
+//! `tests/it/eigenvalues.rs` and `benches/peers` check this. Results do not depend on the number of threads, since rounding is
+//! the same whichever thread computes a part. Their last digits depend on the instruction set.
 
 mod band;
 mod band_to_tridiagonal;
@@ -27,20 +27,20 @@ pub use block_solve::COLUMNS;
 pub use gram::lower as gram;
 pub use tiles::{Tiles, elements as tile_elements};
 
-use super::memory::Buffer;
+use super::buffer::Buffer;
 use super::simd::{Level, Real};
-use super::team::Team;
+use super::thread_pool::Workers;
 use crate::device::Failure;
 
-/// How well eigenvalues are bisected, in epsilon times the norm: well below what the reductions lose.
+/// Accuracy of the bisection, in epsilon times the norm: well below the error of the reductions.
 const RESOLUTION: f64 = 1.0 / 128.0;
 
 /// The bandwidth between the stages.
 ///
-/// The second stage takes 6 n^2 b operations, and all of the first but its passes over the tiles takes as many. A pass takes the
-/// longer for each operation the narrower the band is, and more so where the tiles are not in a cache. So the best band is
-/// narrow, and wider for large matrices. A narrower band also rounds the tiles more often: in f32, 16 instead of 32 raises the
-/// root mean square error for n = 1024 from 0.33 to 0.41 epsilon times the norm. It is no narrower than the widest vector.
+/// The second stage takes 6 n^2 b operations, and so does the first beside its passes over the tiles. An operation of a pass is
+/// slower the narrower the band is, especially if the tiles are not in a cache. So the best band is narrow, and wider for large
+/// matrices. A narrower band also rounds the tiles more often: in f32, 16 instead of 32 raises the root mean square error for
+/// n = 1024 from 0.33 to 0.41 epsilon times the norm. The band is at least as wide as the widest vector.
 fn bandwidth(n: usize) -> usize {
     if n < 5000 {
         16
@@ -51,14 +51,14 @@ fn bandwidth(n: usize) -> usize {
     }
 }
 
-/// Bytes of the buffers for the Gram matrix of a matrix of this shape and its eigenvalues, in elements of T: the tiles,
-/// the panels, and the band.
+/// Bytes of the buffers for the Gram matrix, in T, of a matrix of this shape and its eigenvalues: the tiles, the panels, and the
+/// band.
 pub fn buffer_bytes<T: Real>(long: usize, n: usize) -> [u64; 3] {
     let panels = dense_to_band::workspace_elements::<T>(n, bandwidth(n)).max(gram::workspace_elements::<T>(long, n));
     [tiles::elements(n), panels, band::elements(n, bandwidth(n))].map(|elements| elements * size_of::<T>() as u64)
 }
 
-/// All eigenvalues of a symmetric matrix, ascending; the matrix is destroyed. Its largest element must be of order 1.
+/// All eigenvalues of a symmetric matrix, ascending. Overwrites the matrix, whose largest element must be of order 1.
 ///
 /// # Errors
 ///
@@ -68,40 +68,40 @@ pub fn eigenvalues<T: Real>(
     band: &mut Buffer<T>,
     panels: &mut Buffer<T>,
     level: Level,
-    team: &Team,
+    workers: &Workers,
 ) -> Result<Vec<f64>, Failure> {
     let n = matrix.order();
-    through_band(matrix, band::Band::zeros(n, bandwidth(n), band)?, panels, level, team)
+    through_band(matrix, band::Band::zeros(n, bandwidth(n), band)?, panels, level, workers)
 }
 
-/// [`eigenvalues`], by way of this band, which must be zero.
+/// [`eigenvalues`] by reduction to this band, which must be zero.
 fn through_band<T: Real>(
     matrix: &mut Tiles<T>,
     mut band: band::Band<T>,
     panels: &mut Buffer<T>,
     level: Level,
-    team: &Team,
+    workers: &Workers,
 ) -> Result<Vec<f64>, Failure> {
-    dense_to_band::reduce(matrix, &mut band, panels, level, team)?;
-    let (diagonal, subdiagonal) = band_to_tridiagonal::reduce(&mut band, level, team);
+    dense_to_band::reduce(matrix, &mut band, panels, level, workers)?;
+    let (diagonal, subdiagonal) = band_to_tridiagonal::reduce(&mut band, level, workers);
     if diagonal.iter().chain(&subdiagonal).any(|entry| !entry.is_finite()) {
         return Err(Failure::Solver("the reduction to tridiagonal form gave NaN or infinity".into()));
     }
-    Ok(bisection::eigenvalues(&diagonal, &subdiagonal, T::EPSILON * RESOLUTION, level, team))
+    Ok(bisection::eigenvalues(&diagonal, &subdiagonal, T::EPSILON * RESOLUTION, level, workers))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Buffer;
-    use super::super::team::Crew;
+    use super::super::buffer::Buffer;
+    use super::super::thread_pool::ThreadPool;
     use super::*;
     use crate::checkpoint::{Cast, FloatType, MatrixView};
 
-    /// Second differences: 2 on the diagonal, -1 beside it, with rows and columns in another order so that all stages have
-    /// something to do. The eigenvalues are 2 - 2 cos(k pi / (n + 1)).
+    /// Second differences: 2 on the diagonal, -1 beside it, with rows and columns permuted so that all stages have something to
+    /// do. The eigenvalues are 2 - 2 cos(k pi / (n + 1)).
     fn second_differences<T: Real>(n: usize, bandwidth: usize, level: Level, threads: usize) -> Vec<f64> {
-        let crew = Crew::new(threads);
-        let team = crew.begin();
+        let pool = ThreadPool::new(threads);
+        let workers = pool.start_solve();
         let mut buffer = Buffer::default();
         let mut tiles = Tiles::zeros(n, &mut buffer).unwrap();
         let place = |i: usize| i * 7 % n;
@@ -110,10 +110,10 @@ mod tests {
             1 => -1.0,
             _ => 0.0,
         };
-        tiles.fill(&team, |row, col| T::from_f64(element(row, col)));
+        tiles.fill(&workers, |row, col| T::from_f64(element(row, col)));
         let mut buffer = Buffer::default();
         let band = band::Band::zeros(n, bandwidth, &mut buffer).unwrap();
-        through_band(&mut tiles, band, &mut Buffer::default(), level, &team).unwrap()
+        through_band(&mut tiles, band, &mut Buffer::default(), level, &workers).unwrap()
     }
 
     fn agree<T: Real>(n: usize, bandwidth: usize, level: Level, threads: usize) {
@@ -137,7 +137,7 @@ mod tests {
         }
     }
 
-    /// Small enough for Miri, which `scripts/miri` runs it with: reductions and Gram matrix, on two threads where they share.
+    /// Small enough for Miri (`scripts/miri`): reductions and Gram matrix, on two threads where they share work.
     #[test]
     fn miri_follows_every_stage() {
         let level = Level::Scalar;
@@ -145,8 +145,8 @@ mod tests {
             agree::<f64>(n, bandwidth(n), level, threads);
         }
         agree::<f32>(5, bandwidth(5), level, 1);
-        let crew = Crew::new(2);
-        let team = crew.begin();
+        let pool = ThreadPool::new(2);
+        let workers = pool.start_solve();
         let (rows, cols) = (19, 5);
         let bytes: Vec<u8> = (0..rows * cols).flat_map(|i| ((i * i % 17) as f32).to_le_bytes()).collect();
         for (rows, cols) in [(rows, cols), (cols, rows)] {
@@ -154,7 +154,7 @@ mod tests {
             let (mut buffer, mut workspace) = (Buffer::default(), Buffer::default());
             let mut gram = Tiles::<f64>::zeros(5, &mut buffer).unwrap();
             let order: Vec<usize> = (0..5).rev().collect();
-            super::gram(&view, 1.0, &order, &mut gram, &mut workspace, level, &team).unwrap();
+            super::gram(&view, 1.0, &order, &mut gram, &mut workspace, level, &workers).unwrap();
             let element = |long: usize, short: usize| {
                 let index = if rows > cols { long * cols + short } else { short * cols + long };
                 (index * index % 17) as f64

@@ -1,7 +1,7 @@
 //! Householder QR of a panel of columns, in vectors along its rows.
 //!
-//! A panel of `width` columns lies as strips of [`kernel::width`] columns, each strip row after row. Reflectors are kept
-//! unnormalised, H = I - tau v v^T with v = x - beta e, which needs no second pass to scale them.
+//! A panel is stored as strips of [`kernel::width`] columns, each strip row after row. Reflectors stay unnormalized,
+//! H = I - tau v v^T with v = x - beta e, which saves a second pass to scale them.
 #![allow(unsafe_code)]
 #![allow(clippy::needless_range_loop)] // several arrays share an index that the compiler unrolls
 
@@ -10,7 +10,7 @@ use pulp::Simd;
 use super::super::simd::Real;
 use super::kernel::{self, add_to, product, write_to};
 
-/// Columns of a strip at most: two vectors of 16.
+/// The most columns of a strip: two vectors of 16.
 pub const MAX_STRIP: usize = 32;
 
 /// A panel: `strips` strips of all `rows` rows.
@@ -22,7 +22,7 @@ pub struct Panel<T> {
 }
 
 impl<T: Real> Panel<T> {
-    /// Where a row of a strip begins.
+    /// A pointer to a row of a strip.
     ///
     /// # Safety
     ///
@@ -34,9 +34,9 @@ impl<T: Real> Panel<T> {
     }
 }
 
-/// Where the entries of R go: column k of the panel, from its first row to that of its pivot.
+/// Receives the entries of R: column k of the panel, from its first row to the row of its pivot.
 pub trait TakeR<T> {
-    /// Takes R[i, k], i <= k.
+    /// Receives R[i, k], i <= k.
     fn take(&mut self, i: usize, k: usize, value: T);
 }
 
@@ -46,16 +46,16 @@ impl<T, F: FnMut(usize, usize, T)> TakeR<T> for F {
     }
 }
 
-/// Factorises the rows `first..n` of `panel`: reflectors in place of the columns, with zeros above their first elements;
-/// their factors in `taus`; R goes to `take_r`.
+/// Factorizes the rows `first..n` of `panel`. Reflectors replace the columns, with zeros above their first elements; their
+/// factors go to `taus`, and R to `take_r`.
 ///
 /// `small` holds 3 [`MAX_STRIP`]^2 elements.
 ///
 /// # Safety
 ///
-/// The panel can be read and written, MR rows more than there are included; nobody else uses it. `first` <= n <= rows.
+/// The panel and MR more rows can be read and written, and no other thread uses them. `first` <= n <= rows.
 #[inline(always)]
-pub unsafe fn factorise<T: Real, S: Simd, const MR: usize, const NV: usize>(
+pub unsafe fn factorize<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     panel: Panel<T>,
     first: usize,
@@ -75,7 +75,7 @@ pub unsafe fn factorise<T: Real, S: Simd, const MR: usize, const NV: usize>(
             reflectors::<T, S, NV>(simd, x, top, n, taus, &mut |c, beta| {
                 take_r.take(strip * p + c, strip * p + c, beta);
             });
-            // What lies above the pivots belongs to R.
+            // Elements above the pivots belong to R.
             for c in 0..p {
                 for i in (0..strip * p + c).take_while(|i| first + i < n) {
                     let element = x.add((first + i) * p + c);
@@ -90,12 +90,12 @@ pub unsafe fn factorise<T: Real, S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-/// One strip, column by column: a pass applies a reflector and gathers, with the column that it has just updated, the
-/// products that the next reflector needs.
+/// Factorizes one strip, column by column. Each pass applies a reflector, and computes with the column that it has just updated
+/// the products that the next reflector needs.
 ///
 /// # Safety
 ///
-/// As for [`factorise`], for the strip at `x`.
+/// As for [`factorize`], for the strip at `x`.
 #[inline(always)]
 unsafe fn reflectors<T: Real, S: Simd, const NV: usize>(
     simd: S,
@@ -108,7 +108,7 @@ unsafe fn reflectors<T: Real, S: Simd, const NV: usize>(
     let p = kernel::width::<T, S, NV>();
     let zero = T::from_f64(0.0);
     let mut dots = [zero; MAX_STRIP];
-    // SAFETY: rows below n exist, vectors lie within rows.
+    // SAFETY: rows below n exist, and vectors are within rows.
     unsafe {
         pass::<T, S, NV, false>(simd, x, top..n, None, 0, &mut dots);
         for c in 0..p {
@@ -144,12 +144,12 @@ unsafe fn reflectors<T: Real, S: Simd, const NV: usize>(
     }
 }
 
-/// Applies a reflector, given by its column and the factors of the others, to the rows `rows`, and then adds up, over all of
-/// them but the first, the products of column `next` with all columns.
+/// Applies a reflector, given by its column and its factors for the other columns, to the rows `rows`. Then computes the products
+/// of column `next` with all columns over all of these rows but the first.
 ///
 /// # Safety
 ///
-/// The rows exist and nobody else uses them.
+/// The rows exist and no other thread uses them.
 #[inline(always)]
 unsafe fn pass<T: Real, S: Simd, const NV: usize, const APPLY: bool>(
     simd: S,
@@ -164,7 +164,7 @@ unsafe fn pass<T: Real, S: Simd, const NV: usize, const APPLY: bool>(
     if rows.is_empty() {
         return;
     }
-    // SAFETY: as promised; `dots` and the factors have room for NV vectors.
+    // SAFETY: the caller's promise; `dots` and the factors have room for NV vectors.
     unsafe {
         let mut column = 0;
         let mut factors = [zero; NV];
@@ -204,7 +204,7 @@ unsafe fn pass<T: Real, S: Simd, const NV: usize, const APPLY: bool>(
     }
 }
 
-/// A row, to which the reflector of a column has been applied if `APPLY`.
+/// Reads a row, after applying the reflector of a column to it if `APPLY`.
 ///
 /// # Safety
 ///
@@ -218,7 +218,7 @@ unsafe fn update<T: Real, S: Simd, const NV: usize, const APPLY: bool>(
 ) -> [T::Vector<S>; NV] {
     let lanes = T::lanes::<S>();
     let mut a = [T::splat(simd, T::from_f64(0.0)); NV];
-    // SAFETY: the caller's promise; the column lies within the row.
+    // SAFETY: the caller's promise; the column is within the row.
     unsafe {
         for (j, a) in a.iter_mut().enumerate() {
             *a = T::load::<S>(row.add(j * lanes));
@@ -243,7 +243,7 @@ pub struct Reflector<T> {
 }
 
 impl<T: Real> Reflector<T> {
-    /// For a column with the first element `alpha` and `square`, the sum of the squares of the others. If that is
+    /// The reflector for a column with the first element `alpha`; `square` is the sum of the squares of the others. If that is
     /// negligible, tau and head are zero.
     #[inline(always)]
     pub fn new(alpha: T, square: T) -> Reflector<T> {
@@ -254,18 +254,18 @@ impl<T: Real> Reflector<T> {
         let a: f64 = a;
         let norm = (a * a + square).sqrt();
         let beta = if a < 0.0 { norm } else { -norm };
-        // tau follows the head as it is rounded, so that H stays orthogonal.
+        // tau is computed from the rounded head, so that H stays orthogonal.
         let head = T::from_f64(a - beta);
         let rounded: f64 = head.into();
         Reflector { beta: T::from_f64(beta), head, tau: T::from_f64(2.0 / (rounded * rounded + square)) }
     }
 }
 
-/// Applies the reflectors of a strip to the strips behind it: X <- X - V T^T (V^T X).
+/// Applies the reflectors of a strip to the strips after it: X <- X - V T^T (V^T X).
 ///
 /// # Safety
 ///
-/// As for [`factorise`].
+/// As for [`factorize`].
 #[inline(always)]
 unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,
@@ -279,7 +279,7 @@ unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize, const NV: usize>(
     let p = kernel::width::<T, S, NV>();
     let (gram, rest) = small.split_at_mut(MAX_STRIP * MAX_STRIP);
     let (t, products) = rest.split_at_mut(MAX_STRIP * MAX_STRIP);
-    // SAFETY: rows from top to n exist; the rows that the last block reads and writes beyond n are zero and stay so.
+    // SAFETY: rows from top to n exist; rows beyond n that the last block reads and writes are zero and stay zero.
     unsafe {
         let v = panel.at::<S, NV>(strip, top);
         transposed_product::<T, S, MR, NV>(simd, n - top, v, v, gram.as_mut_ptr(), p);
@@ -314,7 +314,7 @@ unsafe fn apply_to_next<T: Real, S: Simd, const MR: usize, const NV: usize>(
 ///
 /// # Safety
 ///
-/// Both strips can be read, and MR elements behind them; p rows of `out` can be written.
+/// Both strips and MR elements after them can be read; p rows of `out` can be written.
 #[inline(always)]
 pub unsafe fn transposed_product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     simd: S,

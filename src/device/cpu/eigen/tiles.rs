@@ -1,24 +1,22 @@
 //! A symmetric matrix as square tiles of its lower half.
 //!
 //! Tile (I, J), J <= I, holds the rows from I * TILE and the columns from J * TILE on, row after row; tiles follow each other
-//! row by row. So a tile is one run of memory, which a core keeps in its second-level cache whatever the order of the
-//! matrix, and the whole takes little more than half of n^2. Tiles on the diagonal hold both halves. What lies beyond the
-//! order is zero.
+//! row by row. So a tile is contiguous, a core keeps it in its second-level cache whatever the order of the matrix, and all
+//! tiles take little more than half of n^2 elements. Tiles on the diagonal hold both halves. Elements beyond the order are zero.
 
 use std::sync::Mutex;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::memory::Buffer;
+use super::super::buffer::Buffer;
 use super::super::simd::{Level, Real, dot};
-use super::super::team::Team;
+use super::super::thread_pool::Workers;
 use crate::device::Failure;
 
-/// Rows and columns of a tile: a multiple of all heights and widths of the [`kernel`](super::kernel)'s results, and of all
-/// bandwidths.
+/// Rows and columns of a tile: a multiple of every height and width of the [`kernel`](super::kernel), and of every bandwidth.
 pub const TILE: usize = 192;
 
-/// Rows and columns of what is transposed at once.
+/// Rows and columns of the squares that are transposed at once.
 const SQUARE: usize = 32;
 
 /// Number of rows of tiles.
@@ -26,7 +24,7 @@ pub fn tile_rows(n: usize) -> usize {
     n.div_ceil(TILE)
 }
 
-/// How many rows of a row of tiles a matrix of order n has, or columns of a column of tiles.
+/// How many rows of this row of tiles belong to a matrix of order n; the same for columns.
 pub fn used(n: usize, tile: usize) -> usize {
     (n - tile * TILE).min(TILE)
 }
@@ -37,7 +35,7 @@ pub fn elements(n: usize) -> u64 {
     rows * (rows + 1) / 2 * (TILE * TILE) as u64
 }
 
-/// Where tile (row, col) begins.
+/// Index of the first element of tile (row, col).
 pub fn offset(row: usize, col: usize) -> usize {
     debug_assert!(col <= row);
     (row * (row + 1) / 2 + col) * TILE * TILE
@@ -51,7 +49,7 @@ fn fill_tile<T: Copy>(
 ) {
     let (top, left) = (tile_row * TILE, tile_col * TILE);
     let (height, width) = (used(n, tile_row), used(n, tile_col));
-    // In small squares, whose rows and columns both stay in the cache.
+    // In small squares, so that both rows and columns stay in the cache.
     for (r0, c0) in (0..height).step_by(SQUARE).flat_map(|r| (0..width).step_by(SQUARE).map(move |c| (r, c))) {
         for c in c0..width.min(c0 + SQUARE) {
             let first = if tile_row == tile_col { r0.max(c) } else { r0 };
@@ -96,37 +94,38 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         Ok(Tiles { n, elements })
     }
 
-    /// A matrix of order n that was written by [`Tiles::copy_to`].
+    /// A matrix of order n whose tiles are already in `elements`.
     ///
     /// # Panics
     ///
-    /// If there are not as many elements as its tiles have.
+    /// If `elements` has another length than the tiles.
     pub fn of(n: usize, elements: &'a mut [T]) -> Tiles<'a, T> {
         assert_eq!(elements.len() as u64, self::elements(n));
         Tiles { n, elements }
     }
 
-    /// Writes the tiles to `copy`, which must have as many elements.
-    pub fn copy_to(&self, copy: &mut [T], team: &Team)
+    /// Copies the tiles to `copy`, which must have the same length.
+    pub fn copy_to(&self, copy: &mut [T], workers: &Workers)
     where
         T: Send + Sync,
     {
         let tiles: Vec<_> =
             self.elements.chunks(TILE * TILE).zip(copy.chunks_mut(TILE * TILE).map(Mutex::new)).collect();
-        team.run(tiles.len(), &|index| {
+        workers.run(tiles.len(), &|index| {
             let (tile, copy) = &tiles[index];
             copy.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).copy_from_slice(tile);
         });
     }
 
-    /// The sum of the squares of all elements, about as well as T adds up those of a tile. Those stored twice must be equal.
-    pub fn squared_norm(&self, level: Level, team: &Team) -> f64
+    /// The sum of the squares of all elements of the matrix, added up in T for each tile, then in f64. Elements that are stored
+    /// twice must be equal.
+    pub fn squared_norm(&self, level: Level, workers: &Workers) -> f64
     where
         T: Real,
     {
         let places: Vec<_> = (0..tile_rows(self.n)).flat_map(|row| (0..=row).map(move |col| (row, col))).collect();
         let sums: Vec<_> = places.iter().map(|_| Mutex::new(0.0)).collect();
-        team.run(places.len(), &|index| {
+        workers.run(places.len(), &|index| {
             let tile = &self.elements[index * TILE * TILE..][..TILE * TILE];
             *sums[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = level.run(SquaredNorm(tile));
         });
@@ -145,21 +144,21 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         self.elements
     }
 
-    /// The element in this row and column, which is not greater.
+    /// The element in this row and column, where `col` <= `row`.
     pub fn get(&self, row: usize, col: usize) -> T {
         self.elements[offset(row / TILE, col / TILE) + row % TILE * TILE + col % TILE]
     }
 
-    /// Sets all elements in the lower half, and where they are stored twice, their mirror images, to `element(row, col)`, and what
-    /// lies beyond the order to zero.
-    pub fn fill(&mut self, team: &Team, element: impl Fn(usize, usize) -> T + Sync)
+    /// Sets all elements of the lower half, and their mirror images where those are stored, to `element(row, col)`, and elements
+    /// beyond the order to zero.
+    pub fn fill(&mut self, workers: &Workers, element: impl Fn(usize, usize) -> T + Sync)
     where
         T: Send,
     {
         let n = self.n;
         let places = (0..tile_rows(n)).flat_map(|row| (0..=row).map(move |col| (row, col)));
         let tiles: Vec<_> = places.zip(self.elements.chunks_exact_mut(TILE * TILE).map(Mutex::new)).collect();
-        team.run(tiles.len(), &|index| {
+        workers.run(tiles.len(), &|index| {
             let (place, tile) = &tiles[index];
             let mut tile = tile.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             tile.fill(T::default());

@@ -1,36 +1,36 @@
-//! A first look at all elements of a matrix: whether they are finite, how large, and how long its columns are.
+//! A first pass over the elements of a matrix: whether they are finite, the largest, and the norms of its columns.
 
 use std::sync::Mutex;
 
 use pulp::{Simd, WithSimd};
 
 use super::simd::Level;
-use super::team::Team;
+use super::thread_pool::Workers;
 use crate::checkpoint::MatrixView;
 
-/// Parts of the rows, looked at independently. A constant: norms are added up in the order of the parts.
+/// Parts of the rows, read independently. A constant, since norms are added up in the order of the parts.
 const PARTS: usize = 8;
 /// Elements that are decoded at once.
 const SEGMENT: usize = 4096;
-/// Elements that are looked at side by side.
+/// Elements that are processed side by side.
 const LANES: usize = 8;
 
-/// What was found.
+/// The largest element of a matrix, and the order of its columns by norm.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Survey {
+pub struct Magnitudes {
     /// The largest absolute value; NaN or infinite if an element is.
     pub largest: f64,
-    /// The columns of the tall form of W, those with the largest norm first.
+    /// The columns of the tall form of W, the largest norm first.
     ///
-    /// A Householder reduction of a Gram matrix in this order keeps small eigenvalues of graded matrices, which it loses in
-    /// others (Barlow and Demmel, SIAM J. Numer. Anal. 27, 1990).
-    pub order: Vec<usize>,
+    /// A Householder reduction of a Gram matrix in this order keeps the small eigenvalues of graded matrices, which it loses in
+    /// other orders (Barlow and Demmel, SIAM J. Numer. Anal. 27, 1990).
+    pub column_order: Vec<usize>,
 }
 
-/// Looks at W.
-pub fn survey(view: &MatrixView, level: Level, team: &Team) -> Survey {
+/// Reads all of W once.
+pub fn magnitudes(view: &MatrixView, level: Level, workers: &Workers) -> Magnitudes {
     let parts: [Mutex<(f64, Vec<f64>)>; PARTS] = std::array::from_fn(|_| Mutex::default());
-    team.run(PARTS, &|part| {
+    workers.run(PARTS, &|part| {
         let found = level.run(Part { view, part });
         *parts[part].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = found;
     });
@@ -42,9 +42,9 @@ pub fn survey(view: &MatrixView, level: Level, team: &Team) -> Survey {
         largest = if largest.is_nan() || part_largest <= largest { largest } else { part_largest };
         squares.iter_mut().zip(&part_squares).for_each(|(sum, square)| *sum += square);
     }
-    let mut order: Vec<usize> = (0..squares.len()).collect();
-    order.sort_by(|&a, &b| squares[b].total_cmp(&squares[a]));
-    Survey { largest, order }
+    let mut column_order: Vec<usize> = (0..squares.len()).collect();
+    column_order.sort_by(|&a, &b| squares[b].total_cmp(&squares[a]));
+    Magnitudes { largest, column_order }
 }
 
 struct Part<'a, 'v> {
@@ -61,9 +61,9 @@ impl WithSimd for Part<'_, '_> {
         let rows = if view.is_tall() { view.long() } else { view.short() };
         let (start, end) = (self.part * rows / PARTS, (self.part + 1) * rows / PARTS);
         let mut squares = vec![0.0; view.short()];
-        // Zeros behind a last part that is shorter, up to a whole chunk.
+        // A shorter last segment is padded with zeros to a whole chunk.
         let mut segment = vec![0.0_f64; view.cols().min(SEGMENT).next_multiple_of(LANES)];
-        // Without their sign, the bits of numbers are ordered as their values are, infinity behind all, and NaN behind that.
+        // Without the sign, the bits of numbers are ordered as their values, then infinity, then NaN.
         let mut largest = [0_u64; LANES];
         for row in start..end {
             for first in (0..view.cols()).step_by(SEGMENT) {

@@ -1,16 +1,20 @@
-//! The Gram matrix for the [library's solver](super::library): square, from blocks of rows.
+//! The Gram matrix for the [reference solver](super::faer_solver): square, from blocks of rows.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::traits::RealField;
 use faer::{Accum, MatMut, Par};
 
-use super::memory::{BLOCK_BYTES, Buffer};
+use super::buffer::{BLOCK_BYTES, Buffer};
 use crate::checkpoint::{Element, MatrixView};
 use crate::device::Failure;
 
 /// Forms the lower half of A^T A, of shape short x short, where A is the tall form of W times `scale`.
 ///
 /// W is never resident as a whole: `block` holds the rows of A that are being added.
+///
+/// # Errors
+///
+/// [`Failure::OutOfMemory`].
 pub(super) fn lower<T: RealField + Element>(
     view: &MatrixView,
     scale: f64,

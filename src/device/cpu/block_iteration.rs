@@ -1,24 +1,25 @@
-//! The smallest eigenvalue of W^T W beside a Gram matrix in f32, which loses the lowest ones.
+//! The smallest eigenvalue of W^T W by block iteration from a Gram matrix in f32, which itself loses the lowest eigenvalues.
 //!
-//! All that f32 has lost is a few eigenvectors, which it has mixed. A block of vectors that spans more than those holds the
-//! smallest one; which combination it is, products with W in f64 tell (Rayleigh and Ritz). The block comes from inverse
-//! iteration with a Cholesky factor of the Gram matrix in f32, and is mended along the residuals, with the same factor as a
-//! preconditioner (Knyazev, SIAM J. Sci. Comput. 23, 2001). That converges in a few steps, since the factor is right about all
-//! eigenvalues but those that the block stands for.
+//! f32 loses only a few eigenvectors, which it mixes with each other. The span of a somewhat larger block of vectors contains
+//! the smallest one, and products with W in f64 show which combination it is (Rayleigh and Ritz). The block comes from inverse
+//! iteration with a Cholesky factor of the Gram matrix in f32. It is then corrected along its residuals, with the same factor
+//! as a preconditioner (Knyazev, SIAM J. Sci. Comput. 23, 2001). This converges in a few steps, since the factor is accurate
+//! for all eigenvalues except those of the block.
 //!
-//! Temple's inequality, which then [certifies](certify) the smallest eigenvalue, needs a lower bound for the second. Let k Ritz
-//! values theta_0 <= ... <= theta_(k-1) lie below a bound f of the eigenvalue number k, counted from 0, of which the spectrum in
-//! f32 knows one, and let r be the norm of their residuals. In the basis of their vectors and the complement,
+//! Temple's inequality, which then [certifies](certify) the smallest eigenvalue, needs a lower bound for the second. The
+//! spectrum in f32 has a lower bound f for eigenvalue number k, counted from 0. Let k Ritz values
+//! theta_0 <= ... <= theta_(k-1) be below f, and let r be the norm of their residuals. In the basis of their vectors and the
+//! complement,
 //!
 //! ```text
 //! W^T W = | Theta  B^T |     |B| <= r
 //!         |   B     D  |
 //! ```
 //!
-//! has k eigenvalues below f, and so has Theta; so D - f - B (Theta - f)^-1 B^T has none below zero (Haynsworth's inertia
-//! additivity, Linear Algebra Appl. 1, 1968), and D none below d = f - r^2 / (f - theta_(k-1)). By the same law, the number of
-//! eigenvalues below mu < d is that of the negative ones of Theta - mu - B^T (D - mu)^-1 B, and with mu = theta_1 - r^2 /
-//! (d - theta_1) that is one at most: the second eigenvalue is no less than that.
+//! has k eigenvalues below f, and so has Theta. So D - f - B (Theta - f)^-1 B^T has none below zero (Haynsworth's inertia
+//! additivity, Linear Algebra Appl. 1, 1968), and D has none below d = f - r^2 / (f - theta_(k-1)). By the same law, the number
+//! of eigenvalues below mu < d is that of the negative ones of Theta - mu - B^T (D - mu)^-1 B. For mu = theta_1 - r^2 /
+//! (d - theta_1) that is at most one: the second eigenvalue is at least mu.
 
 use std::convert::Infallible;
 
@@ -27,33 +28,34 @@ use faer::{Mat, MatRef, Scale, Side};
 use super::eigen::{COLUMNS, Tiles, block_solve, cholesky};
 use super::products::WeightProducts;
 use super::simd::Level;
-use super::team::Team;
+use super::thread_pool::Workers;
 use crate::device::operators::InverseGram;
 use crate::device::smallest_eigenvalue::{CertifiedEigenvalue, OtherEigenvalues, certify};
 use crate::spectrum::Spectrum;
 
-/// Steps after which the block has had its chance.
+/// Steps after which the iteration gives up.
 const MAX_STEPS: usize = 10;
-/// Bound on the relative error of the smallest eigenvalue at which the block has done its part.
-const ENOUGH: f64 = 1e-8;
-/// How far the vectors of the block may be from orthonormal.
+/// Bound on the relative error of the smallest eigenvalue at which the block is good enough.
+const CONVERGED: f64 = 1e-8;
+/// Largest deviation of the block from orthonormality.
 const ORTHONORMAL: f64 = 1e-10;
-/// What makes a Gram matrix in f32 safely positive definite, in epsilon times the root mean square of its eigenvalues.
+/// Shift that makes a Gram matrix in f32 safely positive definite, in epsilon times the root mean square of its eigenvalues.
 const SHIFT: f64 = 8.0;
-/// The error of a low eigenvalue x in f32, in epsilon times x and the root mean square of all. At most 7 was seen on random and
-/// real weights; more, up to 52, where all low eigenvalues are alike, and so none can be told from the next.
+/// Bound on the error of a low eigenvalue x in f32, in epsilon times the sum of x and the root mean square of all eigenvalues.
+/// Measured: at most 7 on random and real weights. Where all low eigenvalues are alike it reaches 52, but there none can be
+/// told from the next.
 const GROWTH: f64 = 16.0;
 
-/// The least order for which the block is small.
+/// The least order at which the block is small compared with the matrix.
 pub(super) const MIN_ORDER: usize = 4 * COLUMNS;
 
-/// Bytes that [`smallest_eigenvalue`] takes beside the factor.
+/// Bytes that [`smallest_eigenvalue`] allocates beside the factor.
 pub(super) fn bytes(long: usize, n: usize) -> u64 {
-    // Of each side two blocks, their best combination, and copies by rows or columns, and in single precision.
+    // For each side: two blocks, their best combination, and copies by rows, by columns and in single precision.
     8 * (COLUMNS * size_of::<f64>()) as u64 * (long + n) as u64
 }
 
-/// What is added to the diagonal of the Gram matrix before it is factorised.
+/// The number to add to the diagonal of the Gram matrix before it is factorized.
 pub(super) fn shift(spectrum: &Spectrum) -> f64 {
     SHIFT * f64::from(f32::EPSILON) * root_mean_square(spectrum) - spectrum.smallest()
 }
@@ -62,8 +64,8 @@ fn root_mean_square(spectrum: &Spectrum) -> f64 {
     (spectrum.values().iter().map(|x| x * x).sum::<f64>() / spectrum.len() as f64).sqrt()
 }
 
-/// The smallest eigenvalue of A^T A, if it can be had: A stands in `products`, `spectrum` is what f32 made of it, and `factor` is
-/// of its Gram matrix and [`shift`].
+/// Computes the smallest eigenvalue of A^T A, or `None` if it cannot be certified. `products` are products with A, `spectrum` is
+/// its spectrum in f32, and `factor` is the Cholesky factor of its Gram matrix in f32 plus [`shift`].
 pub(super) fn smallest_eigenvalue(
     spectrum: &Spectrum,
     factor: &mut SingleCholesky,
@@ -73,40 +75,41 @@ pub(super) fn smallest_eigenvalue(
     if n < MIN_ORDER {
         return None;
     }
-    let low = Low::new(spectrum);
+    let low = LowEigenvalues::new(spectrum);
     let largest = spectrum.largest() + spectrum.accuracy().eta;
-    let mut block = Block::new(n, factor, products)?;
+    let mut block = RitzBlock::new(n, factor, products)?;
     for _ in 0..MAX_STEPS {
         let residuals = block.residuals(products);
-        let next = block.second_at_least(&low, &residuals)?;
-        let gap = next - block.values[0];
-        if gap > 0.0 && residuals.col(0).squared_norm_l2() <= ENOUGH * gap * block.values[0] {
+        let second = block.second_at_least(&low, &residuals)?;
+        let gap = second - block.values[0];
+        if gap > 0.0 && residuals.col(0).squared_norm_l2() <= CONVERGED * gap * block.values[0] {
             let start = block.vectors.col(0).iter().copied().collect();
-            let Ok(known) = certify(start, OtherEigenvalues { at_least: next, largest }, factor, products);
-            return known;
+            let Ok(smallest) = certify(start, OtherEigenvalues { at_least: second, largest }, factor, products);
+            return smallest;
         }
-        block.mend(residuals, factor, products)?;
+        block.improve(residuals, factor, products)?;
     }
     None
 }
 
-/// What f32 tells of the lowest eigenvalues.
+/// The lowest eigenvalues in f32, with tighter error bounds than those of the spectrum.
 ///
-/// The bound on the errors of all is too wide for them. Rounding in a reduction is proportional to what is rounded, and on
-/// average over the directions of eigenvectors that is the root mean square of the eigenvalues, so that a low one is off by
-/// little more than that times epsilon. This is no theorem; but where it is not so for a matrix, its low eigenvalues should differ
-/// by more than that from the Ritz values of the block, which are known far better. They must not.
-struct Low<'a> {
+/// The bound on the errors of all eigenvalues is too wide for the lowest. Rounding errors in a reduction are proportional to
+/// the rounded numbers, whose average over the directions of eigenvectors is the root mean square of the eigenvalues. So a low
+/// one should be off by little more than epsilon times that. This is not a theorem. But for a matrix that violates it, low
+/// eigenvalues should differ by more than that from the Ritz values of the block, which are far more precise, and the block
+/// rejects such matrices.
+struct LowEigenvalues<'a> {
     spectrum: &'a Spectrum,
     root_mean_square: f64,
 }
 
-impl Low<'_> {
-    fn new(spectrum: &Spectrum) -> Low<'_> {
-        Low { spectrum, root_mean_square: root_mean_square(spectrum) }
+impl LowEigenvalues<'_> {
+    fn new(spectrum: &Spectrum) -> LowEigenvalues<'_> {
+        LowEigenvalues { spectrum, root_mean_square: root_mean_square(spectrum) }
     }
 
-    /// Eigenvalue number k, and how far it may be off.
+    /// Eigenvalue number k, and a bound on its absolute error.
     fn eigenvalue(&self, k: usize) -> (f64, f64) {
         let x = self.spectrum.values()[k];
         let error = GROWTH * f64::from(f32::EPSILON) * (self.root_mean_square + x);
@@ -115,37 +118,37 @@ impl Low<'_> {
 }
 
 /// Ritz vectors of A^T A for its lowest eigenvalues.
-struct Block {
+struct RitzBlock {
     /// n x [`COLUMNS`], orthonormal.
     vectors: Mat<f64>,
-    /// A times these.
+    /// A times the vectors.
     images: Mat<f64>,
-    /// Ascending.
+    /// Ritz values, ascending.
     values: Vec<f64>,
 }
 
-impl Block {
-    /// By inverse iteration.
-    fn new(n: usize, factor: &mut SingleCholesky, products: &WeightProducts) -> Option<Block> {
+impl RitzBlock {
+    /// Two steps of inverse iteration from a random block.
+    fn new(n: usize, factor: &mut SingleCholesky, products: &WeightProducts) -> Option<RitzBlock> {
         let mut rng = fastrand::Rng::with_seed(n as u64);
         let mut vectors = Mat::from_fn(n, COLUMNS, |_, _| rng.f64() - 0.5);
         for _ in 0..2 {
             vectors = factor.solve(vectors).qr().compute_thin_Q();
         }
         let images = forward(products, &vectors);
-        Block::ritz(vectors, images)
+        RitzBlock::ritz(vectors, images)
     }
 
-    /// The lowest Ritz vectors in the span of orthonormal ones, whose images are these; `None` if they are not finite.
-    fn ritz(vectors: Mat<f64>, images: Mat<f64>) -> Option<Block> {
+    /// The lowest Ritz vectors in the span of orthonormal `vectors` with these images; `None` if they are not finite.
+    fn ritz(vectors: Mat<f64>, images: Mat<f64>) -> Option<RitzBlock> {
         let eigen = (images.transpose() * &images).self_adjoint_eigen(Side::Lower).ok()?;
         let lowest = eigen.U().subcols(0, COLUMNS);
         let values: Vec<f64> = eigen.S().column_vector().iter().copied().take(COLUMNS).collect();
         let finite = values.iter().all(|value| value.is_finite() && *value > 0.0);
-        finite.then(|| Block { vectors: &vectors * lowest, images: &images * lowest, values })
+        finite.then(|| RitzBlock { vectors: &vectors * lowest, images: &images * lowest, values })
     }
 
-    /// A^T A v - theta v for each of them.
+    /// A^T A v - theta v for each Ritz vector v.
     fn residuals(&self, products: &WeightProducts) -> Mat<f64> {
         let mut residuals = from_rows(&products.backward_block(&to_rows(&self.images)));
         for (c, &value) in self.values.iter().enumerate() {
@@ -154,15 +157,15 @@ impl Block {
         residuals
     }
 
-    /// A lower bound for the second eigenvalue, by the module's argument, which may be useless as yet; `None` if there will be
-    /// none.
-    fn second_at_least(&self, low: &Low, residuals: &Mat<f64>) -> Option<f64> {
+    /// A lower bound for the second eigenvalue, by the argument at the top of this file. It may be useless before the block
+    /// has converged. `None` if the block has lost its orthonormality, which more steps do not restore.
+    fn second_at_least(&self, low: &LowEigenvalues, residuals: &Mat<f64>) -> Option<f64> {
         let overlaps = self.vectors.transpose() * &self.vectors;
         let is_unit = |i: usize, j: usize| (overlaps[(i, j)] - f64::from(u8::from(i == j))).abs() <= ORTHONORMAL;
         if !(0..COLUMNS).all(|i| (0..=i).all(|j| is_unit(i, j))) {
             return None;
         }
-        // What rounding adds to a residual: it is a sum over the long side of products of size sigma_max |A v|.
+        // The rounding error of a residual, a sum over the long side of products of size sigma_max |A v|.
         let rounding = 4.0 * (self.images.nrows() as f64).sqrt() * f64::EPSILON * low.spectrum.largest();
         let norms: Vec<f64> = (0..COLUMNS).map(|k| residuals.col(k).norm_l2() + rounding).collect();
         let mut best = f64::NEG_INFINITY;
@@ -194,8 +197,8 @@ impl Block {
         Some(best)
     }
 
-    /// Replaces the vectors by the best in their span and that of the preconditioned residuals.
-    fn mend(&mut self, residuals: Mat<f64>, factor: &mut SingleCholesky, products: &WeightProducts) -> Option<()> {
+    /// Replaces the vectors by the best ones in the span of themselves and the preconditioned residuals.
+    fn improve(&mut self, residuals: Mat<f64>, factor: &mut SingleCholesky, products: &WeightProducts) -> Option<()> {
         let mut corrections = factor.solve(residuals);
         for _ in 0..2 {
             let overlaps = self.vectors.transpose() * &corrections;
@@ -203,7 +206,7 @@ impl Block {
             corrections = corrections.qr().compute_thin_Q();
         }
         let more = forward(products, &corrections);
-        *self = Block::ritz(beside(&self.vectors, &corrections), beside(&self.images, &more))?;
+        *self = RitzBlock::ritz(beside(&self.vectors, &corrections), beside(&self.images, &more))?;
         Some(())
     }
 }
@@ -212,11 +215,11 @@ impl Block {
 pub(super) struct SingleCholesky<'a> {
     pub factor: Tiles<'a, f32>,
     pub level: Level,
-    pub team: &'a Team<'a>,
+    pub workers: &'a Workers<'a>,
 }
 
 impl SingleCholesky<'_> {
-    /// The directions of (L L^T)^-1 times each column.
+    /// (L L^T)^-1 times each column, up to the length of the columns.
     fn solve(&mut self, mut columns: Mat<f64>) -> Mat<f64> {
         for c in 0..columns.ncols() {
             let norm = columns.col(c).norm_l2();
@@ -226,7 +229,7 @@ impl SingleCholesky<'_> {
             }
         }
         let mut rows: Vec<f32> = to_rows(&columns).into_iter().map(|x| x as f32).collect();
-        block_solve::solve(&mut self.factor, &mut rows, self.level, self.team);
+        block_solve::solve(&mut self.factor, &mut rows, self.level, self.workers);
         let rows: Vec<f64> = rows.into_iter().map(f64::from).collect();
         from_rows(&rows)
     }
@@ -252,7 +255,7 @@ fn forward(products: &WeightProducts, vectors: &Mat<f64>) -> Mat<f64> {
     from_rows(&products.forward_block(&to_rows(vectors)))
 }
 
-/// The rows of a matrix with [`COLUMNS`] columns, one after the other.
+/// The elements of a matrix with [`COLUMNS`] columns, row by row.
 fn to_rows(matrix: &Mat<f64>) -> Vec<f64> {
     (0..matrix.nrows()).flat_map(|row| (0..COLUMNS).map(move |col| matrix[(row, col)])).collect()
 }
