@@ -78,8 +78,8 @@ impl AllocationRule {
             Self::AlphaLora(budget) => budget.check(units.len()),
             Self::Uniform(uniform) => uniform.check(units.len()),
             Self::Mola { .. } if group != Group::Layer => {
-                let cause = format!("MoLA's shapes apply to layers, not to --group {group}");
-                Err(Error::usage(cause).hint("use --group layer, or the rule uniform"))
+                let cause = format!("MoLA's shapes apply to layers, not to $group={group}");
+                Err(Error::usage(cause).hint("use $group=layer, or the rule uniform"))
             }
             Self::Mola { .. } => Ok(()),
             Self::Rank(ranks) => ranks.check(units),
@@ -239,8 +239,8 @@ impl AllocationPlan {
             }
             None => {
                 Err(Error::unusable(format!("no allocation: {} has no alpha", unit.name())).hint(match self.group {
-                    Group::Layer => "score the model without that layer (--layers), or with another fit rule (--rule)",
-                    _ => "exclude it (--exclude), use another fit rule (--rule), or use --group layer",
+                    Group::Layer => "score the model without that layer ($layers), or with another fit rule ($rule)",
+                    _ => "exclude it ($exclude), use another fit rule ($rule), or use $group=layer",
                 }))
             }
         };

@@ -49,7 +49,7 @@ impl<'a> AnalyzedMatrix<'a> {
     pub fn random_baseline(&self) -> Result<RandomBaseline, String> {
         match self.windows {
             1 => random_baseline(self.rule, self.short, self.long as f64 / self.short.max(1) as f64),
-            _ => Err("the random-matrix baseline is not tabulated for the eigenvalues of windows (--farms)".into()),
+            _ => Err("the random-matrix baseline is not tabulated for the eigenvalues of windows (FARMS)".into()),
         }
     }
 
@@ -80,7 +80,7 @@ impl<'a> AnalyzedMatrix<'a> {
         match found {
             Err(reason) => Err(format!("there is no alpha: {reason}")),
             Ok(_) if !is_certain(spectrum, rule, &found, UNCERTAIN) => {
-                Err(format!("rounding makes the alpha of the {rule} rule uncertain; score with --rule {rule}"))
+                Err(format!("rounding makes the alpha of the {rule} rule uncertain; score by that rule"))
             }
             Ok(found) => Ok(found),
         }
@@ -108,7 +108,7 @@ impl<'a> AnalyzedMatrix<'a> {
     /// The random bulk, or why there is none.
     pub(super) fn bulk(&self) -> Result<&Bulk, String> {
         if self.windows > 1 {
-            return Err("no random bulk is fitted to the eigenvalues of windows (--farms)".into());
+            return Err("no random bulk is fitted to the eigenvalues of windows (FARMS)".into());
         }
         let fit =
             || Bulk::fit(self.spectrum()?, self.long).map_err(|reason| format!("there is no random bulk: {reason}"));
@@ -162,7 +162,7 @@ pub(super) mod tests {
         let fit = fit(&spectrum, Rule::Median);
         let coarse: Outcome = Ok(Analysis { spectrum, fit, precision: Arithmetic::F32 });
         let reason = analyzed(&coarse, Rule::Median, 200, 200).fit_by(Rule::Peak).unwrap_err();
-        assert!(reason.contains("--rule peak") || reason.contains("rank-deficient"), "{reason}");
+        assert!(reason.contains("score by that rule") || reason.contains("rank-deficient"), "{reason}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ const fn free(
 
 /// A metric that compares a matrix with its randomized twin.
 const fn randomized(name: &'static str, about: &'static str) -> Metric {
-    Metric { name, about, always: false, source: Elsewhere("requires --randomize SEED") }
+    Metric { name, about, always: false, source: Elsewhere("only with the option randomize") }
 }
 
 /// A metric that costs something, even if only a little.
@@ -76,8 +76,8 @@ pub static METRICS: &[Metric] = &[
     free("peak_fragile", "whether peak_jump exceeds 0.001", stability::peak_fragile),
     asked("alpha_low", "smallest alpha of all tails whose D is within 0.01 of the best", stability::alpha_low),
     asked("alpha_high", "largest alpha of all tails whose D is within 0.01 of the best", stability::alpha_high),
-    optional("alpha_se", "standard error of alpha, from simulated spectra", "requires --se N"),
-    optional("gof_p", "p-value of the power law, by bootstrap", "requires --gof N"),
+    optional("alpha_se", "standard error of alpha, from simulated spectra", "only with the option se"),
+    optional("gof_p", "p-value of the power law, by bootstrap", "only with the option gof"),
     asked("tpl_alpha", "exponent of the truncated power law", alternatives::tpl_alpha),
     asked("tpl_lambda", "rate of the cutoff of the truncated power law, in units of 1 / x", alternatives::tpl_lambda),
     asked("tpl_R", "log-likelihood of the power law minus that of the truncated one", alternatives::tpl_ratio),

@@ -95,11 +95,11 @@ mod tests {
             name: "num_traps",
             about: "spikes of the randomized matrix",
             always: false,
-            source: Source::Elsewhere("requires --randomize"),
+            source: Source::Elsewhere("only with the option randomize"),
         };
         let outcome = outcome(&[1.0, 2.0], Rule::Ks);
         let mut measured = measure_each([&elsewhere].into_iter(), &analyzed(&outcome, Rule::Ks, 2, 2));
-        assert_eq!(measured.missing["num_traps"], "requires --randomize");
+        assert_eq!(measured.missing["num_traps"], "only with the option randomize");
         measured.insert("num_traps", Ok(3_usize.into()));
         assert_eq!(measured.get("num_traps"), Some(&MetricValue::Whole(3)));
     }

@@ -23,7 +23,7 @@ pub(super) fn numerical_rank(spectrum: &Spectrum) -> Result<usize, String> {
     let rank = spectrum.rank();
     if spectrum.accuracy().eta > SINGLE * spectrum.largest() {
         return Err(format!(
-            "between {rank} and {}: single precision hides which eigenvalues are zero (use --precision f64)",
+            "between {rank} and {}: single precision hides which eigenvalues are zero (f64 resolves them)",
             spectrum.len()
         ));
     }
@@ -113,7 +113,7 @@ mod tests {
     fn single_precision_does_not_guess() {
         let values = [1e-9, 1e-3, 1.0];
         assert_eq!(of(&values, matrix_rank), Ok(MetricValue::Whole(3)));
-        let reason = "between 2 and 3: single precision hides which eigenvalues are zero (use --precision f64)";
+        let reason = "between 2 and 3: single precision hides which eigenvalues are zero (f64 resolves them)";
         assert_eq!(single(&values, matrix_rank), Err(reason.into()));
         assert!(single(&values, rank_loss).unwrap_err().starts_with("the rank is between 2 and 3"));
         assert!(single(&values, entropy).is_err());

@@ -30,7 +30,7 @@ fn alpha_se(
 ) -> Measurement {
     matrix.fit()?;
     if matrix.windows > 1 {
-        return Err("the eigenvalues of several windows (--farms) do not repel each other".into());
+        return Err("the eigenvalues of several windows (FARMS) do not repel each other".into());
     }
     elements()?;
     let positions = positions.positions(matrix.short, matrix.long, draws);

@@ -78,7 +78,7 @@ pub(super) fn log_alpha_norm(matrix: &AnalyzedMatrix) -> Measurement {
 pub(super) fn warning(matrix: &AnalyzedMatrix) -> Measurement {
     let alpha = matrix.fit()?.alpha;
     if matrix.rule != Rule::Ks {
-        return Err("its thresholds apply to --rule ks only".into());
+        return Err("its thresholds apply to the ks rule only".into());
     }
     Ok(if alpha < OVER_TRAINED {
         "over-trained".into()
@@ -144,7 +144,7 @@ mod tests {
             assert_eq!(of(&power_law(alpha, 300), Rule::Ks, warning), Ok(MetricValue::from(word)));
             assert_eq!(
                 of(&power_law(alpha, 300), Rule::Median, warning),
-                Err("its thresholds apply to --rule ks only".into())
+                Err("its thresholds apply to the ks rule only".into())
             );
         }
         // WeightWatcher returns -1 here and calls it over-trained.

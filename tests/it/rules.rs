@@ -483,7 +483,7 @@ fn scores_that_do_not_allow_a_plan() {
     fails(&giant, &["--rule", "rank"], &["their shapes cannot be right"]);
     for (list, fragment) in [
         ("layers", "has matrices of layer 0 of `model`, but not that layer"),
-        ("matrices", "layer 0 of model states 7 matrices with an alpha, and 6 are there"),
+        ("matrices", "layer 0 of model claims 7 matrices with an alpha, but the file has 6"),
     ] {
         let mut edited = report(&small_llama());
         edited[list].as_array_mut().unwrap().remove(0);
