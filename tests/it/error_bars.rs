@@ -86,8 +86,8 @@ fn they_are_off_unless_asked_for_and_a_metric_without_its_option_says_so() {
     assert!(row(&plain, 'q')["metrics"].get("alpha_se").is_none());
     assert!(plain["provenance"]["options"].get("simulations").is_none());
     let asked = score(&["--metrics", "alpha_se,gof_p", "--format", "json"]).json();
-    assert_eq!(row(&asked, 'q')["missing"]["alpha_se"], "requires --se N");
-    assert_eq!(row(&asked, 'q')["missing"]["gof_p"], "requires --gof N");
+    assert_eq!(row(&asked, 'q')["missing"]["alpha_se"], "only with the option se");
+    assert_eq!(row(&asked, 'q')["missing"]["gof_p"], "only with the option gof");
     // What is simulated is shown.
     let table = score(&["--se", "20"]);
     assert!(table.stdout.lines().next().unwrap().contains("alpha_se"), "{}", table.stdout);

@@ -131,6 +131,6 @@ fn without_a_seed_there_is_nothing_to_compare_with() {
     let options = ["--metrics", "rand_distance", "--format", "json", "--quiet"];
     let result = htsr(["score", path.to_str().unwrap()].iter().chain(&options)).fails(4, &[]).json();
     for row in result["matrices"].as_array().unwrap() {
-        assert_eq!(row["missing"]["rand_distance"], "requires --randomize SEED");
+        assert_eq!(row["missing"]["rand_distance"], "only with the option randomize");
     }
 }
