@@ -20,6 +20,7 @@ const ALPHA_ERROR: f64 = 1e-3;
 /// Whether a matrix has an alpha.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Status {
     /// It has one.
     Ok,

@@ -11,6 +11,7 @@ use crate::score::{self, LayerScore, MatrixScore};
 
 /// What to compute beside an allocation.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct SensitivityAnalysis {
     /// Simulate errors of the alphas.
     pub simulation: Option<StabilitySimulation>,
@@ -59,6 +60,21 @@ impl Report {
 }
 
 impl SensitivityAnalysis {
+    /// Simulates errors of the alphas.
+    pub fn with_simulation(self, simulation: StabilitySimulation) -> SensitivityAnalysis {
+        SensitivityAnalysis { simulation: Some(simulation), ..self }
+    }
+
+    /// Allocates again for a range of a parameter.
+    pub fn with_sweep(self, sweep: Sweep) -> SensitivityAnalysis {
+        SensitivityAnalysis { sweep: Some(sweep), ..self }
+    }
+
+    /// Allocates again with the alphas of these fit rules.
+    pub fn with_fit_rules(self, rules: Vec<Rule>) -> SensitivityAnalysis {
+        SensitivityAnalysis { compare: rules, ..self }
+    }
+
     /// Checks what does not depend on the alphas; call before the long work.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::error::Result;
 
 /// The range of the multipliers of the weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AlphaDecay {
     /// For the smallest alpha.
     pub low: f64,
@@ -27,6 +28,11 @@ impl Default for AlphaDecay {
 }
 
 impl AlphaDecay {
+    /// Maps the smallest alpha to `low` and the largest to `high`.
+    pub fn with_range(self, low: f64, high: f64) -> AlphaDecay {
+        AlphaDecay { low, high }
+    }
+
     /// Checks the parameters.
     ///
     /// # Errors

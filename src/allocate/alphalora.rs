@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Rounding {
     /// AlphaLoRA's script, bit for bit: rounds half to even, then repairs the sum by single steps against the
     /// *unscaled* powers. Layers may get 0.
@@ -36,6 +37,7 @@ impl fmt::Display for Rounding {
 
 /// A budget of experts and how it is distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Budget {
     /// Experts of all layers together, T. `None` until the layers are known: see
     /// [`AllocationPlan::for_layers`](super::AllocationPlan::for_layers).
@@ -84,6 +86,31 @@ pub(super) fn total(experts: Option<u32>) -> Result<u32> {
 }
 
 impl Budget {
+    /// Distributes this number of experts over all layers.
+    pub fn with_experts(self, experts: u32) -> Budget {
+        Budget { experts: Some(experts), ..self }
+    }
+
+    /// Sets the exponent of alpha.
+    pub fn with_beta(self, beta: f64) -> Budget {
+        Budget { beta, ..self }
+    }
+
+    /// Rounds shares by this method.
+    pub fn with_rounding(self, rounding: Rounding) -> Budget {
+        Budget { rounding, ..self }
+    }
+
+    /// Gives each layer at least this many experts; needs [`Rounding::LargestRemainder`].
+    pub fn with_min_experts(self, experts: u32) -> Budget {
+        Budget { min_experts: Some(experts), ..self }
+    }
+
+    /// Gives each layer at most this many experts; needs [`Rounding::LargestRemainder`].
+    pub fn with_max_experts(self, experts: u32) -> Budget {
+        Budget { max_experts: Some(experts), ..self }
+    }
+
     /// Checks the budget against a number of layers, before the long computation.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 /// A sparsity of the whole model, and how far layers may differ from it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AlphaPruning {
     /// The share of all weights to prune, S.
     pub sparsity: f64,
@@ -21,6 +22,16 @@ pub struct AlphaPruning {
 }
 
 impl AlphaPruning {
+    /// The published epsilon, 0.3, and this share of all weights to prune.
+    pub fn new(sparsity: f64) -> AlphaPruning {
+        AlphaPruning { sparsity, epsilon: 0.3 }
+    }
+
+    /// Lets the unscaled ratios differ from 1 by at most `epsilon`.
+    pub fn with_epsilon(self, epsilon: f64) -> AlphaPruning {
+        AlphaPruning { epsilon, ..self }
+    }
+
     /// Checks the parameters.
     ///
     /// # Errors

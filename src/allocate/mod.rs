@@ -13,7 +13,7 @@
 //! use htsr::allocate::{AllocationPlan, Budget, Rounding, Unit};
 //!
 //! let units: Vec<Unit> = [2.0, 3.0, 4.0].iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
-//! let budget = Budget { experts: Some(10), rounding: Rounding::LargestRemainder, ..Budget::default() };
+//! let budget = Budget::default().with_experts(10).with_rounding(Rounding::LargestRemainder);
 //! let allocation = AllocationPlan::experts(budget).allocate(units).unwrap();
 //! assert_eq!(allocation.whole_values(), Some(vec![1, 3, 6]));
 //! assert_eq!(allocation.rows[0].top_k, Some(1));
@@ -31,6 +31,7 @@ mod outcome;
 mod plan;
 mod rank;
 mod reference;
+mod rule;
 mod shares;
 mod stability;
 mod tempbalance;
@@ -43,8 +44,9 @@ pub use alphapruning::AlphaPruning;
 pub use comparison::{AllocationComparison, Column, Sweep, rank_correlation};
 pub use mola::MolaShape;
 pub use outcome::{AllocatedUnit, AllocatedValue, Allocation, Bound, BudgetOutcome, Quantity};
-pub use plan::{AllocationPlan, AllocationRule};
+pub use plan::AllocationPlan;
 pub use rank::Ranks;
+pub use rule::AllocationRule;
 pub use stability::{Stability, StabilitySimulation, ValueRange};
 pub use tempbalance::{MultiplierMap, TempBalance};
 pub use uniform::Uniform;

@@ -11,6 +11,7 @@ use crate::score::MatrixScore;
 /// The quantity that is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Quantity {
     /// LoRA experts: whole numbers.
     Experts,
@@ -62,6 +63,7 @@ impl fmt::Display for Quantity {
 /// The number that a unit gets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum AllocatedValue {
     /// A number of experts, or a rank.
     Whole(u32),
@@ -87,6 +89,7 @@ impl AllocatedValue {
 /// A bound that kept a value from its proportional share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Bound {
     /// The share was below the minimum.
     Minimum,

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 
 /// A budget of trainable parameters, and how ranks share it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ranks {
     /// The budget is the cost of this rank everywhere, unless `parameters` is given.
     pub rank: u32,
@@ -64,6 +65,46 @@ struct Steps {
 }
 
 impl Ranks {
+    /// Sets the budget to the cost of this rank everywhere.
+    pub fn with_rank(self, rank: u32) -> Ranks {
+        Ranks { rank, parameters: None, ..self }
+    }
+
+    /// Sets the budget of trainable parameters.
+    pub fn with_parameters(self, parameters: u64) -> Ranks {
+        Ranks { parameters: Some(parameters), ..self }
+    }
+
+    /// Sets the exponent of alpha.
+    pub fn with_beta(self, beta: f64) -> Ranks {
+        Ranks { beta, ..self }
+    }
+
+    /// Sets the smallest rank.
+    pub fn with_min_rank(self, rank: u32) -> Ranks {
+        Ranks { min_rank: Some(rank), ..self }
+    }
+
+    /// Sets the largest rank.
+    pub fn with_max_rank(self, rank: u32) -> Ranks {
+        Ranks { max_rank: Some(rank), ..self }
+    }
+
+    /// Rounds ranks to multiples of this number.
+    pub fn with_multiple_of(self, multiple_of: u32) -> Ranks {
+        Ranks { multiple_of, ..self }
+    }
+
+    /// Sets lora_alpha / r of every matrix.
+    pub fn with_lora_scaling(self, lora_scaling: f64) -> Ranks {
+        Ranks { lora_scaling, lora_alpha: None, ..self }
+    }
+
+    /// Sets one lora_alpha for every matrix.
+    pub fn with_lora_alpha(self, lora_alpha: f64) -> Ranks {
+        Ranks { lora_alpha: Some(lora_alpha), ..self }
+    }
+
     /// Checks the budget against the units, before the long computation.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ const TAIL: f64 = 0.025;
 
 /// Options of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct StabilitySimulation {
     /// Number of draws.
     pub draws: u32,
@@ -38,6 +39,21 @@ impl Default for StabilitySimulation {
 }
 
 impl StabilitySimulation {
+    /// Sets the number of draws.
+    pub fn with_draws(self, draws: u32) -> StabilitySimulation {
+        StabilitySimulation { draws, ..self }
+    }
+
+    /// Sets the seed of the random numbers.
+    pub fn with_seed(self, seed: u64) -> StabilitySimulation {
+        StabilitySimulation { seed, ..self }
+    }
+
+    /// Assumes this relative standard error for alphas whose error the scores do not state.
+    pub fn with_relative_error(self, relative_error: f64) -> StabilitySimulation {
+        StabilitySimulation { relative_error, ..self }
+    }
+
     /// Checks the options against a plan.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum MultiplierMap {
     /// Linear, from the range of the alphas to that of the multipliers.
     #[default]
@@ -40,6 +41,7 @@ impl fmt::Display for MultiplierMap {
 
 /// A map from alphas to multipliers of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TempBalance {
     /// The form of the map.
     pub map: MultiplierMap,
@@ -57,6 +59,16 @@ impl Default for TempBalance {
 }
 
 impl TempBalance {
+    /// Maps alphas to multipliers in this form.
+    pub fn with_map(self, map: MultiplierMap) -> TempBalance {
+        TempBalance { map, ..self }
+    }
+
+    /// Sets the smallest and the largest multiplier of the forms linear and step.
+    pub fn with_range(self, low: f64, high: f64) -> TempBalance {
+        TempBalance { low, high, ..self }
+    }
+
     /// Checks the parameters.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::error::Result;
 
 /// A budget of experts, distributed evenly; the first layers get one more if it does not divide evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Uniform {
     /// Experts of all layers together. `None` until the layers are known: see
     /// [`AllocationPlan::for_layers`](super::AllocationPlan::for_layers).
@@ -17,7 +18,24 @@ pub struct Uniform {
     pub min_experts: u32,
 }
 
+/// 5 experts for each layer of the main stack, at least 1 each.
+impl Default for Uniform {
+    fn default() -> Self {
+        Uniform { experts: None, min_experts: 1 }
+    }
+}
+
 impl Uniform {
+    /// Distributes this number of experts over all layers.
+    pub fn with_experts(self, experts: u32) -> Uniform {
+        Uniform { experts: Some(experts), ..self }
+    }
+
+    /// Gives each layer at least this many experts.
+    pub fn with_min_experts(self, min_experts: u32) -> Uniform {
+        Uniform { min_experts, ..self }
+    }
+
     /// Checks the budget against a number of layers.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::score::{LayerScore, MatrixScore};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Group {
     /// Every layer of every stack.
     #[default]
@@ -26,6 +27,7 @@ pub enum Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Aggregate {
     /// The unweighted mean: AlphaLoRA, AlphaPruning.
     #[default]
@@ -80,6 +82,7 @@ impl Aggregate {
 
 /// A layer, matrix or role that gets a number.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Unit {
     /// Module path above the layers.
     pub stack: String,
@@ -105,6 +108,17 @@ pub struct Unit {
 pub(super) type Key<'a> = (&'a str, Option<u32>, Option<&'a str>, Option<&'a str>);
 
 impl Unit {
+    /// The same unit as one matrix of `rows` x `cols`.
+    pub fn with_shape(self, rows: u64, cols: u64) -> Unit {
+        Unit {
+            matrices: 1,
+            parameters: Some(rows.saturating_mul(cols)),
+            parameters_per_rank: Some(rows.saturating_add(cols)),
+            full_rank: Some(rows.min(cols)),
+            ..self
+        }
+    }
+
     /// A layer with an alpha and nothing else known.
     pub fn of_layer(layer: u32, alpha: f64) -> Unit {
         Unit { layer: Some(layer), alpha: Some(alpha), ..Unit::default() }

@@ -31,6 +31,7 @@ use crate::report::{Document, Format, Provenance, Report};
 /// A format that another tool reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum Target {
     /// JSON for `LoraConfig(**...)` of Hugging Face PEFT: r, lora_alpha, target_modules, rank_pattern, alpha_pattern
     /// (ranks)

@@ -37,6 +37,7 @@ pub const MIN_EIGENVALUES: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Rule {
     /// The best KS distance near the peak of the histogram of log10 x ("fix-finger"): AlphaLoRA, AlphaPruning, FARMS.
     #[default]
@@ -84,6 +85,7 @@ pub struct Fit {
 
 /// Why a spectrum has no alpha under a rule.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum NoFit {
     /// Fewer than [`MIN_EIGENVALUES`] eigenvalues; holds their number.
     TooFew(usize),

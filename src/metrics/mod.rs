@@ -48,6 +48,7 @@ pub struct Metric {
 
 /// Where the value of a metric comes from.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Source {
     /// From the spectrum, the fit and the shape, by this function.
     Spectrum(fn(&AnalyzedMatrix) -> Measurement),

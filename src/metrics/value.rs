@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The value of a metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum MetricValue {
     /// Yes or no.
     Flag(bool),

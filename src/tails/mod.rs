@@ -35,6 +35,7 @@ use crate::spectrum::Spectrum;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Alternative {
     /// A power law with an exponential cutoff, x^-alpha exp(-lambda x); lambda = 0 gives the power law.
     Tpl,
@@ -118,6 +119,7 @@ impl TailComparison {
 
 /// Why an alternative cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoComparison {
     /// The tail has fewer than [`MIN_EIGENVALUES`] values; the test is valid for large numbers only.
     ShortTail(usize),

@@ -24,6 +24,7 @@ pub use standard_error::standard_error;
 
 /// What is simulated for every matrix, and the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Simulations {
     /// Simulated spectra for the standard error of alpha; `None` for no standard error.
     pub standard_error: Option<u32>,
@@ -34,6 +35,21 @@ pub struct Simulations {
 }
 
 impl Simulations {
+    /// Computes the standard error of alpha from this many simulated spectra.
+    pub fn with_standard_error(self, draws: u32) -> Simulations {
+        Simulations { standard_error: Some(draws), ..self }
+    }
+
+    /// Computes the goodness of fit from this many simulated spectra.
+    pub fn with_goodness(self, draws: u32) -> Simulations {
+        Simulations { goodness: Some(draws), ..self }
+    }
+
+    /// Sets the seed of all random numbers.
+    pub fn with_seed(self, seed: u64) -> Simulations {
+        Simulations { seed, ..self }
+    }
+
     /// True if nothing is simulated.
     pub fn is_none(&self) -> bool {
         self.standard_error.is_none() && self.goodness.is_none()

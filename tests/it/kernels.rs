@@ -89,7 +89,7 @@ fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Ve
         Rule::Peak => 0_u32,
         Rule::Median => 1,
         Rule::Ks => 2,
-        Rule::PeakRobust => unreachable!("it is fitted on the host"),
+        other => unreachable!("{other} is fitted on the host"),
     };
     let blocks = batch.len() as u32;
     let (values, offsets, accuracies) = (values.as_ptr(), offsets.as_ptr(), accuracies.as_ptr());
@@ -162,6 +162,7 @@ fn agrees(host: &Result<Fit, NoFit>, device: &DeviceFit) -> bool {
         Err(NoFit::TooFew(_)) => device.status == 1,
         Err(NoFit::RankDeficient { .. }) => device.status == 2,
         Err(NoFit::NoTail | NoFit::Unresolved) => device.status == 3,
+        Err(other) => panic!("the device has no status for {other}"),
         Ok(fit) => {
             device.status == 0
                 && device.start as usize == fit.start

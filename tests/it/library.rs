@@ -95,10 +95,7 @@ fn a_report_keeps_its_scores_without_an_allocation() {
     std::fs::write(&path, "layer,alpha\n0,2.5\n1,3.5\n").unwrap();
     let mut report = Report::read(&path).unwrap();
     let ranks = htsr::allocate::Ranks::default();
-    let plan = htsr::allocate::AllocationPlan {
-        rule: htsr::allocate::AllocationRule::Rank(ranks),
-        ..htsr::allocate::AllocationPlan::default()
-    };
+    let plan = htsr::allocate::AllocationPlan::new(htsr::allocate::AllocationRule::Rank(ranks));
     let error = report.allocate(&plan, &Default::default(), &[]).unwrap_err();
     assert_eq!(error.kind, Kind::Input);
     assert!(report.allocation.is_none());

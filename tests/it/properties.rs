@@ -21,8 +21,7 @@ fn experts(budget: Budget, alphas: &[f64]) -> Result<Vec<u32>> {
 /// A matrix of one of four shapes.
 fn matrix(layer: u32, alpha: f64, kind: usize) -> Unit {
     let (rows, cols) = [(4096, 4096), (1024, 4096), (11008, 4096), (2049, 1031)][kind];
-    let (parameters, cost) = (Some(rows * cols), Some(rows + cols));
-    Unit { parameters, parameters_per_rank: cost, full_rank: Some(rows.min(cols)), ..Unit::of_layer(layer, alpha) }
+    Unit::of_layer(layer, alpha).with_shape(rows, cols)
 }
 
 fn all_differ(units: &[Unit]) -> bool {
@@ -112,13 +111,8 @@ proptest! {
         let max = min + spare;
         let total = (layers * min + extra).min(layers * max);
         prop_assume!(total > 0);
-        let budget = Budget {
-            experts: Some(total),
-            beta,
-            rounding: Rounding::LargestRemainder,
-            min_experts: Some(min),
-            max_experts: Some(max),
-        };
+        let budget = Budget::default().with_experts(total).with_beta(beta).with_rounding(Rounding::LargestRemainder);
+        let budget = budget.with_min_experts(min).with_max_experts(max);
         let counts = experts(budget, &alphas).unwrap();
         prop_assert_eq!(counts.iter().sum::<u32>(), total);
         prop_assert!(counts.iter().all(|count| (min..=max).contains(count)));
@@ -136,7 +130,7 @@ proptest! {
         beta in 0.0_f64..8.0,
         total in 1_u32..500,
     ) {
-        match experts(Budget { experts: Some(total), beta, ..Budget::default() }, &alphas) {
+        match experts(Budget::default().with_experts(total).with_beta(beta), &alphas) {
             Ok(counts) => prop_assert_eq!(counts.iter().sum::<u32>(), total),
             Err(error) => prop_assert!(error.hint.is_some_and(|hint| hint.to_string().contains("largest-remainder"))),
         }
@@ -151,8 +145,8 @@ proptest! {
         let units = matrices.iter().zip(0..).map(|(&(alpha, kind), layer)| matrix(layer, alpha, kind)).collect::<Vec<_>>();
         let cost: u64 = units.iter().map(|unit| unit.parameters_per_rank.unwrap()).sum();
         let parameters = cost * u64::from(rank * multiple_of) + extra.min(cost);
-        let ranks = Ranks { parameters: Some(parameters), multiple_of, beta, max_rank: Some(1024), ..Ranks::default() };
-        let plan = AllocationPlan { rule: AllocationRule::Rank(ranks), ..AllocationPlan::default() };
+        let ranks = Ranks::default().with_parameters(parameters).with_multiple_of(multiple_of).with_beta(beta).with_max_rank(1024);
+        let plan = AllocationPlan::new(AllocationRule::Rank(ranks));
         let allocation = plan.allocate(units.clone()).unwrap();
         let found = allocation.whole_values().unwrap();
         let spent = |values: &[u32]| values.iter().zip(&units).map(|(&rank, unit)| u64::from(rank) * unit.parameters_per_rank.unwrap()).sum::<u64>();
@@ -178,7 +172,7 @@ proptest! {
     ) {
         let units = matrices.iter().zip(0..).map(|(&(alpha, kind), layer)| matrix(layer, alpha, kind)).collect::<Vec<_>>();
         prop_assume!(all_differ(&units));
-        let plan = AllocationPlan { rule: AllocationRule::AlphaPruning(AlphaPruning { sparsity, epsilon }), ..AllocationPlan::default() };
+        let plan = AllocationPlan::new(AllocationRule::AlphaPruning(AlphaPruning::new(sparsity).with_epsilon(epsilon)));
         let allocation = plan.allocate(units.clone()).unwrap();
         let size = |unit: &Unit| unit.parameters.unwrap() as f64;
         let pruned: f64 = allocation.rows.iter().map(|row| row.value.real() * size(&row.unit)).sum();
@@ -202,8 +196,11 @@ proptest! {
         let units = alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect::<Vec<_>>();
         prop_assume!(all_differ(&units));
         let high = low + width;
-        for rule in [AllocationRule::TempBalance(TempBalance { map, low, high }), AllocationRule::AlphaDecay(AlphaDecay { low, high })] {
-            let allocation = AllocationPlan { rule, group: Group::Matrix, ..AllocationPlan::default() }.allocate(units.clone()).unwrap();
+        for rule in [
+            AllocationRule::TempBalance(TempBalance::default().with_map(map).with_range(low, high)),
+            AllocationRule::AlphaDecay(AlphaDecay::default().with_range(low, high)),
+        ] {
+            let allocation = AllocationPlan::new(rule).with_group(Group::Matrix).allocate(units.clone()).unwrap();
             prop_assert!(is_monotone(&allocation));
             let values: Vec<f64> = allocation.rows.iter().map(|row| row.value.real()).collect();
             if matches!(rule, AllocationRule::TempBalance(TempBalance { map: MultiplierMap::Sqrt | MultiplierMap::Log2, .. })) {

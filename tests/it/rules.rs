@@ -55,8 +55,8 @@ fn the_budget_of_a_uniform_rank_is_met_to_the_parameter_on_all_seven_models() {
         let rows = published(&models, case);
         for (group, ranks) in [(Group::Matrix, [8, 16, 64]), (Group::Layer, [2, 8, 64])] {
             for rank in ranks {
-                let rule = AllocationRule::Rank(Ranks { rank, ..Ranks::default() });
-                let plan = AllocationPlan { rule, group, aggregate: Aggregate::Mean };
+                let rule = AllocationRule::Rank(Ranks::default().with_rank(rank));
+                let plan = AllocationPlan::new(rule).with_group(group);
                 let allocation = plan.allocate(units(&rows, &layers(&rows), group, Aggregate::Mean).unwrap()).unwrap();
                 let budget = allocation.budget.unwrap();
                 assert_eq!((budget.met, budget.why), (budget.asked, None), "{} {group} {rank}", case["model"]);
@@ -75,8 +75,8 @@ fn alphapruning_is_the_published_function_on_all_seven_models() {
         let number = |value: &Value| value.as_f64().unwrap();
         let rows = published(&models, case);
         let group = if case["mapping"] == "block_wise" { Group::Layer } else { Group::Matrix };
-        let pruning = AlphaPruning { sparsity: number(&case["sparsity"]), epsilon: number(&case["epsilon"]) };
-        let plan = AllocationPlan { rule: AllocationRule::AlphaPruning(pruning), group, aggregate: Aggregate::Mean };
+        let pruning = AlphaPruning::new(number(&case["sparsity"])).with_epsilon(number(&case["epsilon"]));
+        let plan = AllocationPlan::new(AllocationRule::AlphaPruning(pruning)).with_group(group);
         let allocation = plan.allocate(units(&rows, &layers(&rows), group, Aggregate::Mean).unwrap()).unwrap();
         let expected = case["expected"].as_array().unwrap();
         assert_eq!(allocation.rows.len(), expected.len());
