@@ -1,11 +1,12 @@
-//! One eigenvalue solve at a time, on request: what `benches/peers` drives, so that its peers get the same matrix in turn.
+//! Solves one eigenvalue problem at a time, on request. `benches/peers` drives it, so that htsr and its peers get the same matrix
+//! in turn.
 //!
-//! Requests are lines on stdin, `f32 2 FILE` or `f64 2 FILE`: the type, the number of threads, and a file that holds a
-//! symmetric matrix, raw, little-endian, column by column. For each, the eigenvalues are written to `FILE.values` as raw
-//! f64, and a line to stdout: the seconds that the solve took, and the bytes by which it raised the peak of resident memory
-//! (-1 where /proc does not say). Reading and writing files is not part of either. It ends where stdin ends, and at once
-//! under `cargo bench`, which has nothing to ask. The first solve of each type and number of threads pays for memory
-//! and threads that later ones find.
+//! Requests are lines on stdin, `f32 2 FILE` or `f64 2 FILE`: the type, the number of threads, and a file with a symmetric
+//! matrix, raw, little-endian, column by column. For each request it writes the eigenvalues to `FILE.values` as raw f64, and a
+//! line to stdout: the seconds of the solve, and the bytes by which it raised the peak of resident memory (-1 without
+//! /proc). Neither includes reading and writing files. It ends at the end of stdin, and at once under `cargo bench`, which
+//! sends no requests. The first solve of each type and number of threads also allocates memory and starts threads, which
+//! later ones reuse.
 #![allow(missing_docs)]
 
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers the lines of stdin, until it ends or one cannot be answered.
+/// Answers the lines of stdin, until its end or the first error.
 fn serve() -> Result<(), Box<dyn Error>> {
     let mut solvers = Solvers { level: Level::from_environment()?, single: HashMap::new(), double: HashMap::new() };
     for line in io::stdin().lines() {
@@ -50,9 +51,9 @@ struct Solvers {
 }
 
 impl Solvers {
-    /// Does what a line asks for and says what it took.
+    /// Runs the request in a line and returns its measurements as text.
     fn answer(&mut self, line: &str) -> Result<String, Box<dyn Error>> {
-        // The file comes last, so that its name may hold spaces.
+        // The file comes last, so that its name may contain spaces.
         let mut fields = line.splitn(3, ' ');
         let (Some(float), Some(threads), Some(file)) = (fields.next(), fields.next(), fields.next()) else {
             return Err(format!("'{line}' is not 'f32|f64 THREADS FILE'").into());
@@ -75,7 +76,7 @@ impl Solvers {
     }
 }
 
-/// The elements of a file, without a second copy of them: what is freed here could hide what the solve allocates.
+/// The elements of a file. Makes no second copy, whose freed memory could hide allocations of the solve.
 fn read<T, const BYTES: usize>(file: &str, from_bytes: impl Fn([u8; BYTES]) -> T) -> io::Result<Vec<T>> {
     let length = fs::metadata(file)?.len() as usize / BYTES;
     let mut reader = BufReader::new(File::open(file)?);
@@ -88,7 +89,7 @@ fn read<T, const BYTES: usize>(file: &str, from_bytes: impl Fn([u8; BYTES]) -> T
     Ok(elements)
 }
 
-/// What a solve gave and took.
+/// The result of a solve, and its cost.
 struct Measured {
     values: Vec<f64>,
     seconds: f64,
@@ -96,7 +97,7 @@ struct Measured {
 }
 
 fn solve<T: Real>(solver: &mut Eigensolver<T>, matrix: &[T]) -> Result<Measured, Box<dyn Error>> {
-    // Sets the peak back to what is resident now.
+    // Resets the peak to the memory that is resident now.
     let reset = fs::write("/proc/self/clear_refs", "5");
     let before = peak_resident();
     let start = Instant::now();
@@ -106,7 +107,7 @@ fn solve<T: Real>(solver: &mut Eigensolver<T>, matrix: &[T]) -> Result<Measured,
     Ok(Measured { values, seconds, growth })
 }
 
-/// The most memory that was ever resident, in bytes.
+/// The peak of resident memory, in bytes.
 fn peak_resident() -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -15,7 +15,7 @@
 use super::operators::{InverseGram, MatrixProducts};
 use crate::spectrum::Spectrum;
 
-/// Iterations, each of which takes three products with W.
+/// Limit on the number of iterations; each takes three products with W.
 const MAX_STEPS: usize = 12;
 /// Bound on the relative error at which the iteration ends.
 const CONVERGED: f64 = 1e-9;

@@ -1,4 +1,4 @@
-//! Spectra against known ones, where rounding hurts: the error bounds hold, and so does alpha.
+//! Matrices with known spectra that rounding affects: the error bounds hold, and alpha is right.
 
 use htsr::checkpoint::Checkpoint;
 use htsr::device::cpu::Cpu;
@@ -10,7 +10,7 @@ use htsr::synthetic::matrix_with_singular_values;
 
 use crate::support::{Tensor, folder, projection, save};
 
-/// Analyses a matrix of rows x cols through a file.
+/// Analyzes a matrix of shape rows x cols through a file.
 fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Precision) -> Analysis {
     analyze_tensor(Tensor::f64(&[rows, cols], values), rule, precision)
 }
@@ -28,7 +28,7 @@ fn analyze_on(device: &Cpu, method: Method, tensor: Tensor) -> Analysis {
     lane.analyze(&[&catalog.matrices[0]]).unwrap().pop().unwrap().unwrap()
 }
 
-/// Singular values, ascending, of a kind that is hard in its own way.
+/// Kinds of singular values, ascending; each is hard in its own way.
 fn spectra(n: usize) -> Vec<(&'static str, Vec<f64>)> {
     let step = |i: usize| i as f64 / (n - 1) as f64;
     let spread = |decades: f64| (0..n).map(|i| 10.0_f64.powf(-decades * (1.0 - step(i)))).collect::<Vec<_>>();
@@ -81,7 +81,7 @@ fn alpha_is_that_of_the_exact_spectrum() {
     for (n, long) in [(40, 40), (131, 131), (131, 400), (300, 300)] {
         for (name, singular_values) in spectra(n) {
             if name == "clusters" {
-                continue; // equal eigenvalues: alpha hangs on which copy starts the tail
+                continue; // equal eigenvalues: alpha depends on which copy starts the tail
             }
             let squares: Vec<f64> = singular_values.iter().map(|s| s * s).collect();
             let exact = Spectrum::from_singular_values(&singular_values, squares.iter().sum(), f64::EPSILON).unwrap();
@@ -97,9 +97,9 @@ fn alpha_is_that_of_the_exact_spectrum() {
     }
 }
 
-/// What `--precision auto` promises, on spectra that f32 cannot do, and some that it can.
+/// The tolerance of `--precision auto`, on spectra for which f32 is not enough, and some for which it is.
 #[test]
-fn alpha_as_precise_as_needed() {
+fn automatic_precision_keeps_its_tolerance() {
     let mut in_f32 = 0;
     for (n, long) in [(64, 64), (65, 200), (131, 132), (200, 600)] {
         let step = |i: usize| i as f64 / (n - 1) as f64;
@@ -136,7 +136,7 @@ fn alpha_as_precise_as_needed() {
 }
 
 #[test]
-fn the_library_solver_is_as_precise_as_needed() {
+fn the_reference_solver_keeps_the_tolerance() {
     let singular_values = &spectra(96)[4].1;
     for long in [96, 200] {
         let matrix = matrix_with_singular_values(long, 96, singular_values, 7);
@@ -155,7 +155,7 @@ fn the_library_solver_is_as_precise_as_needed() {
 /// An element by its row and column.
 type Pattern<'a> = &'a dyn Fn(usize, usize) -> f64;
 
-/// The same on patterns, whose roundings are alike, with more and less noise.
+/// The tolerance of `--precision auto` on patterns, whose roundings are alike, with various levels of noise.
 #[test]
 fn patterns_do_not_make_f32_overconfident() {
     let (mut rng, mut in_f32) = (fastrand::Rng::with_seed(1), [0, 0]);
@@ -193,18 +193,18 @@ fn patterns_do_not_make_f32_overconfident() {
     assert!(in_f32[0] > 5 && in_f32[1] > 5, "f32 was enough for {in_f32:?}");
 }
 
-/// The smallest eigenvalue beside f32, which loses it and some of its neighbours.
+/// The smallest eigenvalue where f32 loses it and some of its neighbors.
 #[test]
 fn the_smallest_eigenvalue_is_known_beyond_f32() {
     let mut found = 0;
     for (n, long) in [(80, 80), (300, 301), (400, 1000)] {
         for tiny in [0.3_f64, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6] {
             // The second smallest just above it, well above it, or some more of them close together.
-            for neighbours in [vec![1.01], vec![30.0], vec![1.2, 1.3, 1.5, 1.7, 2.0, 2.5], vec![1.0 + 1e-6]] {
+            for neighbors in [vec![1.01], vec![30.0], vec![1.2, 1.3, 1.5, 1.7, 2.0, 2.5], vec![1.0 + 1e-6]] {
                 let mut singular_values: Vec<f64> =
                     (0..n).map(|k| (1.0 - (k as f64 + 0.5) / n as f64).powf(-0.25)).collect();
                 singular_values[0] = tiny;
-                for (s, factor) in singular_values[1..].iter_mut().zip(&neighbours) {
+                for (s, factor) in singular_values[1..].iter_mut().zip(&neighbors) {
                     *s = (tiny * factor).min(0.9);
                 }
                 for (rows, cols) in [(long, n), (n, long)] {
@@ -213,7 +213,7 @@ fn the_smallest_eigenvalue_is_known_beyond_f32() {
                     let stored = 16.0 * f64::EPSILON * singular_values[n - 1] / tiny;
                     let error = (spectrum.smallest() / (tiny * tiny) - 1.0).abs();
                     let bound = spectrum.relative_error(0) + 2.0 * stored + stored * stored;
-                    let case = format!("{rows} x {cols}, {tiny:e}, {neighbours:?}, {precision}");
+                    let case = format!("{rows} x {cols}, {tiny:e}, {neighbors:?}, {precision}");
                     assert!(error <= bound, "{case}: {error:e}, {bound:e}");
                     assert!(spectrum.relative_error(0) < 1e-6, "{case}: {bound:e}");
                     found += usize::from(precision == Arithmetic::F32Cholesky);
@@ -241,20 +241,20 @@ fn scaling_by_powers_of_two_changes_nothing_but_the_scale() {
 
 #[test]
 fn stacked_triangles_agree_with_one_block() {
-    // 64 columns: 16448 rows are factorised at once, so that 40,000 take three steps.
+    // With 64 columns, 16448 rows are factorized at once, so 40,000 rows take three steps.
     let mut singular_values: Vec<f64> = (0..64).map(|k| (1.0 - (k as f64 + 0.5) / 64.0).powf(-0.25)).collect();
     singular_values[0] = 1e-6;
     for (rows, cols) in [(40_000, 64), (64, 40_000), (64, 64)] {
         let matrix = matrix_with_singular_values(rows, cols, &singular_values, 8);
         let analysis = analyze(rows, cols, &matrix, Rule::Peak, Precision::F64);
-        // That of a square matrix comes from its Gram matrix and products with W, without any triangle.
+        // For a square matrix it comes from the Gram matrix and products with W, without a QR factorization.
         assert_eq!(analysis.precision, if rows == cols { Arithmetic::F64Cholesky } else { Arithmetic::F64Qr });
         assert!((analysis.spectrum.smallest() / 1e-12 - 1.0).abs() < 1e-7, "{:e}", analysis.spectrum.smallest());
     }
 }
 
-/// A spike that raises the noise of the Gram matrix to just below the bulk: every eigenvalue of the tail is affected, not
-/// only the smallest.
+/// A spike raises the noise of the Gram matrix to just below the bulk, which affects every eigenvalue of the tail, not only the
+/// smallest.
 #[test]
 fn a_bulk_just_above_the_noise_is_resolved() {
     for spike in [1e5, 1e6, 4e7] {
@@ -274,7 +274,7 @@ fn a_bulk_just_above_the_noise_is_resolved() {
 
 #[test]
 fn the_ks_rule_tries_every_start_however_small() {
-    // Log-uniform over 20 decades of eigenvalues: the best start lies far below the noise of a Gram matrix.
+    // Log-uniform over 20 decades of eigenvalues: the best start is far below the noise of a Gram matrix.
     let mut rng = fastrand::Rng::with_seed(3);
     let mut singular_values: Vec<f64> = (0..150).map(|_| 10.0_f64.powf(-10.0 * rng.f64())).collect();
     singular_values.sort_by(f64::total_cmp);
@@ -289,7 +289,7 @@ fn the_ks_rule_tries_every_start_however_small() {
     assert!((got.alpha / expected.alpha - 1.0).abs() < 1e-6, "{got:?} {expected:?}");
 }
 
-/// Square matrices whose smallest eigenvalue lies anywhere between what a Gram matrix holds and what it loses.
+/// Square matrices whose smallest eigenvalue ranges from well resolved by a Gram matrix to lost in it.
 #[test]
 fn the_smallest_eigenvalue_is_known_beyond_the_gram_matrix() {
     let mut corrected = 0;
@@ -320,7 +320,7 @@ fn the_smallest_eigenvalue_is_known_beyond_the_gram_matrix() {
     assert!(corrected > 40, "{corrected}");
 }
 
-/// Asserts that alpha, in f64, is that of the exact spectrum.
+/// Asserts that alpha in f64 equals alpha of the exact spectrum.
 #[track_caller]
 fn assert_alpha_is_exact(eigenvalues: &[f64], rule: Rule) {
     let n = eigenvalues.len();
@@ -332,7 +332,7 @@ fn assert_alpha_is_exact(eigenvalues: &[f64], rule: Rule) {
     assert!((found.alpha - expected.alpha).abs() < 1e-3, "{rule}: {found:?} {expected:?}");
 }
 
-/// The low eigenvalues fill a bin about as well as those of the bulk do, and a Gram matrix in f64 blurs them by a few percent.
+/// The low eigenvalues fill a bin about as much as those of the bulk, and a Gram matrix in f64 blurs them by a few percent.
 #[test]
 fn blurred_eigenvalues_do_not_choose_the_bin_of_the_peak_rule() {
     let mut rng = fastrand::Rng::with_seed(2);
@@ -381,7 +381,7 @@ fn blurred_starts_are_tried_by_the_ks_rule() {
     }
 }
 
-/// D of a tail, given logarithms, by its definition.
+/// The KS distance D of a tail, by its definition, from the logarithms of its eigenvalues.
 fn distance(ln: &[f64]) -> f64 {
     let n = ln.len() as f64;
     let excess = ln.iter().map(|x| x - ln[0]).sum::<f64>() / n;
@@ -389,7 +389,7 @@ fn distance(ln: &[f64]) -> f64 {
     ln.iter().enumerate().map(difference).fold(0.0, f64::max)
 }
 
-/// A Hadamard matrix, all of whose eigenvalues are equal, or differ in their last bits.
+/// A Hadamard matrix: its eigenvalues are equal, or differ in their last bits.
 #[test]
 fn a_matrix_without_a_spread_has_no_tail() {
     let element = |at: usize| if ((at / 128) & (at % 128)).count_ones().is_multiple_of(2) { 0.02 } else { -0.02 };

@@ -1,4 +1,4 @@
-//! The same bytes out for the same bytes in.
+//! The same input gives the same bytes of output.
 
 use crate::support::{folder, htsr};
 

@@ -1,10 +1,10 @@
-//! Gram matrices straight from the bytes of weights, on every instruction set that this machine has.
+//! Gram matrices straight from the bytes of weights, on every instruction set of this machine.
 
 use half::{bf16, f16};
 use htsr::checkpoint::{Cast, FloatType, MatrixView};
 use htsr::device::cpu::{Level, Real, gram_matrix};
 
-/// The bytes of random numbers, some zero, some tiny beside the others.
+/// The bytes of random numbers, some zero, some tiny.
 fn weights(dtype: FloatType, count: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(count as u64);
     let mut number = |k: usize| match k % 11 {
@@ -21,7 +21,7 @@ fn weights(dtype: FloatType, count: usize) -> Vec<u8> {
     (0..count).flat_map(|k| bytes(number(k))).collect()
 }
 
-/// The largest error of an element of W^T W, beside the product of the lengths of its columns, in epsilon.
+/// The largest error of an element of W^T W, in epsilon times the lengths of its two columns.
 fn error<T: Real + Into<f64>>(view: &MatrixView, level: Level, threads: usize) -> f64 {
     let n = view.short();
     let (mut w, mut gram) = (vec![0.0; view.long() * n], vec![T::from_f64(0.0); n * n]);
@@ -56,7 +56,7 @@ fn all_levels_types_and_shapes() {
                 for (level, threads) in Level::all().into_iter().zip([1, 2, 3, 2, 1]) {
                     let errors = [error::<f32>(&view, level, threads), error::<f64>(&view, level, threads)];
                     let case = format!("{rows} x {cols}, {dtype:?}, {cast:?}, {level}");
-                    // What is compared with in f64 is not better itself.
+                    // The expected values are in f64 themselves, so they are no more precise than f64 results.
                     assert!(errors[0] < 8.0 && errors[1] < 32.0, "{case}: {errors:?} epsilon");
                 }
             }
@@ -65,7 +65,7 @@ fn all_levels_types_and_shapes() {
 }
 
 #[test]
-fn weights_that_f32_cannot_square_and_what_is_not_finite() {
+fn weights_whose_squares_underflow_and_weights_that_are_not_finite() {
     for level in Level::all() {
         let gram = |values: [f32; 4]| {
             let bytes: Vec<u8> = values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();

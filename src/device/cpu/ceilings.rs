@@ -10,7 +10,7 @@ use crate::device::Ceilings;
 use crate::device::ceilings::product_flops;
 use crate::error::{Error, Result};
 
-/// Runs, of which the fastest counts.
+/// Number of runs; the fastest counts.
 const ROUNDS: usize = 5;
 /// Bytes that each thread copies: more than fit into caches.
 const COPY_BYTES: usize = 32 << 20;

@@ -294,7 +294,7 @@ mod tests {
             let pool = ThreadPool::new(cores);
             let workers = pool.start_solve();
             for _ in 0..20 {
-                // As many tasks as cores, each of which waits for all others.
+                // As many tasks as cores; each waits for all others.
                 let arrived = AtomicUsize::new(0);
                 workers.run(cores, &|_| {
                     arrived.fetch_add(1, Ordering::AcqRel);

@@ -252,7 +252,7 @@ unsafe fn splats<T: Real, S: Simd>(simd: S, numbers: *const T) -> [T::Vector<S>;
 #[inline(always)]
 unsafe fn both_sides<T: Real, S: Simd, const NV: usize>(simd: S, d: *mut T, bulge: &Bulge<T>) {
     let (lanes, lead) = (T::lanes::<S>(), lead::<T, S, NV>());
-    // Columns whose first nonzero element lies in the same vector.
+    // Columns whose first nonzero element is in the same vector.
     let together = lanes.max(COLUMNS);
     let zero = T::splat(simd, T::from_f64(0.0));
     let v = bulge.v.as_ptr();

@@ -112,9 +112,9 @@ impl<T: Real> WithRows for &mut Triangle<'_, T> {
     }
 }
 
-/// One row of L^T after the other is divided by the root of its first element, and its products are subtracted from the rows
-/// below. False if that takes the root of what is not positive. `upper` is for the rows of L^T; what is left of its diagonal, in
-/// vectors that are not whole, is worked on as well, and means nothing.
+/// Divides one row of L^T after the other by the root of its first element, and subtracts its products from the rows below.
+/// Returns false if such an element is not positive. `upper` is scratch for the rows of L^T; elements left of its diagonal are
+/// computed along in whole vectors, and are meaningless.
 #[inline(always)]
 fn factorize_tile<T: Real, S: Simd>(simd: S, tile: &mut [T], upper: &mut [T]) -> bool {
     for (i, j) in (0..TILE).flat_map(|i| (0..=i).map(move |j| (i, j))) {

@@ -8,7 +8,7 @@
 //! All transformations are orthogonal, so the computed eigenvalues are those of a matrix that differs by a modest multiple of
 //! epsilon times the norm (Golub and Van Loan, Matrix Computations, section 8.3). Measured, the largest error is below 5 epsilon
 //! for random matrices of orders up to 4096, and below 20 where entries are alike, so that their roundings add up;
-//! `tests/it/eigenvalues.rs` and `benches/peers` check this. Results do not depend on the number of threads, since rounding is
+//! `tests/it/eigenvalues/` and `benches/peers` check this. Results do not depend on the number of threads, since rounding is
 //! the same whichever thread computes a part. Their last digits depend on the instruction set.
 
 mod band;

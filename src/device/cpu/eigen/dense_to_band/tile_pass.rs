@@ -103,7 +103,7 @@ impl<T: Real> Stage<T> {
         let cols = (first.saturating_sub(tile_col * TILE), self.end(tile_col, p));
         let half = TILE / 2;
         let blocks = if tile_row == tile_col {
-            // The lower left quarter stands for its mirror image, too; the other two are symmetric.
+            // The lower left quarter also acts as its mirror image; the other two are symmetric.
             [
                 (((rows.0, rows.1.min(half)), (cols.0, cols.1.min(half))), true),
                 (((rows.0.max(half), rows.1), (cols.0, cols.1.min(half))), false),
