@@ -9,7 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::largest_remainder::unit_costs;
-use super::{Solution, Solve, check_beta, powers, reference};
+use super::powers::{check_beta, powers};
+use super::{Solution, Solve, reference};
 use crate::error::{Error, Result};
 
 /// How shares are rounded to whole numbers that add up to the total.

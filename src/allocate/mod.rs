@@ -19,6 +19,7 @@
 //! assert_eq!(allocation.rows[0].top_k, Some(1));
 //! ```
 
+mod allocation;
 mod alphadecay;
 mod alphalora;
 mod alphapruning;
@@ -29,6 +30,7 @@ mod mola;
 mod multiplier;
 mod outcome;
 mod plan;
+mod powers;
 mod rank;
 mod reference;
 mod rule;
@@ -38,21 +40,22 @@ mod tempbalance;
 mod uniform;
 mod unit;
 
+pub use allocation::{AllocatedUnit, Allocation};
 pub use alphadecay::AlphaDecay;
 pub use alphalora::{Budget, Rounding};
 pub use alphapruning::AlphaPruning;
 pub use comparison::{AllocationComparison, Column, Sweep, rank_correlation};
 pub use mola::MolaShape;
-pub use outcome::{AllocatedUnit, AllocatedValue, Allocation, Bound, BudgetOutcome, Quantity};
+pub use outcome::{AllocatedValue, Bound, BudgetOutcome, Quantity, Stability, ValueRange};
 pub use plan::AllocationPlan;
 pub use rank::Ranks;
 pub use rule::AllocationRule;
-pub use stability::{Stability, StabilitySimulation, ValueRange};
+pub use stability::StabilitySimulation;
 pub use tempbalance::{MultiplierMap, TempBalance};
 pub use uniform::Uniform;
 pub use unit::{Aggregate, Group, Unit, planned_units, units};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A number for each unit.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,17 +75,3 @@ impl Solution {
 
 /// A rule prepared for the units: maps their alphas to their numbers. Called once for each draw of a simulation.
 type Solve<'a> = Box<dyn Fn(&[f64]) -> Result<Solution> + Sync + 'a>;
-
-/// m^beta in units of the largest, so that it cannot overflow.
-fn powers(alphas: &[f64], beta: f64) -> Vec<f64> {
-    let largest = alphas.iter().copied().fold(0.0, f64::max);
-    alphas.iter().map(|alpha| (alpha / largest).powf(beta)).collect()
-}
-
-/// Checks that an exponent of alpha is finite and not negative.
-fn check_beta(beta: f64) -> Result<()> {
-    if beta.is_finite() && beta >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::usage(format!("beta = {beta} is not a finite number >= 0")).hint("AlphaLoRA uses $beta=2.5"))
-}

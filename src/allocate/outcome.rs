@@ -1,12 +1,8 @@
-//! The result of an allocation: a number for each unit, whether the budget was met, and why not.
+//! What an allocation consists of: quantities, values and their bounds, whether the budget was met, and how stable values are.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use super::{AllocationPlan, Stability, Unit, ValueRange};
-use crate::score::MatrixScore;
 
 /// The quantity that is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,64 +106,34 @@ pub struct BudgetOutcome {
     pub why: Option<String>,
 }
 
-/// A unit and its number.
+/// Settings and totals of a simulation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AllocatedUnit {
-    /// The unit.
-    #[serde(flatten)]
-    pub unit: Unit,
-    /// The number.
-    pub value: AllocatedValue,
-    /// Experts that a router selects per token: 2, or 1 if there is only one. For experts only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top_k: Option<u32>,
-    /// The lora_alpha for this rank. For ranks only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lora_alpha: Option<f64>,
-    /// The bound that kept the value from its proportional share; null if none did.
-    pub held: Option<Bound>,
-    /// Sensitivity of the number to errors of the alphas. With a simulation only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub range: Option<ValueRange>,
+pub struct Stability {
+    /// Number of draws.
+    pub draws: u32,
+    /// Seed of the random numbers.
+    pub seed: u64,
+    /// Number of alphas whose errors the scores state.
+    pub stated: usize,
+    /// Number of alphas for which `relative_error` was assumed.
+    pub assumed: usize,
+    /// The assumed relative standard error.
+    pub relative_error: f64,
+    /// Draws for which the rule gives no allocation.
+    pub failed: u32,
+    /// Units whose number is not determined.
+    pub undetermined: usize,
 }
 
-/// A number for every unit.
+/// The range of one unit's number over the draws.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Allocation {
-    /// The rule with its parameters, the grouping and the aggregation.
-    pub plan: AllocationPlan,
-    /// The allocated quantity.
-    pub quantity: Quantity,
-    /// One per unit, in the order of the units.
-    pub rows: Vec<AllocatedUnit>,
-    /// The budget; null for rules without one.
-    pub budget: Option<BudgetOutcome>,
-    /// Remarks to read before use: values held at a bound, assumptions made.
-    pub notes: Vec<String>,
-    /// Settings and totals of the simulation. With a simulation only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stability: Option<Stability>,
-}
-
-impl Allocation {
-    /// The row of the unit that `matrix` belongs to.
-    pub fn row_of(&self, matrix: &MatrixScore) -> Option<&AllocatedUnit> {
-        self.rows.iter().find(|row| row.unit.holds(matrix))
-    }
-
-    /// For each of `matrices`, the row of the unit that it belongs to.
-    pub fn rows_of(&self, matrices: &[MatrixScore]) -> Vec<Option<&AllocatedUnit>> {
-        let rows: HashMap<_, _> = self.rows.iter().map(|row| (row.unit.key(), row)).collect();
-        let row = |matrix| Unit::keys_around(matrix).iter().find_map(|key| rows.get(key).copied());
-        matrices.iter().map(row).collect()
-    }
-
-    /// All values, if they are whole numbers.
-    pub fn whole_values(&self) -> Option<Vec<u32>> {
-        let whole = |row: &AllocatedUnit| match row.value {
-            AllocatedValue::Whole(number) => Some(number),
-            AllocatedValue::Real(_) => None,
-        };
-        self.rows.iter().map(whole).collect()
-    }
+pub struct ValueRange {
+    /// 2.5 % of the draws are below.
+    pub low: f64,
+    /// 2.5 % of the draws are above.
+    pub high: f64,
+    /// Share of the draws that give the printed number; for a real value, a number within 5 % of it.
+    pub share: f64,
+    /// Whether that share is at least 95 %.
+    pub determined: bool,
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::common_divisor;
 use super::largest_remainder::LargestRemainders;
-use super::{BudgetOutcome, Solution, Solve, Unit, check_beta, powers};
+use super::powers::{check_beta, powers};
+use super::{BudgetOutcome, Solution, Solve, Unit};
 use crate::error::{Error, Result};
 
 /// A budget of trainable parameters, and how ranks share it.

@@ -6,9 +6,7 @@
 //! is a valid alpha. The units then get their alphas and numbers as usual. Draw k depends only on the seed and k, so
 //! the result is the same for any number of threads.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Aggregate, AllocatedUnit, Allocation, AllocationPlan, Solve, Unit};
+use super::{Aggregate, AllocatedUnit, Allocation, AllocationPlan, Solve, Stability, Unit, ValueRange};
 use crate::error::{Error, Result};
 use crate::metrics::MetricValue;
 use crate::score::MatrixScore;
@@ -72,38 +70,6 @@ impl StabilitySimulation {
         }
         Ok(())
     }
-}
-
-/// Settings and totals of a simulation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stability {
-    /// Number of draws.
-    pub draws: u32,
-    /// Seed of the random numbers.
-    pub seed: u64,
-    /// Number of alphas whose errors the scores state.
-    pub stated: usize,
-    /// Number of alphas for which `relative_error` was assumed.
-    pub assumed: usize,
-    /// The assumed relative standard error.
-    pub relative_error: f64,
-    /// Draws for which the rule gives no allocation.
-    pub failed: u32,
-    /// Units whose number is not determined.
-    pub undetermined: usize,
-}
-
-/// The range of one unit's number over the draws.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ValueRange {
-    /// 2.5 % of the draws are below.
-    pub low: f64,
-    /// 2.5 % of the draws are above.
-    pub high: f64,
-    /// Share of the draws that give the printed number; for a real value, a number within 5 % of it.
-    pub share: f64,
-    /// Whether that share is at least 95 %.
-    pub determined: bool,
 }
 
 /// An alpha and its errors.

@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 use super::adapters::Adapters;
-use super::{Rename, Target, origin, peft, yaml};
+use super::text::origin;
+use super::{Rename, Target, peft, yaml};
 use crate::error::{Error, Result};
 use crate::report::Report;
 

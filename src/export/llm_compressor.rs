@@ -6,7 +6,8 @@
 
 use super::blocks::{self, check_places};
 use super::modules::{Assigned, assigned, unwrapped};
-use super::{Rename, Target, origin, yaml};
+use super::text::origin;
+use super::{Rename, Target, yaml};
 use crate::allocate::{Group, Quantity};
 use crate::error::{Error, Result};
 use crate::report::Report;

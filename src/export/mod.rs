@@ -18,15 +18,17 @@ mod optimizer;
 mod parquet;
 mod peft;
 mod rename;
+mod text;
 mod yaml;
 
 use std::fmt;
 
 pub use rename::Rename;
+use text::unwritable;
 
 use crate::allocate::{Allocation, Quantity};
 use crate::error::{Error, Result};
-use crate::report::{Document, Format, Provenance, Report};
+use crate::report::{Document, Format, Report};
 
 /// A format that another tool reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,20 +144,4 @@ impl fmt::Display for Target {
             Target::Parquet => "parquet",
         })
     }
-}
-
-fn unwritable(error: std::io::Error) -> Error {
-    Error::usage(format!("cannot write the export: {error}"))
-}
-
-/// `value` as indented JSON.
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    let text = serde_json::to_vec_pretty(value).map_err(|error| unwritable(error.into()))?;
-    Ok([text, b"\n".to_vec()].concat())
-}
-
-/// One line that says where an export comes from, for formats with comments.
-fn origin(provenance: &Provenance, allocation: &Allocation) -> String {
-    let Provenance { version, commit, input, .. } = provenance;
-    format!("{} {} from {:?} by htsr {version} ({commit})", allocation.quantity, allocation.plan.rule, input.path)
 }

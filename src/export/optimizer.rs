@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::modules::{Assigned, assigned};
-use super::{Rename, Target, json};
+use super::text::json;
+use super::{Rename, Target};
 use crate::allocate::{AllocatedUnit, Allocation, Quantity};
 use crate::error::{Error, Result};
 use crate::matrices::whole;

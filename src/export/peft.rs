@@ -3,7 +3,8 @@
 use serde::{Serialize, Serializer};
 
 use super::adapters::Adapters;
-use super::{Rename, Target, json};
+use super::text::json;
+use super::{Rename, Target};
 use crate::error::Result;
 use crate::report::Report;
 

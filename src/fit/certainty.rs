@@ -8,6 +8,7 @@
 //! So this module examines all starts that could win. The choice is certain if each of them gives the same alpha within
 //! the tolerance.
 
+use super::window::Window;
 use super::{Fit, LogSpectrum, NoFit, Rule, peak, peak_robust};
 use crate::spectrum::Spectrum;
 
@@ -41,19 +42,6 @@ pub fn is_certain(spectrum: &Spectrum, rule: Rule, found: &Result<Fit, NoFit>, t
         // The start that was found must be a candidate for every possible peak.
         Some((union, common)) if common.contains(found.start) => rivals.all_agree(union, found, tolerance),
         _ => false,
-    }
-}
-
-/// Indices of candidates: begin .. end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window {
-    pub begin: usize,
-    pub end: usize,
-}
-
-impl Window {
-    fn contains(self, index: usize) -> bool {
-        (self.begin..self.end).contains(&index)
     }
 }
 

@@ -19,6 +19,7 @@ mod median;
 mod peak;
 mod peak_robust;
 mod range;
+mod window;
 
 use std::fmt;
 

@@ -8,7 +8,7 @@
 //!
 //! The histogram starts at the smallest eigenvalue. An error there moves every bin edge and can make alpha jump.
 
-use super::certainty::Window;
+use super::window::Window;
 use super::{Fit, LogSpectrum, NoFit, Rule};
 use crate::spectrum::Spectrum;
 

@@ -15,7 +15,7 @@
 //! alpha depend on the unit of the weights; this rule does not copy that slip. As in the peak rule, the candidate with
 //! the smallest D wins.
 
-use super::certainty::Window;
+use super::window::Window;
 use super::{Fit, LogSpectrum, NoFit, Rule};
 
 pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {

@@ -10,8 +10,7 @@
 //! variance only scales that density, so its sigma_mp is 1 for every square matrix.
 
 use super::marchenko_pastur::MarchenkoPastur;
-use super::rank::numerical_rank;
-use super::{AnalyzedMatrix, Measurement};
+use super::numerical_rank::numerical_rank;
 use crate::fit::MIN_EIGENVALUES;
 use crate::spectrum::Spectrum;
 
@@ -21,16 +20,16 @@ const HIDDEN: f64 = 1e-3;
 /// A Marchenko-Pastur law fitted to the bulk of a spectrum.
 #[derive(Debug, Clone)]
 pub(super) struct Bulk {
-    law: MarchenkoPastur,
+    pub law: MarchenkoPastur,
     /// Mean of the bulk, the scale of the law.
-    mean: f64,
+    pub mean: f64,
     /// Variance of the bulk's elements, relative to the mean square of all elements of W.
-    relative_variance: f64,
+    pub relative_variance: f64,
     /// Number of eigenvalues above the bulk.
-    spikes: usize,
+    pub spikes: usize,
     /// Kolmogorov-Smirnov distance between bulk and law.
-    distance: f64,
-    largest: f64,
+    pub distance: f64,
+    pub largest: f64,
 }
 
 impl Bulk {
@@ -88,44 +87,14 @@ fn distance(values: &[f64], mean: f64, law: MarchenkoPastur) -> f64 {
     values.iter().enumerate().map(gap).fold(0.0, f64::max)
 }
 
-pub(super) fn sigma_mp(matrix: &AnalyzedMatrix) -> Measurement {
-    Ok(matrix.bulk()?.relative_variance.sqrt().into())
-}
-
-pub(super) fn bulk_min(matrix: &AnalyzedMatrix) -> Measurement {
-    let bulk = matrix.bulk()?;
-    Ok((bulk.mean * bulk.law.edges().0).into())
-}
-
-pub(super) fn bulk_max(matrix: &AnalyzedMatrix) -> Measurement {
-    let bulk = matrix.bulk()?;
-    Ok((bulk.mean * bulk.law.edges().1).into())
-}
-
-pub(super) fn num_spikes(matrix: &AnalyzedMatrix) -> Measurement {
-    Ok(matrix.bulk()?.spikes.into())
-}
-
-/// Without spikes the largest eigenvalue counts as the edge of the bulk, on either side of the fitted edge.
-pub(super) fn mp_softrank(matrix: &AnalyzedMatrix) -> Measurement {
-    let bulk = matrix.bulk()?;
-    Ok((bulk.mean * bulk.law.edges().1 / bulk.largest).min(1.0).into())
-}
-
-pub(super) fn mp_distance(matrix: &AnalyzedMatrix) -> Measurement {
-    Ok(matrix.bulk()?.distance.into())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::analyzed_matrix::tests::{analyzed, outcome};
+pub(super) mod tests {
     use super::*;
     use crate::device::cpu::{Level, symmetric_eigenvalues};
-    use crate::fit::Rule;
 
     /// Eigenvalues of a `long` x `short` matrix of normal elements with standard deviation `sigma`, plus `spikes` pairs
     /// of random directions with singular values from twice the bulk's largest one upward.
-    fn spiked(long: usize, short: usize, sigma: f64, spikes: usize, seed: u64) -> Vec<f64> {
+    pub fn spiked(long: usize, short: usize, sigma: f64, spikes: usize, seed: u64) -> Vec<f64> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut normals =
             |count: usize| -> Vec<f64> { (0..count).map(|_| (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).collect() };
@@ -233,22 +202,5 @@ mod tests {
             assert_eq!(flat.spikes, 0);
             assert!(flat.distance > 0.45);
         }
-    }
-
-    #[test]
-    fn edges_and_soft_rank_are_of_the_eigenvalues() {
-        let number = |metric: fn(&AnalyzedMatrix) -> Measurement, spikes| {
-            let outcome = outcome(&spiked(400, 100, 1.0, spikes, 6), Rule::Median);
-            metric(&analyzed(&outcome, Rule::Median, 100, 400)).unwrap().number().unwrap()
-        };
-        for spikes in [0, 4] {
-            assert!((number(bulk_min, spikes) / 100.0 - 1.0).abs() < 0.1);
-            assert!((number(bulk_max, spikes) / 900.0 - 1.0).abs() < 0.1);
-            assert_eq!(number(num_spikes, spikes), spikes as f64);
-        }
-        // The largest of four spikes: five times the edge in singular values, a little more with the noise.
-        assert!((number(mp_softrank, 4) * 25.0 - 1.0).abs() < 0.1);
-        assert!((0.9..=1.0).contains(&number(mp_softrank, 0)));
-        assert!(number(sigma_mp, 4) < 0.9 && (number(sigma_mp, 0) - 1.0).abs() < 0.02);
     }
 }

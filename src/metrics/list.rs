@@ -1,7 +1,7 @@
 //! The list of metrics, in the order of columns.
 
 use super::Source::{Elsewhere, Spectrum};
-use super::{Metric, alternatives, bulk, norms, random_baseline, rank, shape, stability, tail};
+use super::{Metric, alternatives, norms, randomness, rank, shape, stability, tail};
 
 /// A metric that costs nothing.
 const fn free(
@@ -56,19 +56,19 @@ pub static METRICS: &[Metric] = &[
     free("weak_rank_loss", "number of eigenvalues below 1e-6", rank::weak_rank_loss),
     free("lambda_max", "largest eigenvalue: the squared spectral norm", norms::lambda_max),
     free("warning", "over-trained (alpha < 2), under-trained (alpha > 6) or none", tail::warning),
-    free("sigma_mp", "standard deviation of the random bulk's elements, over that of all elements", bulk::sigma_mp),
-    free("mp_bulk_min", "lower edge of the random bulk", bulk::bulk_min),
-    free("mp_bulk_max", "upper edge of the random bulk", bulk::bulk_max),
-    free("num_spikes", "number of eigenvalues above the random bulk", bulk::num_spikes),
-    free("mp_softrank", "upper edge of the random bulk over largest eigenvalue", bulk::mp_softrank),
-    free("mp_distance", "Kolmogorov-Smirnov distance between bulk and Marchenko-Pastur law", bulk::mp_distance),
-    free("alpha_mp", "mean alpha of random matrices of this shape, by the rule of the row", random_baseline::alpha_mp),
     free(
-        "alpha_mp_sd",
-        "standard deviation of alpha among random matrices of this shape",
-        random_baseline::alpha_mp_sd,
+        "sigma_mp",
+        "standard deviation of the random bulk's elements, over that of all elements",
+        randomness::sigma_mp,
     ),
-    free("alpha_excess", "alpha minus alpha_mp", random_baseline::alpha_excess),
+    free("mp_bulk_min", "lower edge of the random bulk", randomness::bulk_min),
+    free("mp_bulk_max", "upper edge of the random bulk", randomness::bulk_max),
+    free("num_spikes", "number of eigenvalues above the random bulk", randomness::num_spikes),
+    free("mp_softrank", "upper edge of the random bulk over largest eigenvalue", randomness::mp_softrank),
+    free("mp_distance", "Kolmogorov-Smirnov distance between bulk and Marchenko-Pastur law", randomness::mp_distance),
+    free("alpha_mp", "mean alpha of random matrices of this shape, by the rule of the row", randomness::alpha_mp),
+    free("alpha_mp_sd", "standard deviation of alpha among random matrices of this shape", randomness::alpha_mp_sd),
+    free("alpha_excess", "alpha minus alpha_mp", randomness::alpha_excess),
     randomized("rand_distance", "Jensen-Shannon distance of the spectrum from that of the randomized matrix"),
     randomized("num_traps", "number of eigenvalues above the random bulk of the randomized matrix"),
     randomized("max_rand_eval", "largest eigenvalue of the randomized matrix"),

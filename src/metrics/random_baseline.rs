@@ -11,7 +11,6 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::{AnalyzedMatrix, Measurement};
 use crate::fit::Rule;
 
 /// The distribution of alpha among random matrices of one shape.
@@ -21,18 +20,6 @@ pub struct RandomBaseline {
     pub alpha: f64,
     /// Its standard deviation from one matrix to the next.
     pub deviation: f64,
-}
-
-pub(super) fn alpha_mp(matrix: &AnalyzedMatrix) -> Measurement {
-    Ok(matrix.random_baseline()?.alpha.into())
-}
-
-pub(super) fn alpha_mp_sd(matrix: &AnalyzedMatrix) -> Measurement {
-    Ok(matrix.random_baseline()?.deviation.into())
-}
-
-pub(super) fn alpha_excess(matrix: &AnalyzedMatrix) -> Measurement {
-    Ok((matrix.fit()?.alpha - matrix.random_baseline()?.alpha).into())
 }
 
 /// A line of the table: a shape, and the mean and standard deviation of alpha among random matrices under each rule.

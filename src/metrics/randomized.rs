@@ -1,7 +1,8 @@
 //! Comparison with the randomized twin: the same elements in random order (Martin and Mahoney, arXiv 1810.01075;
 //! WeightWatcher's `randomize=True`). The difference is what the arrangement of the elements contributes.
 
-use super::{AnalyzedMatrix, Measurement, bulk};
+use super::randomness::num_spikes;
+use super::{AnalyzedMatrix, Measurement};
 
 /// The Jensen-Shannon distance of two ascending spectra, each normalized to the sum 1, eigenvalue by eigenvalue: the
 /// root of H(m) - (H(p) + H(q)) / 2, with m = (p + q) / 2 and the entropy H in natural logarithms. Between 0 and the
@@ -31,7 +32,7 @@ pub fn compare(matrix: &AnalyzedMatrix, randomized: &AnalyzedMatrix) -> Vec<(&'s
         Ok(distance(spectrum.values(), twin.values()).into())
     };
     let max_rand_eval = || Ok(twin()?.largest().into());
-    let num_traps = bulk::num_spikes(randomized).map_err(|reason| format!("for the randomized matrix, {reason}"));
+    let num_traps = num_spikes(randomized).map_err(|reason| format!("for the randomized matrix, {reason}"));
     vec![("rand_distance", rand_distance()), ("num_traps", num_traps), ("max_rand_eval", max_rand_eval())]
 }
 

@@ -90,11 +90,6 @@ fn word(bound: Bound) -> &'static str {
     }
 }
 
-/// How each allocation of a comparison differs from the main one.
-pub(super) fn comparison_footer(comparison: &AllocationComparison) -> Vec<(&'static str, String)> {
-    comparison.columns.iter().map(|column| ("compared", format!("{}: {column}", column.label))).collect()
-}
-
 /// What was simulated, and how many values are not determined.
 fn stability_footer(stability: &Stability, of: usize) -> Vec<(&'static str, String)> {
     let Stability { draws, seed, stated, assumed, relative_error, failed, undetermined } = stability;

@@ -234,7 +234,8 @@ impl Report {
     /// The lists of the allocation, and the provenance in a few lines.
     pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
         let mut footer = self.allocation.as_ref().map(AllocationRow::footer).unwrap_or_default();
-        footer.extend(self.comparison.iter().flat_map(super::allocation::comparison_footer));
+        let columns = self.comparison.iter().flat_map(|comparison| &comparison.columns);
+        footer.extend(columns.map(|column| ("compared", format!("{}: {column}", column.label))));
         let Provenance { version, commit, device, solver, precision, rule, options, .. } = &self.provenance;
         if let Some(summary) = &self.summary {
             footer.push(("alphas", summary.to_string()));

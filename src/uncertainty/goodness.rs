@@ -9,7 +9,7 @@
 //! follows a power law has p near 1, not p spread over 0 to 1. A small p rejects the power law; a large p proves
 //! little.
 
-use super::stream;
+use super::random::stream;
 use crate::fit::{Fit, Rule, fit};
 use crate::spectrum::Spectrum;
 

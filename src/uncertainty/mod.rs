@@ -86,10 +86,3 @@ impl PositionsCache {
         Arc::clone(shared.get_or_init(|| Arc::new(Positions::simulate(short, long, draws, self.simulations.seed))))
     }
 }
-
-/// A seed for one of several streams: the first eight bytes of a digest of the seed and the name.
-fn stream(seed: u64, name: &str) -> u64 {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(format!("{seed} {name}"));
-    digest.iter().take(8).fold(0, |bits, &byte| bits << 8 | u64::from(byte))
-}

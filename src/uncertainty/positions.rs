@@ -8,8 +8,7 @@
 //! The position of an eigenvalue, from 0 to N, is its rank among the eigenvalues of all draws, divided by the number of
 //! draws.
 
-use super::random::chi_square;
-use super::stream;
+use super::random::{chi_square, stream};
 use crate::device::cpu::tridiagonal_eigenvalues;
 
 /// Positions of N eigenvalues in each of several draws.

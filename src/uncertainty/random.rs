@@ -28,6 +28,13 @@ pub(super) fn chi_square(freedom: usize, rng: &mut fastrand::Rng) -> f64 {
     }
 }
 
+/// A seed for one of several streams: the first eight bytes of a digest of the seed and the name.
+pub(super) fn stream(seed: u64, name: &str) -> u64 {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(format!("{seed} {name}"));
+    digest.iter().take(8).fold(0, |bits, &byte| bits << 8 | u64::from(byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
