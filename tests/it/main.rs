@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod compare;
 mod determinism;
+mod docs;
 mod eigenvalues;
 mod eight_bits;
 mod error_bars;
