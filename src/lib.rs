@@ -12,6 +12,7 @@
 //! - [`Rule`] is how the start of the tail is chosen, [`Precision`] the arithmetic of the spectra.
 //! - [`Report`] is the result: an alpha for each matrix and layer, and the allocation. It is what
 //!   `htsr score -o scores.json` writes: [`Report::read`] reads it again, [`Report::allocate`] allocates anew.
+//! - [`analyze`] fits one matrix in memory.
 //! - [`Error`] says what failed: kind, file, tensor, cause, and a hint.
 //!
 //! ```
@@ -60,6 +61,7 @@ pub mod device;
 pub mod error;
 pub mod export;
 pub mod fit;
+mod in_memory;
 pub mod matrices;
 mod memory;
 pub mod message;
@@ -78,6 +80,7 @@ pub use checkpoint::Checkpoint;
 pub use device::Precision;
 pub use error::{Error, Result};
 pub use fit::Rule;
+pub use in_memory::{Weight, analyze};
 pub use pipeline::{Scored, Scorer};
 pub use report::Report;
 

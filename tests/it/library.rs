@@ -2,15 +2,16 @@
 
 use std::sync::Mutex;
 
+use half::{bf16, f16};
 use htsr::checkpoint::Cast;
 use htsr::device::cpu::Cpu;
 use htsr::device::{Failure, Outcome};
 use htsr::error::{Error, Kind};
 use htsr::pipeline::Sink;
 use htsr::score::MatrixScore;
-use htsr::{Checkpoint, Report, Result, Rule, Scorer};
+use htsr::{Checkpoint, Report, Result, Rule, Scorer, analyze};
 
-use crate::support::{Tensor, folder, projection, save, small_model};
+use crate::support::{Tensor, folder, projection, random, save, small_model};
 
 /// A device knows no rule of its own: one device, every rule, and each row carries the alpha of the rule that it names.
 #[test]
@@ -121,4 +122,40 @@ fn a_problem_has_the_failure_below_it() {
     assert_eq!(failure(1), Some(Failure::TooFewEigenvalues(4)));
     assert_eq!(scored.problems[0].tensor.as_deref(), Some(projection(0, 'k').as_str()));
     assert_eq!(scored.problems[0].file.as_deref(), Some(path.as_path()));
+}
+
+#[test]
+fn a_matrix_in_memory_has_the_spectrum_that_it_has_in_a_file() {
+    let values = random(40 * 24, 3);
+    let of_file = |tensor: Tensor| {
+        let folder = folder();
+        let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), tensor)]);
+        let keep = Keep::default();
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        Scorer::new().with_rule(Rule::Ks).score_on(&checkpoint, &Cpu::new(Some(1)), &(), &[&keep]).unwrap();
+        keep.0.into_inner().unwrap().remove(0).1.unwrap()
+    };
+    let shape = [40, 24];
+    assert_eq!(analyze(&values, 40, 24, Rule::Ks).unwrap(), of_file(Tensor::f64(&shape, &values)));
+    let singles: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+    assert_eq!(analyze(&singles, 40, 24, Rule::Ks).unwrap(), of_file(Tensor::f32(&shape, &values)));
+    let brains: Vec<bf16> = values.iter().map(|&value| bf16::from_f64(value)).collect();
+    assert_eq!(analyze(&brains, 40, 24, Rule::Ks).unwrap(), of_file(Tensor::bf16(&shape, &values)));
+    let halves: Vec<f16> = values.iter().map(|&value| f16::from_f64(value)).collect();
+    let exact: Vec<f64> = halves.iter().map(|&value| f64::from(value)).collect();
+    assert_eq!(
+        analyze(&halves, 40, 24, Rule::Ks).unwrap().spectrum,
+        analyze(&exact, 40, 24, Rule::Ks).unwrap().spectrum
+    );
+}
+
+#[test]
+fn what_is_no_matrix_is_refused() {
+    let error = analyze(&[1.0_f32; 10], 3, 4, Rule::Peak).unwrap_err();
+    assert_eq!(error.kind, Kind::Usage);
+    assert_eq!(error.to_string(), "a matrix of 3 x 4 does not have 10 elements");
+    assert!(analyze(&[0.0_f32; 0], usize::MAX, 2, Rule::Peak).is_err());
+    let error = analyze(&[f32::NAN; 100], 10, 10, Rule::Peak).unwrap_err();
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+    assert_eq!((error.kind, source), (Kind::Input, Some(&Failure::NonFinite { row: 0, col: 0, cast: Cast::None })));
 }

@@ -1,154 +1,33 @@
-//! A lane of the CPU: solves one matrix after the other, each in the precision that it needs.
+//! A lane of the CPU: loads matrices of a checkpoint and analyzes one after the other.
 
-use super::factorizations::CpuFactorizations;
-use super::magnitudes::{Magnitudes, magnitudes};
-use super::precision::{is_promising, starts_in_f32};
-use super::scaled_matrix::ScaledMatrix;
-use super::thread_pool::{CoreReservation, Workers};
-use super::workspace::Workspace;
-use super::{Cpu, Solver};
-use crate::checkpoint::{Checkpoint, MatrixView, Scan};
-use crate::device::{
-    AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Lane, Method, Outcome, Precision, binary_exponent, refine,
-};
+use super::Cpu;
+use super::analyzer::Analyzer;
+use crate::checkpoint::Checkpoint;
+use crate::device::{Lane, Method, Outcome};
 use crate::error::Result;
-use crate::fit::{MIN_EIGENVALUES, Rule, fit, is_certain};
 use crate::matrices::WeightMatrix;
-use crate::spectrum::Spectrum;
 
 pub(super) struct CpuLane<'a> {
-    cpu: &'a Cpu,
     method: Method,
-    _core: CoreReservation<'a>,
     checkpoint: &'a Checkpoint,
-    double: Workspace<f64>,
-    single: Workspace<f32>,
+    analyzer: Analyzer<'a>,
+}
+
+impl<'a> CpuLane<'a> {
+    pub fn new(cpu: &'a Cpu, method: Method, checkpoint: &'a Checkpoint) -> CpuLane<'a> {
+        CpuLane { method, checkpoint, analyzer: Analyzer::new(cpu, method) }
+    }
+
+    fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
+        let elements = matrix.load(self.checkpoint, self.method.cast)?;
+        let outcome = self.analyzer.analyze(&elements.view());
+        elements.finish()?;
+        outcome
+    }
 }
 
 impl Lane for CpuLane<'_> {
     fn analyze(&mut self, batch: &[&WeightMatrix]) -> Result<Vec<Outcome>> {
         Ok(batch.iter().map(|matrix| self.analyze_one(matrix)).collect())
     }
-}
-
-impl<'a> CpuLane<'a> {
-    pub fn new(cpu: &'a Cpu, method: Method, checkpoint: &'a Checkpoint) -> CpuLane<'a> {
-        let (single, double) = (Workspace::default(), Workspace::default());
-        CpuLane { cpu, method, _core: cpu.pool.reserve_core(), checkpoint, double, single }
-    }
-
-    fn analyze_one(&mut self, matrix: &WeightMatrix) -> Outcome {
-        let workers = self.cpu.pool.start_solve();
-        let elements = matrix.load(self.checkpoint, self.method.cast)?;
-        let outcome = self.analyze_view(&elements.view(), &workers);
-        elements.finish()?;
-        outcome
-    }
-
-    fn analyze_view(&mut self, view: &MatrixView, workers: &Workers) -> Outcome {
-        if view.short() < MIN_EIGENVALUES {
-            return Err(Failure::TooFewEigenvalues(view.short()));
-        }
-        let Magnitudes { largest, column_order } = magnitudes(view, self.cpu.level, workers);
-        if !largest.is_finite()
-            && let Scan::NonFinite { row, col } = view.scan()
-        {
-            return Err(Failure::NonFinite { row, col, cast: self.method.cast });
-        }
-        if largest == 0.0 {
-            return Err(Failure::AllZero);
-        }
-        let exponent = binary_exponent(largest);
-        let (cpu, method, column_order) = (self.cpu, self.method, &column_order[..]);
-        let matrix = ScaledMatrix { view, exponent, column_order, cpu, method, workers };
-        match self.method.precision {
-            Precision::F32 => self.analyze_in_f32(&matrix),
-            Precision::F64 => {
-                let spectrum = self.double.gram_spectrum(&matrix)?;
-                self.refine_in_f64(&matrix, spectrum, Arithmetic::F64)
-            }
-            Precision::Auto => self.analyze_as_needed(&matrix),
-        }
-    }
-
-    fn analyze_in_f32(&mut self, matrix: &ScaledMatrix) -> Outcome {
-        let spectrum = self.single.gram_spectrum(matrix)?;
-        if let Some(smallest) = self.single.smallest_eigenvalue(matrix, &spectrum)? {
-            return fitted(matrix, smallest.replace_smallest(spectrum), Arithmetic::F32Cholesky);
-        }
-        let mut factorizations = CpuFactorizations { products: matrix.products(), workspace: &mut self.double };
-        let (spectrum, arithmetic) = refine::in_f32(self.method.rule, spectrum, &mut factorizations)?;
-        fitted(matrix, spectrum, arithmetic)
-    }
-
-    /// Refines a spectrum from a Gram matrix in f64, as far as the rule needs it.
-    fn refine_in_f64(&mut self, matrix: &ScaledMatrix, spectrum: Spectrum, arithmetic: Arithmetic) -> Outcome {
-        let mut factorizations = CpuFactorizations { products: matrix.products(), workspace: &mut self.double };
-        let (spectrum, refined) = refine::in_f64(self.method.rule, spectrum, &mut factorizations)?;
-        fitted(matrix, spectrum, arithmetic.max(refined))
-    }
-
-    /// Tries f32, then f64, then factorizations of W, until alpha is certain within [`AUTO_TOLERANCE`].
-    fn analyze_as_needed(&mut self, matrix: &ScaledMatrix) -> Outcome {
-        let rule = self.method.rule;
-        let is_enough = |outcome: &Outcome| {
-            outcome.as_ref().is_ok_and(|analysis| is_certain(&analysis.spectrum, rule, &analysis.fit, AUTO_TOLERANCE))
-        };
-        let mut smallest = None;
-        if let Some(spectrum) = self.promising_in_f32(matrix)? {
-            let outcome = fitted(matrix, spectrum.clone(), Arithmetic::F32);
-            if is_enough(&outcome) {
-                return outcome;
-            }
-            if spectrum.first_known() > 0 || refine::needs_smallest(rule, &spectrum) {
-                smallest = self.single.smallest_eigenvalue(matrix, &spectrum)?;
-            }
-            if let Some(smallest) = smallest {
-                let outcome = fitted(matrix, smallest.replace_smallest(spectrum), Arithmetic::F32Cholesky);
-                if is_enough(&outcome) {
-                    return outcome;
-                }
-            }
-        }
-        let spectrum = self.double.gram_spectrum(matrix)?;
-        let (spectrum, arithmetic) = match smallest {
-            Some(smallest) => (smallest.replace_smallest(spectrum), Arithmetic::F64Cholesky),
-            None => (spectrum, Arithmetic::F64),
-        };
-        let outcome = fitted(matrix, spectrum.clone(), arithmetic);
-        if is_enough(&outcome) {
-            return outcome;
-        }
-        self.refine_in_f64(matrix, spectrum, arithmetic)
-    }
-
-    /// The spectrum in f32, if it is likely to be precise enough.
-    fn promising_in_f32(&mut self, matrix: &ScaledMatrix) -> Result<Option<Spectrum>, Failure> {
-        let (view, rule, solver) = (matrix.view, self.method.rule, self.cpu.solver);
-        if !starts_in_f32(view, rule, solver) {
-            return Ok(None);
-        }
-        let trace = self.single.form_gram(matrix)?;
-        if solver == Solver::TwoStage && rule != Rule::Median {
-            let spread = self.single.spread(matrix, trace)?;
-            if !is_promising(view, rule, spread) {
-                return Ok(None);
-            }
-        }
-        match self.single.solve(matrix, trace) {
-            Ok(spectrum) => Ok(Some(spectrum)),
-            // f32 may fail where f64 does not.
-            Err(Failure::Solver(_) | Failure::OutOfRange) => Ok(None),
-            Err(failure) => Err(failure),
-        }
-    }
-}
-
-/// The analysis of W, given the spectrum of the scaled matrix.
-fn fitted(matrix: &ScaledMatrix, spectrum: Spectrum, precision: Arithmetic) -> Outcome {
-    let spectrum = spectrum.scaled(matrix.exponent);
-    if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
-        return Err(Failure::OutOfRange);
-    }
-    Ok(Analysis { fit: fit(&spectrum, matrix.method.rule), spectrum, precision })
 }

@@ -4,6 +4,7 @@
 //! Each lane holds a few times its largest Gram matrix, whatever the size of the checkpoint. What a lane computes does not
 //! depend on which threads help, so results do not depend on the number of threads.
 
+mod analyzer;
 mod block_iteration;
 mod block_products;
 mod buffer;
@@ -26,11 +27,12 @@ mod sturm;
 mod thread_pool;
 mod workspace;
 
-use super::{Ceilings, Device, Lane, Method};
-use crate::checkpoint::Checkpoint;
+use super::{Ceilings, Device, Lane, Method, Outcome};
+use crate::checkpoint::{Checkpoint, MatrixView};
 use crate::error::Result;
 use crate::matrices::WeightMatrix;
 
+use analyzer::Analyzer;
 pub use eigensolver::{Eigensolver, faer_eigenvalues, gram_matrix, symmetric_eigenvalues};
 use lane::CpuLane;
 pub use plan::lane_bytes;
@@ -73,6 +75,11 @@ impl Cpu {
     /// matrix.
     pub fn with_faer(self) -> Cpu {
         Cpu { solver: Solver::Faer, ..self }
+    }
+
+    /// Analyzes a matrix in memory.
+    pub(crate) fn analyze(&self, method: Method, view: &MatrixView) -> Outcome {
+        Analyzer::new(self, method).analyze(view)
     }
 }
 
