@@ -97,6 +97,22 @@ fn paths_named_in_the_docs_exist() {
 }
 
 #[test]
+fn the_page_on_design_names_every_dependency() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let page = fs::read_to_string(root().join("docs/design.md")).unwrap();
+    let sections = manifest.split("\n[").filter(|section| {
+        section.starts_with("dependencies]") || section.starts_with("target.") && section.contains(".dependencies]")
+    });
+    let lines = sections.flat_map(|section| section.lines().skip(1)).filter(|line| !line.starts_with('#'));
+    let mut checked = 0;
+    for name in lines.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty()) {
+        assert!(page.contains(&format!("`{name}`")), "docs/design.md does not name {name}");
+        checked += 1;
+    }
+    assert!(checked > 10, "{checked} dependencies found");
+}
+
+#[test]
 fn the_readme_fits_150_lines() {
     let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
     assert!(lines <= 150, "README.md has {lines} lines");
