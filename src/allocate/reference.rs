@@ -60,7 +60,7 @@ mod tests {
         // Ten equal layers, six experts: every share rounds to 1, and all four steps down hit the first layer.
         let error = round(&[2.0; 10], 2.5, 6).unwrap_err();
         assert!(error.cause.to_string().contains("-3 experts"), "{error}");
-        assert_eq!(error.hint.unwrap().to_string(), "add --rounding largest-remainder --min-experts 0");
+        assert_eq!(error.hint.unwrap().to_string(), "add `rounding = largest-remainder` `min-experts = 0`");
     }
 
     #[test]

@@ -327,7 +327,7 @@ mod tests {
     fn the_same_seed_gives_the_same_and_another_one_does_not() {
         let run = |seed| {
             simulated(
-                AllocationPlan::default(),
+                usual(),
                 &[2.0, 2.1, 3.0],
                 StabilitySimulation { seed, draws: 999, ..StabilitySimulation::default() },
             )
