@@ -9,14 +9,13 @@
 //! later ones reuse.
 #![allow(missing_docs)]
 
+use htsr::internals::{Eigensolver, Level, Real};
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::time::Instant;
-
-use htsr::device::cpu::{Eigensolver, Level, Real};
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--bench") || io::stdin().is_terminal() {

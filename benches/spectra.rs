@@ -9,15 +9,16 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use htsr::Scorer;
-use htsr::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
+use htsr::checkpoint::{Cast, Checkpoint, FloatType};
+use htsr::device::Cpu;
 use htsr::device::Method;
-use htsr::device::cpu::{Cpu, Level, gram_matrix, symmetric_eigenvalues};
 use htsr::fit::{Rule, fit};
+use htsr::internals::{
+    AnalyzedMatrix, Level, MatrixView, SyntheticModel, analyze, gram_matrix, measure, symmetric_eigenvalues,
+};
 use htsr::matrices::{Catalog, Selection};
-use htsr::metrics::{AnalyzedMatrix, MetricSelection, measure};
-use htsr::pipeline::analyze;
+use htsr::metrics::MetricSelection;
 use htsr::spectrum::Spectrum;
-use htsr::synthetic::SyntheticModel;
 
 fn sizes() -> Vec<usize> {
     let text = std::env::var("HTSR_BENCH_SIZES").unwrap_or_else(|_| "256,512,1024".into());

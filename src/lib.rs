@@ -17,7 +17,7 @@
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;
-//! # htsr::internals::synthetic::SyntheticModel { layers: 2, hidden: 64 }.write(folder.path(), |_, _| true)?;
+//! # htsr::internals::SyntheticModel { layers: 2, hidden: 64 }.write(folder.path(), |_, _| true)?;
 //! # let path = folder.path();
 //! use htsr::{Checkpoint, Rule, Scorer};
 //!
@@ -51,12 +51,13 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
 pub mod allocate;
-pub mod bench;
+#[cfg(feature = "cli")]
+mod bench;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-pub mod compare;
+mod compare;
 pub mod device;
 pub mod error;
 pub mod export;
@@ -72,7 +73,7 @@ pub mod report;
 pub mod score;
 pub mod sensitivity;
 pub mod spectrum;
-pub mod synthetic;
+mod synthetic;
 pub mod tails;
 pub mod uncertainty;
 
@@ -84,8 +85,19 @@ pub use in_memory::{Weight, analyze};
 pub use pipeline::{Scored, Scorer};
 pub use report::Report;
 
-/// What this project's tests and benchmarks need; not for users, and not covered by any promise.
+/// What this project's tests and benchmarks need. It is not for users, and nothing about it is stable.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::synthetic;
+    pub use crate::checkpoint::view::{Element, MatrixView, Scan};
+    pub use crate::device::cpu::{
+        Eigensolver, Level, Real, faer_eigenvalues, gram_matrix, symmetric_eigenvalues, tridiagonal_eigenvalues,
+    };
+    pub use crate::metrics::analyzed_matrix::AnalyzedMatrix;
+    pub use crate::metrics::measure::measure;
+    pub use crate::metrics::random_baseline::random_baseline;
+    pub use crate::pipeline::schedule::analyze;
+    pub use crate::synthetic::{SyntheticModel, matrix_with_singular_values};
+    pub use crate::uncertainty::lone_elements::check_elements;
+    pub use crate::uncertainty::positions::Positions;
+    pub use crate::uncertainty::standard_error::standard_error;
 }

@@ -9,8 +9,8 @@
 //! for L lower bidiagonal with independent chi variables (Dumitriu and Edelman, J. Math. Phys. 43, 2002, beta = 1): for every
 //! N exactly, in O(N^2). All seeds are fixed: the same program writes the same bytes.
 
-use htsr::device::cpu::tridiagonal_eigenvalues;
 use htsr::fit::{Rule, fit};
+use htsr::internals::tridiagonal_eigenvalues;
 use htsr::spectrum::Spectrum;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

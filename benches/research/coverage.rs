@@ -6,11 +6,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use htsr::checkpoint::{Cast, FloatType, MatrixView};
-use htsr::device::cpu::{Level, gram_matrix, symmetric_eigenvalues};
+use htsr::checkpoint::{Cast, FloatType};
 use htsr::fit::{Fit, Rule, fit};
+use htsr::internals::{
+    Level, MatrixView, Positions, check_elements, gram_matrix, standard_error, symmetric_eigenvalues,
+};
 use htsr::spectrum::Spectrum;
-use htsr::uncertainty::{Positions, check_elements, standard_error};
 
 const RULES: [Rule; 4] = [Rule::Median, Rule::Ks, Rule::Peak, Rule::PeakRobust];
 

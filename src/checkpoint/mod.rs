@@ -10,7 +10,7 @@ mod header;
 mod json;
 mod locate;
 mod mapping;
-mod view;
+pub(crate) mod view;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -20,7 +20,8 @@ pub use adapter::Adapter;
 pub use dtype::{Dtype, FloatType};
 pub use float8::Float8;
 pub use header::TensorInfo;
-pub use view::{Cast, Element, MatrixView, Scan};
+pub use view::Cast;
+pub(crate) use view::{Element, MatrixView, Scan};
 
 use crate::error::{Error, Result};
 use crate::memory;

@@ -7,9 +7,9 @@
 mod arithmetic;
 mod ceilings;
 mod choice;
-pub mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
-pub mod cuda;
+pub(crate) mod cuda;
 mod lanczos;
 mod method;
 mod open;
@@ -22,6 +22,7 @@ mod smallest_eigenvalue;
 pub use arithmetic::Arithmetic;
 pub use ceilings::Ceilings;
 pub use choice::{DeviceChoice, Gpus, SolverChoice};
+pub use cpu::Cpu;
 use method::AUTO_TOLERANCE;
 pub use method::{Method, Precision};
 pub use open::{Opened, open};

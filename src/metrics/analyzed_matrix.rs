@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use super::bulk::Bulk;
-use super::{RandomBaseline, random_baseline};
+use super::random_baseline::{RandomBaseline, random_baseline};
 use crate::device::{Analysis, Outcome};
 use crate::fit::{self, DISTANCE_MARGIN, Fit, Rule, alpha_range, fit, is_certain};
 use crate::matrices::WeightMatrix;

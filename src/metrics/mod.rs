@@ -9,13 +9,14 @@
 //! [`Measured::insert`]; their source is [`Source::Elsewhere`].
 
 mod alternatives;
-mod analyzed_matrix;
+pub(crate) mod analyzed_matrix;
 mod bulk;
 mod list;
 mod marchenko_pastur;
+pub(crate) mod measure;
 mod norms;
 mod numerical_rank;
-mod random_baseline;
+pub(crate) mod random_baseline;
 mod randomized;
 mod randomness;
 mod rank;
@@ -26,17 +27,19 @@ mod stability;
 mod tail;
 mod value;
 
-pub use analyzed_matrix::AnalyzedMatrix;
+pub(crate) use analyzed_matrix::AnalyzedMatrix;
 pub use list::METRICS;
-pub use random_baseline::{RandomBaseline, random_baseline};
-pub use randomized::compare;
-pub use selection::{MetricSelection, alpha_by};
-pub use simulated::simulate;
-pub use tail::{OVER_TRAINED, UNDER_TRAINED};
+pub(crate) use measure::measure;
+pub(crate) use randomized::compare;
+pub use selection::MetricSelection;
+pub(crate) use selection::alpha_by;
+pub(crate) use simulated::simulate;
+pub(crate) use tail::{OVER_TRAINED, UNDER_TRAINED};
 pub use value::{Measured, Measurement, MetricValue};
 
 /// A metric.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Metric {
     /// Its name: a column, a key in JSON, a word for `--metrics`.
     pub name: &'static str,
@@ -45,34 +48,16 @@ pub struct Metric {
     /// Whether it is measured even if nobody requests it. Such a metric must cost nothing compared with the spectrum.
     pub always: bool,
     /// Where its value comes from.
-    pub source: Source,
+    pub(crate) source: Source,
 }
 
 /// Where the value of a metric comes from.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Source {
+pub(crate) enum Source {
     /// From the spectrum, the fit and the shape, by this function.
     Spectrum(fn(&AnalyzedMatrix) -> Measurement),
     /// From elsewhere; if no value was added, the metric is missing for this reason.
     Elsewhere(&'static str),
-}
-
-/// Measures the metrics that `selection` selects.
-pub fn measure(selection: &MetricSelection, matrix: &AnalyzedMatrix) -> Measured {
-    measure_each(selection.metrics(), matrix)
-}
-
-fn measure_each<'a>(metrics: impl Iterator<Item = &'a Metric>, matrix: &AnalyzedMatrix) -> Measured {
-    let mut measured = Measured::default();
-    for metric in metrics {
-        let measurement = match metric.source {
-            Source::Spectrum(compute) => compute(matrix),
-            Source::Elsewhere(reason) => Err(reason.to_owned()),
-        };
-        measured.insert(metric.name, measurement);
-    }
-    measured
 }
 
 #[cfg(test)]
@@ -80,6 +65,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::analyzed_matrix::tests::{analyzed, outcome};
+    use super::measure::measure_each;
     use super::*;
     use crate::device::{Failure, Outcome};
     use crate::fit::Rule;

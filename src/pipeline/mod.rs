@@ -12,14 +12,16 @@ mod parts;
 mod pooled;
 mod problems;
 mod sampling;
-mod schedule;
+pub(crate) mod schedule;
 mod scorer;
 mod sink;
 
 pub use examined::Examined;
 pub use observer::Observer;
-pub use problems::problems;
+#[cfg(feature = "cli")]
+pub(crate) use problems::problem;
 pub use sampling::Sampling;
-pub use schedule::analyze;
+#[cfg(feature = "cli")]
+pub(crate) use schedule::analyze;
 pub use scorer::{Scored, Scorer};
 pub use sink::Sink;

@@ -1,7 +1,7 @@
 //! The wording of what can go wrong with a checkpoint or one of its matrices.
 
 use crate::checkpoint::{Cast, Checkpoint};
-use crate::device::{Failure, Method, Outcome};
+use crate::device::{Failure, Outcome};
 use crate::error::Error;
 use crate::fit::{NoFit, Rule};
 use crate::matrices::{Skipped, Update, WeightMatrix, summarize};
@@ -30,24 +30,8 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> 
     Error::input(checkpoint.path(), cause).hint("$(inspect by=tensor) says why each tensor is skipped")
 }
 
-/// One error for each of `matrices` without an alpha, with its reason and what to do about it.
-pub fn problems(
-    checkpoint: &Checkpoint,
-    matrices: &[WeightMatrix],
-    method: &Method,
-    outcomes: &[Outcome],
-) -> Vec<Error> {
-    let problem = |(matrix, outcome)| problem(checkpoint, matrix, outcome, &MatrixScore::new(matrix, method, outcome));
-    matrices.iter().zip(outcomes).filter_map(problem).collect()
-}
-
 /// The error for a matrix without an alpha.
-pub(super) fn problem(
-    checkpoint: &Checkpoint,
-    matrix: &WeightMatrix,
-    outcome: &Outcome,
-    row: &MatrixScore,
-) -> Option<Error> {
+pub fn problem(checkpoint: &Checkpoint, matrix: &WeightMatrix, outcome: &Outcome, row: &MatrixScore) -> Option<Error> {
     let reason = row.reason.as_ref()?;
     let stored = matrix.stored();
     let cause = format!("{reason} (shape {:?}, {})", matrix.whole_shape(), stored.tensor.dtype);

@@ -1,6 +1,7 @@
 //! What is given out: the results with their provenance (schema 1), and the formats they are written in.
 
 mod allocation;
+#[cfg(feature = "cli")]
 mod benchmark;
 mod comparison;
 mod csv;
@@ -19,7 +20,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-pub use benchmark::{Benchmark, BenchmarkOptions, BenchmarkProvenance, BenchmarkRow, Work, WorkOptions};
+#[cfg(feature = "cli")]
+pub(crate) use benchmark::{Benchmark, BenchmarkOptions, BenchmarkRow, Work, WorkOptions};
 pub use comparison::ModelComparison;
 pub use esd::Esd;
 pub use inspection::Inspection;

@@ -5,22 +5,22 @@
 //! one thread, so the results are the same for any number of threads.
 
 mod goodness;
-mod lone_elements;
-mod positions;
+pub(crate) mod lone_elements;
+pub(crate) mod positions;
 mod random;
 mod repulsion;
 mod simulation;
-mod standard_error;
+pub(crate) mod standard_error;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-pub use goodness::goodness_of_fit;
-pub use lone_elements::check_elements;
-pub use positions::Positions;
-pub use standard_error::standard_error;
+pub(crate) use goodness::goodness_of_fit;
+pub(crate) use lone_elements::check_elements;
+pub(crate) use positions::Positions;
+pub(crate) use standard_error::standard_error;
 
 /// What is simulated for every matrix, and the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Simulations {
 
 /// Simulated positions of eigenvalues by shape, shared by all matrices of a shape.
 #[derive(Debug)]
-pub struct PositionsCache {
+pub(crate) struct PositionsCache {
     simulations: Simulations,
     by_shape: Mutex<HashMap<(usize, usize), SharedPositions>>,
 }

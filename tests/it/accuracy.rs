@@ -1,12 +1,12 @@
 //! Matrices with known spectra that rounding affects: the error bounds hold, and alpha is right.
 
 use htsr::checkpoint::Checkpoint;
-use htsr::device::cpu::Cpu;
+use htsr::device::Cpu;
 use htsr::device::{Analysis, Arithmetic, Device, Method, Precision};
 use htsr::fit::{NoFit, Rule, fit};
+use htsr::internals::matrix_with_singular_values;
 use htsr::matrices::{Catalog, Selection};
 use htsr::spectrum::Spectrum;
-use htsr::synthetic::matrix_with_singular_values;
 
 use crate::support::{Tensor, folder, projection, save};
 

@@ -1,9 +1,8 @@
 //! The command line as a user meets it.
 
+use htsr::internals::Level;
 use std::fs;
 use std::process::Stdio;
-
-use htsr::device::cpu::Level;
 
 use crate::support::{Tensor, command, folder, htsr, projection, random, run, save, small_model};
 

@@ -1,8 +1,8 @@
 //! Gram matrices straight from the bytes of weights, on every instruction set of this machine.
 
 use half::{bf16, f16};
-use htsr::checkpoint::{Cast, FloatType, MatrixView};
-use htsr::device::cpu::{Level, Real, gram_matrix};
+use htsr::checkpoint::{Cast, FloatType};
+use htsr::internals::{Level, MatrixView, Real, gram_matrix};
 
 /// The bytes of random numbers, some zero, some tiny.
 fn weights(dtype: FloatType, count: usize) -> Vec<u8> {

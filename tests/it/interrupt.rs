@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use htsr::Scorer;
 use htsr::checkpoint::Checkpoint;
+use htsr::device::Cpu;
 use htsr::device::Outcome;
-use htsr::device::cpu::Cpu;
 use htsr::error::Kind;
 use htsr::matrices::WeightMatrix;
 use htsr::pipeline::Observer;

@@ -5,9 +5,9 @@ use std::ffi::c_void;
 use std::io::Write;
 
 use half::{bf16, f16};
-use htsr::checkpoint::{Cast, FloatType, MatrixView};
-use htsr::device::cpu::tridiagonal_eigenvalues;
+use htsr::checkpoint::{Cast, FloatType};
 use htsr::fit::{Fit, NoFit, Rule, fit};
+use htsr::internals::{MatrixView, tridiagonal_eigenvalues};
 use htsr::spectrum::{Accuracy, Spectrum};
 use kernel_emulator::{AVAILABLE, Launch, Order, launch};
 

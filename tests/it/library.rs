@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use half::{bf16, f16};
 use htsr::checkpoint::Cast;
-use htsr::device::cpu::Cpu;
+use htsr::device::Cpu;
 use htsr::device::{Failure, Outcome};
 use htsr::error::{Error, Kind};
 use htsr::pipeline::Sink;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use htsr::Scorer;
 use htsr::checkpoint::Checkpoint;
-use htsr::device::cpu::Cpu;
+use htsr::device::Cpu;
 use safetensors::tensor::Dtype;
 
 use crate::support::{Tensor, folder, htsr, projection, random, save, save_raw, small_model};

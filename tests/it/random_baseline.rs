@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use htsr::fit::Rule;
-use htsr::metrics::random_baseline;
+use htsr::internals::random_baseline;
 use serde_json::Value;
 
 use crate::support::{Run, Tensor, folder, htsr, projection, random, save};

@@ -1,9 +1,9 @@
 //! The kernels of the two-stage tridiagonalisation, emulated, each against what it must do: factors that give the panel back,
 //! the eigenvalues of the band.
 
+use htsr::internals::{Real, faer_eigenvalues, tridiagonal_eigenvalues};
 use std::ffi::c_void;
 
-use htsr::device::cpu::{Real, faer_eigenvalues, tridiagonal_eigenvalues};
 use kernel_emulator::{Launch, Order, launch};
 
 use crate::kernels::{ORDERS, emulated, run};

@@ -3,6 +3,7 @@
 mod args;
 mod engines;
 mod model;
+mod problems;
 mod sizes;
 mod weights;
 

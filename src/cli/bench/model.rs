@@ -7,11 +7,11 @@ use crate::bench::{PublishedModel, repeat_layer};
 use crate::checkpoint::{Checkpoint, FloatType};
 use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection};
-use crate::pipeline;
 use crate::report::{BenchmarkRow, Work, WorkOptions};
 
 use super::args::ModelArgs;
 use super::engines::{Bench, Measured};
+use super::problems::problems;
 use super::weights::{generate, temporary_folder};
 use crate::cli::interrupt;
 use crate::cli::words::count;
@@ -61,7 +61,7 @@ fn measure(model: PublishedModel, layers: usize, file: &Path, bench: &Bench) -> 
         let all = count(matrices.len(), "matrix", "matrices");
         let in_layers = count(layers, "layer", "layers");
         bench.printer.note(&format!("{model}: {all} in {in_layers} in {:.2} s", throughput.seconds));
-        measured.problems.extend(pipeline::problems(&checkpoint, &matrices, &engine.method, &outcomes));
+        measured.problems.extend(problems(&checkpoint, &matrices, &engine.method, &outcomes));
         measured.rows.push(BenchmarkRow {
             work: Work::Model { model: model.to_string(), layers, parameters },
             dtype: FloatType::BF16,

@@ -15,6 +15,7 @@ use crate::spectrum::Spectrum;
 
 use super::args::SizeArgs;
 use super::engines::{Bench, Engine, Measured};
+use super::problems::problems;
 use super::weights::{generate, temporary_folder};
 use crate::cli::interrupt;
 use crate::cli::printer::Printer;
@@ -72,7 +73,7 @@ fn measure(
         let spectrum = outcomes[0].as_ref().ok().map(|analysis| &analysis.spectrum);
         let compare = |(spectrum, reference)| bench::largest_error(spectrum, reference);
         bench.printer.note(&format!("{rows} x {cols} {dtype}: {count} in {:.3} s", throughput.seconds));
-        measured.problems.extend(pipeline::problems(&checkpoint, matrices, &engine.method, &outcomes));
+        measured.problems.extend(problems(&checkpoint, matrices, &engine.method, &outcomes));
         measured.rows.push(BenchmarkRow {
             work: Work::Matrices { rows, cols },
             dtype,

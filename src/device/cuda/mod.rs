@@ -31,7 +31,7 @@ use kernels::Kernels;
 use lane::CudaLane;
 use library::Component;
 use plan::{Engine, Plan};
-pub use probe::{AboutGpu, Finding, GpuFinding, Survey, survey};
+pub use probe::survey;
 use solver::{Path, Solver};
 
 /// How many times as fast in f32 a GPU may be and still count as fast in f64.

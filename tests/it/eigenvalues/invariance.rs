@@ -1,9 +1,8 @@
 //! What must not matter: the order of rows and columns, the scale, the number of threads.
 
-use htsr::device::cpu::{Level, Real, faer_eigenvalues};
-
 use super::matrices::{doubles, gram, indefinite, permuted, random_matrices, singles};
 use super::{RANDOM, assert_close, assert_spectrum, bits, solve};
+use htsr::internals::{Level, Real, faer_eigenvalues};
 
 #[test]
 fn the_order_of_rows_and_columns_does_not_matter() {

@@ -1,9 +1,9 @@
 //! Matrices whose eigenvalues are known.
 
+use htsr::internals::{Level, faer_eigenvalues};
 use std::f64::consts::PI;
 
 use fastrand::Rng;
-use htsr::device::cpu::{Level, faer_eigenvalues};
 
 use super::matrices::{diagonal, dot, doubles, indefinite, permuted, rotated, singles, symmetric, tridiagonal};
 use super::{has_spectrum, solve};

@@ -8,7 +8,7 @@ mod properties;
 mod reference;
 mod refusals;
 
-use htsr::device::cpu::{Level, Real, faer_eigenvalues, symmetric_eigenvalues};
+use htsr::internals::{Level, Real, faer_eigenvalues, symmetric_eigenvalues};
 use matrices::singles;
 
 /// Largest errors for random matrices, relative to the largest eigenvalue. Measured: 2.8e-7 and 1.0e-15.

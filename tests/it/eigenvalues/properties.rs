@@ -1,6 +1,6 @@
 //! The sums of the eigenvalues and of their squares, on random matrices of wide range.
 
-use htsr::device::cpu::{Level, Real};
+use htsr::internals::{Level, Real};
 use proptest::prelude::*;
 
 use super::matrices::{dot, singles, symmetric};

@@ -1,7 +1,7 @@
 //! Against the reference solver, and against the reference bisection.
 
 use fastrand::Rng;
-use htsr::device::cpu::{Level, faer_eigenvalues, tridiagonal_eigenvalues};
+use htsr::internals::{Level, faer_eigenvalues, tridiagonal_eigenvalues};
 
 use super::matrices::{random_matrices, random_matrix, tridiagonal};
 use super::{RANDOM, agrees_with_the_reference, assert_spectrum, has_spectrum};

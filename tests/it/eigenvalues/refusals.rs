@@ -1,7 +1,7 @@
 //! Matrices that are not finite, and elements that are not read.
 
 use htsr::device::Failure;
-use htsr::device::cpu::{Level, Real, symmetric_eigenvalues};
+use htsr::internals::{Level, Real, symmetric_eigenvalues};
 
 use super::matrices::{indefinite, singles};
 use super::{bits, solve};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use htsr::synthetic::matrix_with_singular_values;
+use htsr::internals::matrix_with_singular_values;
 use serde_json::Value;
 
 use super::{Machine, SOLVERS, compare, demo, emulated};

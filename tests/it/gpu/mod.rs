@@ -7,10 +7,10 @@
 mod emulated;
 mod scores;
 
+use htsr::internals::SyntheticModel;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use htsr::synthetic::SyntheticModel;
 use serde_json::Value;
 
 use crate::support::{Run, command, run};

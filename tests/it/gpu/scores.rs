@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use htsr::synthetic::matrix_with_singular_values;
+use htsr::internals::matrix_with_singular_values;
 use safetensors::tensor::Dtype;
 use serde_json::Value;
 
