@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_falls_below_the_normal_numbers_is_known_less_well() {
+    fn values_below_the_normal_numbers_are_less_accurate() {
         let spectrum = Spectrum::exact(vec![1e-20, 1e-3, 1.0]).scaled(-512);
         assert_eq!(spectrum.relative_error(0), f64::INFINITY);
         assert!(spectrum.relative_error(1) < 1e-10);

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_moves_nothing_where_it_meets_the_results() {
+    fn a_sweep_at_the_plan_s_value_moves_nothing() {
         let base = base();
         let sweep = base.sweep(&"beta=0:2.5:2.5".parse().unwrap()).unwrap();
         assert_eq!(sweep.columns[1].moved, Some(0.0));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_a_column_without_values_or_a_usage_error() {
+    fn impossible_values_give_an_empty_column_or_a_usage_error() {
         let budget = Budget { experts: Some(160), rounding: Rounding::LargestRemainder, ..Budget::default() };
         let units = base().rows.into_iter().map(|row| row.unit).collect();
         let base = AllocationPlan::experts(budget).allocate(units).unwrap();

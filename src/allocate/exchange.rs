@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_step_can_reach_is_the_goal() {
+    fn the_goal_is_the_remainder_that_no_step_can_reduce() {
         let exchange = Exchange::new(&[6, 10], 101);
         for rest in [1, 3, 5, 7, 9] {
             let steps = exchange.steps(rest).unwrap_or_default();

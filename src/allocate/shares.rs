@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_cut_off_is_spread_over_the_others() {
+    fn the_excess_is_spread_over_the_others() {
         let Solution { values, held } = bounded(&[4.0, 2.0, 1.0, 0.0], &[1.0; 4], 1.75, 0.25, 0.75);
         assert_eq!(values, [0.75, 0.5, 0.25, 0.25]);
         assert_eq!(held, [Some(Bound::Maximum), None, None, Some(Bound::Minimum)]);

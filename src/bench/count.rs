@@ -1,4 +1,4 @@
-//! How many matrices keep a device busy long enough for timing.
+//! How many matrices keep a device busy long matrices_to_keep_busy for timing.
 
 use crate::checkpoint::{Dtype, TensorInfo};
 use crate::device::{Device, Method};
@@ -19,7 +19,7 @@ const MANY: usize = 1024;
 
 /// A number of matrices like `tensor` that keeps `device` busy under `method`: four batches per lane, fewer of large
 /// matrices.
-pub fn enough(device: &dyn Device, method: Method, tensor: &RandomTensor) -> usize {
+pub fn matrices_to_keep_busy(device: &dyn Device, method: Method, tensor: &RandomTensor) -> usize {
     let matrix = described(tensor);
     let lanes = device.lanes(method, &vec![matrix.clone(); MANY]);
     let rounds = (LARGE_ORDER / matrix.eigenvalues()).clamp(1, ROUNDS);
@@ -59,7 +59,7 @@ mod tests {
         let device = Cpu::new(Some(3));
         let count = |order| {
             let tensor = RandomTensor { name: String::new(), dtype: FloatType::BF16, rows: order, cols: order };
-            enough(&device, Method::default(), &tensor)
+            matrices_to_keep_busy(&device, Method::default(), &tensor)
         };
         assert_eq!([64, 1024, 2048, 4096, 8192, 32768].map(count), [12, 12, 6, 3, 3, 3]);
     }

@@ -9,7 +9,7 @@ mod throughput;
 mod timing;
 mod weights;
 
-pub use count::enough;
+pub use count::matrices_to_keep_busy;
 pub use models::{PublishedModel, repeat_layer};
 pub use throughput::Throughput;
 pub use timing::Timing;

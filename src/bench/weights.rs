@@ -48,13 +48,13 @@ struct Chunk {
 /// Writes a safetensors file of roughly normal weights with mean 0 and standard deviation 0.02. The same tensors always
 /// give the same bytes.
 ///
-/// `go_on` is called between chunks, by several threads. If it returns false, or a write fails, the file is removed.
+/// `keep_going` is called between chunks, by several threads. If it returns false, or a write fails, the file is removed.
 ///
 /// # Errors
 ///
-/// If the file cannot be written, or [`io::ErrorKind::Interrupted`] if `go_on` returned false.
-pub fn write(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
-    let written = fill(path, tensors, go_on);
+/// If the file cannot be written, or [`io::ErrorKind::Interrupted`] if `keep_going` returned false.
+pub fn write(path: &Path, tensors: &[RandomTensor], keep_going: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
+    let written = fill(path, tensors, keep_going);
     if written.is_err() {
         // Only the first error is reported.
         let _ = std::fs::remove_file(path);
@@ -62,7 +62,7 @@ pub fn write(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + 
     written
 }
 
-fn fill(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
+fn fill(path: &Path, tensors: &[RandomTensor], keep_going: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
     let header = header(tensors)?;
     File::create(path)?.write_all(&header)?;
     let chunks = chunks(tensors, header.len() as u64);
@@ -73,7 +73,7 @@ fn fill(path: &Path, tensors: &[RandomTensor], go_on: &(dyn Fn() -> bool + Sync)
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(chunk) = chunks.get(index) else { return Ok(()) };
-            if !go_on() {
+            if !keep_going() {
                 return Err(io::Error::from(io::ErrorKind::Interrupted));
             }
             generate(chunk, index as u64, &mut bytes);

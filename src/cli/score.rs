@@ -65,7 +65,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let study = args.study.study();
     let metrics = args.metrics.unwrap_or_default().with_simulations(args.simulations.simulations());
     let metrics = TailChoice::add_to(&args.fit, metrics);
-    let rows = args.by.or((!metrics.asked().is_empty()).then_some(ScoreRow::Matrix));
+    let rows = args.by.or((!metrics.requested().is_empty()).then_some(ScoreRow::Matrix));
     let scorer = Scorer::new()
         .with_selection(args.selection.selection())
         .with_sampling(sampling)

@@ -1,9 +1,9 @@
-//! Scalars of YAML: what goes between the lines that a format fixes.
+//! YAML scalars for formats whose lines are otherwise fixed.
 
-/// `text` as a string, whatever it looks like.
+/// `text` as a string, whatever it contains.
 ///
-/// Single quotes keep backslashes as they are, as patterns need; names with control characters, which nobody vouches for,
-/// are written as JSON, which YAML contains.
+/// Single quotes keep backslashes as they are, which patterns need. Names with control characters are written as JSON
+/// strings, which are valid YAML.
 pub(super) fn string(text: &str) -> String {
     if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')) {
         let escape = |c: char| match c {
@@ -16,14 +16,14 @@ pub(super) fn string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// `number` with a point, so that no reader takes it for a whole number, and without an exponent, which YAML 1.1 knows only
-/// in a form of its own.
+/// `number` with a decimal point, so that no reader takes it for a whole number, and without an exponent, for which
+/// YAML 1.1 has its own format.
 pub(super) fn real(number: f64) -> String {
     let text = number.to_string();
     if text.contains('.') { text } else { text + ".0" }
 }
 
-/// Lines of a list.
+/// The lines of a list.
 pub(super) fn list(indent: usize, items: impl IntoIterator<Item = String>) -> String {
     items.into_iter().map(|item| format!("{:indent$}- {item}\n", "")).collect()
 }

@@ -29,24 +29,26 @@ pub fn is_certain(spectrum: &Spectrum, rule: Rule, found: &Result<Fit, NoFit>, t
     if rule == Rule::Median {
         return true;
     }
-    let rivals = Rivals::new(spectrum);
+    let spectrum_logs = UncertainLogs::new(spectrum);
     let possible = match rule {
         Rule::Median | Rule::Ks => {
             let all = Window { begin: 0, end: spectrum.len() - 1 };
             Some((all, all))
         }
         Rule::Peak => peak::possible_windows(spectrum),
-        Rule::PeakRobust => peak_robust::possible_windows(&rivals.logs, &rivals.shift),
+        Rule::PeakRobust => peak_robust::possible_windows(&spectrum_logs.logs, &spectrum_logs.shift),
     };
     match possible {
         // The start that was found must be a candidate for every possible peak.
-        Some((union, common)) if common.contains(found.start) => rivals.all_agree(union, found, tolerance),
+        Some((union, common)) if common.contains(found.start) => {
+            spectrum_logs.all_candidates_agree(union, found, tolerance)
+        }
         _ => false,
     }
 }
 
 /// A spectrum and the error bounds of its logarithms: what all candidates share.
-struct Rivals<'a> {
+struct UncertainLogs<'a> {
     logs: LogSpectrum<'a>,
     /// Bound on the error of ln x.
     shift: Vec<f64>,
@@ -56,7 +58,7 @@ struct Rivals<'a> {
     known: usize,
 }
 
-impl<'a> Rivals<'a> {
+impl<'a> UncertainLogs<'a> {
     fn new(spectrum: &'a Spectrum) -> Self {
         let n = spectrum.len();
         let shift: Vec<f64> = (0..n).map(|i| -(-spectrum.relative_error(i).min(1.0)).ln_1p()).collect();
@@ -65,17 +67,17 @@ impl<'a> Rivals<'a> {
             shift_sum[i] += shift_sum[i + 1];
         }
         let known = (1..n).rfind(|&i| shift[i] > SMALL).map_or(0, |i| i + 1);
-        Rivals { logs: LogSpectrum::new(spectrum), shift, shift_sum, known }
+        UncertainLogs { logs: LogSpectrum::new(spectrum), shift, shift_sum, known }
     }
 
-    fn all_agree(&self, window: Window, found: &Fit, tolerance: f64) -> bool {
+    fn all_candidates_agree(&self, window: Window, found: &Fit, tolerance: f64) -> bool {
         let best = Tail::new(self, found.start);
         let extremes = best.extremes();
         let reach = extremes.iter().map(|extreme| extreme.most).fold(0.0, f64::max);
         let mut witness = found.start;
         (window.begin..window.end).filter(|&i| i != found.start).all(|i| {
             if i < self.known {
-                return self.is_beaten(i, reach);
+                return self.cannot_win(i, reach);
             }
             let tail = Tail::new(self, i);
             if tail.is_alpha_within(tolerance, found.alpha) {
@@ -99,7 +101,7 @@ impl<'a> Rivals<'a> {
 
     /// True if the tail from `i` cannot win. Of x_i only this is known: it lies between the smallest eigenvalue and the
     /// first accurate one.
-    fn is_beaten(&self, i: usize, reach: f64) -> bool {
+    fn cannot_win(&self, i: usize, reach: f64) -> bool {
         let (ln, n) = (self.logs.ln(), self.logs.len());
         let Some(&first) = ln.get(self.known) else { return false };
         let low = ln[0] - self.shift[0];
@@ -138,7 +140,7 @@ impl<'a> Rivals<'a> {
 ///
 /// which is monotone in each of e_j, e_i and mean(e).
 struct Tail<'r, 's> {
-    rivals: &'r Rivals<'s>,
+    spectrum_logs: &'r UncertainLogs<'s>,
     start: usize,
     /// H.
     excess: f64,
@@ -147,15 +149,15 @@ struct Tail<'r, 's> {
 }
 
 impl<'r, 's> Tail<'r, 's> {
-    fn new(rivals: &'r Rivals<'s>, start: usize) -> Self {
-        let n = (rivals.logs.len() - start) as f64;
-        let excess = rivals.logs.suffix()[start] / n - rivals.logs.ln()[start];
-        Tail { rivals, start, excess, mean_shift: rivals.shift_sum[start] / n }
+    fn new(spectrum_logs: &'r UncertainLogs<'s>, start: usize) -> Self {
+        let n = (spectrum_logs.logs.len() - start) as f64;
+        let excess = spectrum_logs.logs.suffix()[start] / n - spectrum_logs.logs.ln()[start];
+        Tail { spectrum_logs, start, excess, mean_shift: spectrum_logs.shift_sum[start] / n }
     }
 
     /// True if alpha stays within `tolerance` of this one in every spectrum within the bounds.
     fn is_alpha_within(&self, tolerance: f64, alpha: f64) -> bool {
-        let error = self.mean_shift + self.rivals.shift[self.start];
+        let error = self.mean_shift + self.spectrum_logs.shift[self.start];
         let slope = alpha - 1.0;
         let (least, most) = (1.0 / (self.excess + error), 1.0 / (self.excess - error));
         self.excess > error && slope - least <= tolerance && most - slope <= tolerance
@@ -166,7 +168,7 @@ impl<'r, 's> Tail<'r, 's> {
         if j == self.start {
             return (0.0, 0.0);
         }
-        let (ln, shift) = (self.rivals.logs.ln(), &self.rivals.shift);
+        let (ln, shift) = (self.spectrum_logs.logs.ln(), &self.spectrum_logs.shift);
         let (distance, own) = (ln[j] - ln[self.start], shift[self.start]);
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
         for e in [-own, own] {
@@ -186,7 +188,7 @@ impl<'r, 's> Tail<'r, 's> {
 
     /// The eigenvalues at which the difference may be D.
     fn extremes(&self) -> Vec<Extreme> {
-        let differences: Vec<_> = (self.start..self.rivals.logs.len()).map(|j| self.differences(j)).collect();
+        let differences: Vec<_> = (self.start..self.spectrum_logs.logs.len()).map(|j| self.differences(j)).collect();
         let least = differences.iter().map(|difference| difference.0).fold(0.0, f64::max);
         let extreme = |(offset, &(_, most)): (usize, &(f64, f64))| {
             (most >= least).then_some(Extreme { index: self.start + offset, most })
@@ -201,18 +203,19 @@ impl<'r, 's> Tail<'r, 's> {
             return false;
         }
         let (mine, others) = (self.at(j), other.at(j));
-        let (sign, shift) = (others.difference.signum(), &self.rivals.shift);
+        let (sign, shift) = (others.difference.signum(), &self.spectrum_logs.shift);
         // The other difference may change its sign, so it is small next to D.
         if others.difference.abs() <= others.error {
             return false;
         }
         let first = self.start.max(other.start);
         let (many, few) = if self.start > other.start { (&others, &mine) } else { (&mine, &others) };
-        let only_in_one = self.rivals.shift_sum[self.start.min(other.start)] - self.rivals.shift_sum[first];
+        let only_in_one =
+            self.spectrum_logs.shift_sum[self.start.min(other.start)] - self.spectrum_logs.shift_sum[first];
         let error = (mine.of_own - others.of_own).abs() * shift[j]
             + (mine.of_start).abs() * shift[self.start]
             + (others.of_start).abs() * shift[other.start]
-            + (many.of_each - few.of_each).abs() * self.rivals.shift_sum[first]
+            + (many.of_each - few.of_each).abs() * self.spectrum_logs.shift_sum[first]
             + many.of_each.abs() * only_in_one
             + mine.remainder
             + others.remainder;
@@ -221,7 +224,7 @@ impl<'r, 's> Tail<'r, 's> {
 
     /// The difference at `j`, and its sensitivity to each error.
     fn at(&self, j: usize) -> Sensitivity {
-        let (ln, shift) = (self.rivals.logs.ln(), &self.rivals.shift);
+        let (ln, shift) = (self.spectrum_logs.logs.ln(), &self.spectrum_logs.shift);
         let n = (ln.len() - self.start) as f64;
         let t = (ln[j] - ln[self.start]) / self.excess;
         let slope = (-t).exp() / self.excess;

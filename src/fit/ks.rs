@@ -6,5 +6,5 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     if logs.starts().is_empty() {
         return Err(logs.rank_deficient(Rule::Ks));
     }
-    logs.best(logs.starts()).ok_or_else(|| logs.nothing(logs.starts()))
+    logs.best(logs.starts()).ok_or_else(|| logs.why_no_fit(logs.starts()))
 }

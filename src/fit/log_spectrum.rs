@@ -128,7 +128,7 @@ impl<'a> LogSpectrum<'a> {
     }
 
     /// Why none of `starts` has an alpha.
-    pub fn nothing(&self, mut starts: impl Iterator<Item = usize>) -> NoFit {
+    pub fn why_no_fit(&self, mut starts: impl Iterator<Item = usize>) -> NoFit {
         let hidden = starts.any(|i| self.spectrum.relative_error(i) > Self::HIDDEN);
         if hidden { NoFit::Unresolved } else { NoFit::NoTail }
     }

@@ -9,5 +9,5 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     if start < logs.starts().start {
         return Err(logs.rank_deficient(Rule::Median));
     }
-    logs.fit_at(start).ok_or_else(|| logs.nothing(start..start + 1))
+    logs.fit_at(start).ok_or_else(|| logs.why_no_fit(start..start + 1))
 }

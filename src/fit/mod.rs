@@ -139,7 +139,7 @@ impl Fit {
     }
 
     /// Returns the fit, or [`NoFit::NoTail`] if the eigenvalues of its tail are accurate and equal within rounding.
-    pub(crate) fn unless_equal(self, spectrum: &Spectrum) -> Result<Fit, NoFit> {
+    pub(crate) fn unless_degenerate(self, spectrum: &Spectrum) -> Result<Fit, NoFit> {
         let known = spectrum.relative_error(self.start) <= LogSpectrum::HIDDEN;
         if known && self.alpha_error(spectrum).is_infinite() { Err(NoFit::NoTail) } else { Ok(self) }
     }
@@ -175,7 +175,7 @@ pub fn fit(spectrum: &Spectrum, rule: Rule) -> Result<Fit, NoFit> {
         Rule::Median => median::fit(&logs),
         Rule::Ks => ks::fit(&logs),
     };
-    fit?.unless_equal(spectrum)
+    fit?.unless_degenerate(spectrum)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     let (low, high) = window_edges(peak);
     let window = (0..x.len() - 1).filter(|&i| low <= x[i] && x[i] <= high);
     let known = logs.starts().start;
-    logs.best(window.clone().filter(|&i| i >= known)).ok_or_else(|| logs.nothing(window))
+    logs.best(window.clone().filter(|&i| i >= known)).ok_or_else(|| logs.why_no_fit(window))
 }
 
 /// The left edge of the first fullest bin; `None` if all values are equal.

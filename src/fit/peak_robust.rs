@@ -28,7 +28,7 @@ pub(super) fn fit(logs: &LogSpectrum) -> Result<Fit, NoFit> {
     let peak = logs.ln()[known + density.peak()];
     let (low, high) = window_edges(peak);
     let window = logs.starts().filter(|&i| low <= logs.ln()[i] && logs.ln()[i] <= high);
-    logs.best(window.clone()).ok_or_else(|| logs.nothing(window))
+    logs.best(window.clone()).ok_or_else(|| logs.why_no_fit(window))
 }
 
 /// How many of the smallest of n eigenvalues may be zero within rounding: those that do not affect the bin width.

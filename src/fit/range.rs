@@ -26,7 +26,7 @@ pub fn alpha_range(spectrum: &Spectrum, margin: f64) -> Result<(f64, f64), NoFit
     let close = logs.within(logs.starts(), margin);
     let alphas = || close.iter().map(|fit| fit.alpha);
     if close.is_empty() {
-        return Err(logs.nothing(logs.starts()));
+        return Err(logs.why_no_fit(logs.starts()));
     }
     Ok((alphas().fold(f64::INFINITY, f64::min), alphas().fold(0.0, f64::max)))
 }

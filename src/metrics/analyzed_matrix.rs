@@ -166,7 +166,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_missing_has_its_reason() {
+    fn missing_results_have_a_reason() {
         let failed: Outcome = Err(Failure::AllZero);
         let nothing = analyzed(&failed, Rule::Peak, 3, 4);
         assert_eq!(nothing.fit().unwrap_err(), "there is no spectrum: all elements are zero");

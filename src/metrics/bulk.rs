@@ -158,7 +158,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn lost_rank_is_no_part_of_the_bulk() {
+    fn zeros_are_not_part_of_the_bulk() {
         let mut values = spiked(300, 100, 1.0, 2, 4);
         let without = Bulk::fit(&spectrum(&values), 300).unwrap();
         // Thirty rows of zeros on the short side.
@@ -170,7 +170,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_scale_of_weights_is_no_matter() {
+    fn the_scale_of_weights_does_not_matter() {
         let values = spiked(120, 40, 1.0, 2, 5);
         let expected = Bulk::fit(&spectrum(&values), 120).unwrap();
         for exponent in [-290, 290] {
@@ -183,7 +183,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_bulk_says_so() {
+    fn spectra_without_a_bulk_give_the_reason() {
         let fit = |values: &[f64], long| Bulk::fit(&spectrum(values), long).map(|bulk| bulk.spikes);
         let reason = |values: &[f64], long| fit(values, long).unwrap_err();
         assert_eq!(reason(&[1.0; 7], 9), "7 nonzero eigenvalues, fewer than 8");

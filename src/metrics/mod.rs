@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_elsewhere_is_missing_until_it_is_entered() {
+    fn metrics_from_elsewhere_are_missing_until_added() {
         let elsewhere = Metric {
             name: "num_traps",
             about: "spikes of the randomized matrix",
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_without_a_spectrum_has_no_more_than_its_shape() {
+    fn a_matrix_without_a_spectrum_has_only_metrics_of_shape() {
         let failed: Outcome = Err(Failure::AllZero);
         let measured = measure(&"all".parse().unwrap(), &analyzed(&failed, Rule::Ks, 10, 30));
         for Metric { name, .. } in METRICS {

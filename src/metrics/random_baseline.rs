@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_met_and_between_them_nothing_leaps() {
+    fn the_table_is_matched_and_interpolated_without_jumps() {
         for line in &table().lines {
             for rule in RULES {
                 let RandomBaseline { alpha, deviation } = random_baseline(rule, line.eigenvalues, line.q).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_tabulated_says_so() {
+    fn shapes_outside_the_table_give_the_reason() {
         let many = *table().sizes.last().unwrap();
         for (rule, eigenvalues, q, reason) in [
             (Rule::Median, 31, 1.0, "the random-matrix baseline is not tabulated for fewer than 32 eigenvalues"),

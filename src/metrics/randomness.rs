@@ -51,7 +51,7 @@ mod tests {
     use crate::fit::Rule;
 
     #[test]
-    fn edges_and_soft_rank_are_of_the_eigenvalues() {
+    fn edges_and_soft_rank_are_in_units_of_eigenvalues() {
         let number = |metric: fn(&AnalyzedMatrix) -> Measurement, spikes| {
             let outcome = outcome(&spiked(400, 100, 1.0, spikes, 6), Rule::Median);
             metric(&analyzed(&outcome, Rule::Median, 100, 400)).unwrap().number().unwrap()

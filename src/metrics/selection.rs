@@ -15,15 +15,15 @@ pub fn alpha_by(rule: Rule) -> String {
 /// number of draws).
 #[derive(Debug, Clone, Default)]
 pub struct MetricSelection {
-    asked: Vec<&'static Metric>,
+    requested: Vec<&'static Metric>,
     simulations: Simulations,
 }
 
 impl MetricSelection {
     /// Adds the metrics of the list that `wanted` accepts.
     pub fn and(self, wanted: impl Fn(&Metric) -> bool) -> MetricSelection {
-        let asked = |metric: &&Metric| self.wants(metric.name) || wanted(metric);
-        MetricSelection { asked: METRICS.iter().filter(asked).collect(), ..self }
+        let requested = |metric: &&Metric| self.is_requested(metric.name) || wanted(metric);
+        MetricSelection { requested: METRICS.iter().filter(requested).collect(), ..self }
     }
 
     /// Adds the alphas of these fit rules.
@@ -47,18 +47,18 @@ impl MetricSelection {
     }
 
     /// The requested metrics, in the order of the list.
-    pub fn asked(&self) -> &[&'static Metric] {
-        &self.asked
+    pub fn requested(&self) -> &[&'static Metric] {
+        &self.requested
     }
 
     /// The metrics to measure, in the order of the list.
     pub fn metrics(&self) -> impl Iterator<Item = &'static Metric> {
-        METRICS.iter().filter(|metric| metric.always || self.wants(metric.name))
+        METRICS.iter().filter(|metric| metric.always || self.is_requested(metric.name))
     }
 
     /// True if this metric was requested.
-    pub fn wants(&self, name: &str) -> bool {
-        self.asked.iter().any(|metric| metric.name == name)
+    pub fn is_requested(&self, name: &str) -> bool {
+        self.requested.iter().any(|metric| metric.name == name)
     }
 }
 
@@ -73,8 +73,8 @@ impl FromStr for MetricSelection {
             let known: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
             return Err(format!("unknown metric `{unknown}`\n\nhint: known metrics: all, {}", known.join(", ")));
         }
-        let asked = |metric: &&Metric| names.iter().any(|name| *name == "all" || *name == metric.name);
-        Ok(MetricSelection { asked: METRICS.iter().filter(asked).collect(), ..MetricSelection::default() })
+        let requested = |metric: &&Metric| names.iter().any(|name| *name == "all" || *name == metric.name);
+        Ok(MetricSelection { requested: METRICS.iter().filter(requested).collect(), ..MetricSelection::default() })
     }
 }
 
@@ -83,9 +83,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_in_any_order_and_unknown_names_answered_with_the_known_ones() {
+    fn lists_have_any_order_and_unknown_names_list_the_known_ones() {
         let names = |text: &str| -> Vec<&str> {
-            text.parse::<MetricSelection>().unwrap().asked().iter().map(|metric| metric.name).collect()
+            text.parse::<MetricSelection>().unwrap().requested().iter().map(|metric| metric.name).collect()
         };
         assert_eq!(names("stable_rank, alpha"), ["alpha", "stable_rank"]);
         assert_eq!(names("all").len(), METRICS.len());
@@ -97,18 +97,18 @@ mod tests {
     #[test]
     fn every_rule_has_its_alpha() {
         let rules = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
-        assert_eq!(MetricSelection::default().and_alphas(&rules).asked().len(), 4);
+        assert_eq!(MetricSelection::default().and_alphas(&rules).requested().len(), 4);
         let both = "alpha_ks,Q".parse::<MetricSelection>().unwrap().and_alphas(&rules[2..]);
         assert_eq!(
-            both.asked().iter().map(|metric| metric.name).collect::<Vec<_>>(),
+            both.requested().iter().map(|metric| metric.name).collect::<Vec<_>>(),
             ["alpha_median", "alpha_ks", "Q"]
         );
     }
 
     #[test]
-    fn what_costs_nothing_is_measured_anyway() {
-        let plan = MetricSelection::default();
-        assert!(plan.asked().is_empty());
-        assert!(plan.metrics().any(|metric| metric.name == "stable_rank"));
+    fn free_metrics_are_always_measured() {
+        let selection = MetricSelection::default();
+        assert!(selection.requested().is_empty());
+        assert!(selection.metrics().any(|metric| metric.name == "stable_rank"));
     }
 }

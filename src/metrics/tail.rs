@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_counted_and_its_error_is_of_that_many() {
+    fn sigma_uses_the_number_of_eigenvalues_in_the_tail() {
         let values = power_law(3.0, 101);
         let (count, alpha) = (of(&values, Rule::Median, num_pl_spikes), of(&values, Rule::Median, alpha));
         assert_eq!(count, Ok(MetricValue::Whole(51)));

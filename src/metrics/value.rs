@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_tells_counts_from_numbers_and_gives_back_what_it_got() {
+    fn json_distinguishes_counts_from_numbers_and_round_trips() {
         let mut measured = Measured::default();
         measured.insert("a", Ok(384_usize.into()));
         measured.insert("b", Ok(384.0.into()));

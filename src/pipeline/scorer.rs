@@ -221,7 +221,7 @@ impl Scorer {
                 Sampling::Randomized(seed) => Some(seed),
                 _ => None,
             },
-            metrics: self.metrics.asked().iter().map(|metric| metric.name.to_owned()).collect(),
+            metrics: self.metrics.requested().iter().map(|metric| metric.name.to_owned()).collect(),
             simulations: Some(self.metrics.simulations()).filter(|simulations| !simulations.is_none()),
             budget: None,
             plan: None,

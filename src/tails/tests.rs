@@ -61,7 +61,7 @@ fn quantiles(n: usize, inverse_survival: impl Fn(f64) -> f64) -> Vec<f64> {
 }
 
 #[test]
-fn what_a_tail_was_drawn_from_is_preferred() {
+fn the_distribution_that_generated_a_tail_is_preferred() {
     let exponential = quantiles(400, |u| 1.0 - u.ln() / 3.0);
     let [tpl, _, fitted] = &compare_all(exponential)[..] else { unreachable!() };
     let fitted = fitted.as_ref().unwrap();

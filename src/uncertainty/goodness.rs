@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn of_power_laws_p_is_uniform() {
+    fn p_of_independent_power_laws_is_uniform() {
         // A power law above 1, and another distribution below.
         let mut rng = fastrand::Rng::with_seed(1);
         let mut values = || {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_power_law_is_ruled_out() {
+    fn other_distributions_are_ruled_out() {
         // Uniform numbers under the median rule: no power law begins in their middle.
         let mut rng = fastrand::Rng::with_seed(2);
         for seed in 0..5 {

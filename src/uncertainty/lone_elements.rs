@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn heavy_tails_are_told_from_light_ones() {
+    fn heavy_and_light_tails_are_distinguished() {
         assert!(kurtosis(&random(256, 128, |rng| student(10, rng)), 128, 1.0) < 2.0);
         assert!(kurtosis(&random(256, 128, |rng| student(3, rng)), 128, 1.0) > MAX_KURTOSIS);
     }

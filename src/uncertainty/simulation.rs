@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_apart_hardly_moves_and_the_rest_keeps_its_density() {
+    fn outliers_hardly_move_and_the_rest_keeps_its_density() {
         let mut ln: Vec<f64> = (0..100).map(|k| f64::from(k) * 0.02).collect();
         ln[99] = 9.0;
         let draws = spectra(&ln, 400, &Positions::simulate(100, 400, 200, 1));

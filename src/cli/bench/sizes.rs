@@ -53,7 +53,7 @@ fn measure(
 ) -> Result<()> {
     let (rows, cols) = ((size as f64 * args.aspect).round() as usize, size);
     let tensor = |index| RandomTensor { name: format!("layers.{index}.self_attn.q_proj.weight"), dtype, rows, cols };
-    let enough = |engine: &Engine| bench::enough(&*engine.device, engine.method, &tensor(0));
+    let enough = |engine: &Engine| bench::matrices_to_keep_busy(&*engine.device, engine.method, &tensor(0));
     let count = |engine| args.count.map_or_else(|| enough(engine), |count| count as usize);
     let counts: Vec<usize> = bench.engines.iter().map(count).collect();
     let most = counts.iter().copied().max().unwrap_or(0);

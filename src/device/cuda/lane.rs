@@ -457,7 +457,7 @@ impl CudaLane<'_> {
             }
             let (alpha, ks_distance) = (f64::from_bits(alpha), f64::from_bits(distance));
             let fit = Fit { alpha, ks_distance, start, xmin: spectrum.values()[start], tail: n - start };
-            fit.unless_equal(spectrum)
+            fit.unless_degenerate(spectrum)
         };
         Ok(spectra.iter().zip(fits).map(answer).collect())
     }
