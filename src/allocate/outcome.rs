@@ -1,4 +1,5 @@
-//! What an allocation consists of: quantities, values and their bounds, whether the budget was met, and how stable values are.
+//! What an allocation consists of: quantities, values and their bounds, whether the budget was met, and how stable the
+//! values are.
 
 use std::fmt;
 
