@@ -6,6 +6,7 @@ use super::{Cell, Document, Input, Provenance, Table};
 use crate::allocate::{
     AllocatedUnit, Allocation, AllocationComparison, AllocationRule, Budget, Group, Quantity, Rounding,
 };
+use crate::fit::Rule;
 use crate::matrices::{Skipped, Update, summarize};
 use crate::metrics::MetricValue;
 use crate::score::{LayerScore, MatrixScore, Status, Summary};
@@ -216,7 +217,9 @@ impl Report {
         let largest = jumps.iter().copied().reduce(f64::max)?;
         let of = self.matrices.iter().filter(|matrix| matrix.alpha.is_some()).count();
         let count = jumps.len();
-        Some(format!("{count} of {of} alphas move, by up to {largest:.2}, if the smallest eigenvalue moves by 1 %"))
+        let size = if largest < 0.01 { "by less than 0.01".to_owned() } else { format!("up to {largest:.2}") };
+        let remedy = if self.provenance.rule == Some(Rule::Peak) { "; consider --rule peak-robust" } else { "" };
+        Some(format!("{count} of {of} alphas are unstable ({size}){remedy}"))
     }
 
     /// What was scored instead of weights.

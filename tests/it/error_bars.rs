@@ -120,6 +120,6 @@ fn the_peak_rule_is_fragile_on_a_real_model_and_the_robust_one_is_not() {
     assert_eq!(peak.iter().filter(|jump| **jump > 1e-3).count(), 19);
     assert!((peak.iter().copied().fold(0.0, f64::max) - 0.587).abs() < 1e-3);
     assert!(jumps("peak-robust").iter().all(|jump| *jump == 0.0));
-    let line = "19 of 36 alphas move, by up to 0.59, if the smallest eigenvalue moves by 1 %";
+    let line = "19 of 36 alphas are unstable (up to 0.59); consider --rule peak-robust";
     assert!(run("peak").stdout.contains(line) && !run("peak-robust").stdout.contains("fragile"));
 }
