@@ -1,4 +1,4 @@
-//! The command line as a whole: every command imported, imported by none.
+//! The complete command line: imports every command; no command imports it.
 
 use clap::{Parser, Subcommand};
 
@@ -9,20 +9,19 @@ use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
 use super::esd::EsdArgs;
 use super::export::ExportArgs;
+use super::help::{self, HelpArgs};
 use super::inspect::InspectArgs;
 use super::printer::Verbosity;
 use super::score::ScoreArgs;
 
-const EXIT_CODES: &str = "Exit codes: 0 success, 2 usage, 3 input unreadable or unsupported, 4 partial result (what failed \
-    is named on stderr), 5 device error, 130 interrupted.";
-
 /// How many LoRA experts does each layer of a model need?
 ///
-/// htsr reads a checkpoint's weights where they lie, computes the spectrum of every matrix, fits a power law to its tail,
-/// and allocates LoRA experts to layers in proportion to alpha^beta (AlphaLoRA, arXiv 2410.10054). No training, no GPU
-/// needed.
+/// htsr memory-maps a checkpoint, computes the spectrum of every weight matrix, fits a power law to its tail, and allocates
+/// LoRA experts to layers in proportion to alpha^beta (AlphaLoRA, arXiv 2410.10054). No training, no GPU needed.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Topics: `htsr help` with rules, metrics, allocation or exit-codes")]
+#[command(after_long_help = help::topics_and_exit_codes())]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -32,22 +31,24 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Score a checkpoint: an alpha for every matrix and layer, and LoRA experts for every layer
+    /// Score a checkpoint: an alpha and LoRA experts for every layer
     Score(Box<ScoreArgs>),
-    /// Show one matrix in depth: its spectrum drawn, its fit, its metrics, and how other tails compare
+    /// Show one matrix in depth: its spectrum, fit and metrics
     Esd(EsdArgs),
-    /// Show what a checkpoint holds and what scoring it would take, from its headers alone
+    /// List the contents of a checkpoint, and what scoring it needs
     Inspect(InspectArgs),
-    /// Turn saved scores into experts or ranks, without touching weights
+    /// Turn saved scores into experts, ranks or sparsities
     Allocate(AllocateArgs),
-    /// Compare two models: alphas and experts side by side, and what has no counterpart
+    /// Compare the alphas and experts of two models
     Compare(CompareArgs),
-    /// Write scores or an allocation in the form that another tool reads
+    /// Write scores or an allocation for another tool
     Export(ExportArgs),
-    /// Generate a small checkpoint with known exponents, score it, and compare
+    /// Score a small generated checkpoint with known exponents
     Demo(DemoArgs),
-    /// Time the analysis of random matrices, or of a whole model's worth of them
+    /// Time the analysis of random matrices, or of a whole model
     Bench(BenchArgs),
-    /// Say whether a GPU can be used: what was looked for, what was found, what to install
+    /// Check GPU support
     Doctor(DoctorArgs),
+    /// Explain a command or a topic
+    Help(HelpArgs),
 }

@@ -1,4 +1,4 @@
-//! `htsr compare`: two models side by side, scored now or before.
+//! `htsr compare`: the alphas and experts of two models side by side.
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ use super::scoring::score;
 
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
-    /// A checkpoint or adapter, which is scored now, or the .json or .csv of one that `htsr score` wrote
+    /// A checkpoint or adapter to score, or scores that `htsr score` saved (.json, .csv)
     pub a: PathBuf,
-    /// The same of the other model
+    /// The other model
     pub b: PathBuf,
     #[command(flatten)]
     pub selection: SelectionArgs,
@@ -31,7 +31,9 @@ pub struct CompareArgs {
     pub budget: BudgetArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// One row of the table per layer, or per matrix (JSON always has both)
+    /// One row of the table per layer or matrix
+    ///
+    /// JSON always contains both.
     #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
     pub by: CompareRow,
     #[command(flatten)]
@@ -45,9 +47,9 @@ pub enum CompareRow {
     Matrix,
 }
 
-/// A model as it was given.
+/// One of the two models.
 #[expect(clippy::large_enum_variant, reason = "there are only two")]
-enum Given {
+enum Input {
     Scores(Report),
     Checkpoint(Checkpoint),
 }
@@ -55,37 +57,37 @@ enum Given {
 pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let paths = [args.a.as_path(), args.b.as_path()];
-    let given = [open(paths[0])?, open(paths[1])?];
-    for (given, path) in given.iter().zip(paths) {
-        match given {
-            Given::Checkpoint(checkpoint) => output.spare(checkpoint.files(), output::CHECKPOINT)?,
-            Given::Scores(_) => output.spare([path].into_iter(), output::SCORES)?,
+    let inputs = [open(paths[0])?, open(paths[1])?];
+    for (input, path) in inputs.iter().zip(paths) {
+        match input {
+            Input::Checkpoint(checkpoint) => output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?,
+            Input::Scores(_) => output.refuse_overwrite([path].into_iter(), output::SCORES)?,
         }
     }
     let selection = args.selection.selection();
     if !selection.is_all()
-        && let Some((_, path)) = given.iter().zip(paths).find(|(given, _)| matches!(given, Given::Scores(_)))
+        && let Some((_, path)) = inputs.iter().zip(paths).find(|(input, _)| matches!(input, Input::Scores(_)))
     {
-        let error = Error::usage("has scores already, and the selection applies to checkpoints").file(path);
-        return Err(error.hint("leave --include, --exclude and --layers out, or give the checkpoint"));
+        let error = Error::usage("contains scores, and a selection applies to checkpoints only").file(path);
+        return Err(error.hint("remove --include, --exclude and --layers, or use the checkpoint"));
     }
-    if args.method.method() != Method::default() && given.iter().all(|given| matches!(given, Given::Scores(_))) {
-        let error = Error::usage("both have scores already: --rule, --precision and --cast apply to checkpoints");
-        return Err(error.hint("leave them out, or give a checkpoint"));
+    if args.method.method() != Method::default() && inputs.iter().all(|input| matches!(input, Input::Scores(_))) {
+        let error = Error::usage("both files contain scores; --rule, --precision and --cast apply to checkpoints only");
+        return Err(error.hint("remove them, or use a checkpoint"));
     }
     let method = args.method.method();
-    check_rules(&given, paths, method)?;
+    check_rules(&inputs, paths, method)?;
     let mut budget = args.budget.budget();
-    budget.experts = budget.experts.or_else(|| given.iter().find_map(allocated));
+    budget.experts = budget.experts.or_else(|| inputs.iter().find_map(allocated));
     let mut plan = AllocationPlan::experts(budget);
     let mut scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan);
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
     let mut reports = Vec::new();
-    for given in given {
-        let Scored { report, problems: new } = match given {
-            Given::Scores(report) => allocate(report, &plan),
-            Given::Checkpoint(checkpoint) => {
+    for input in inputs {
+        let Scored { report, problems: new } = match input {
+            Input::Scores(report) => allocate(report, &plan),
+            Input::Checkpoint(checkpoint) => {
                 let device = match &opened {
                     Some(device) => device,
                     None => opened.insert(args.device.open(printer)?),
@@ -93,7 +95,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
                 score(&checkpoint, &scorer, &**device, &[], printer)?
             }
         };
-        // Both get the same number of experts: where none is given, that for the layers of A.
+        // Both get the same number of experts: without --experts, that for the layers of A.
         plan = report.provenance.options.plan.unwrap_or(plan);
         scorer = scorer.with_allocation(plan);
         reports.push(report);
@@ -102,7 +104,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     let comparison = ModelComparison::new(&reports[0], &reports[1]);
     if comparison.pairs.layers.is_empty() {
         let error = Error::input(paths[0], format!("no layer pairs with one of {}", paths[1].display()));
-        return Err(error.hint("layers pair by stack and number: `htsr inspect` shows those of a checkpoint"));
+        return Err(error.hint("layers pair by stack and number; `htsr inspect PATH` lists them"));
     }
     let document = match args.by {
         CompareRow::Layer => comparison.by_layer(),
@@ -113,42 +115,42 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     written.map(|()| if problems.is_empty() { Ending::Complete } else { Ending::Partial })
 }
 
-/// Scores, by the extension, or a checkpoint. (The index of a checkpoint is a JSON too.)
-fn open(path: &Path) -> Result<Given> {
+/// Reads scores or opens a checkpoint, depending on the extension. (The index of a checkpoint is JSON, too.)
+fn open(path: &Path) -> Result<Input> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_scores = [".json", ".csv"].iter().any(|extension| name.ends_with(extension)) && !path.is_dir();
     match is_scores && !name.ends_with(".safetensors.index.json") {
-        true => Report::read(path).map(Given::Scores),
-        false => Checkpoint::open(path).map(Given::Checkpoint),
+        true => Report::read(path).map(Input::Scores),
+        false => Checkpoint::open(path).map(Input::Checkpoint),
     }
 }
 
-/// The experts that saved scores were allocated.
-fn allocated(given: &Given) -> Option<u32> {
-    match given {
-        Given::Scores(report) => report.allocation.as_ref()?.total?.try_into().ok(),
-        Given::Checkpoint(_) => None,
+/// The number of experts that saved scores were allocated.
+fn allocated(input: &Input) -> Option<u32> {
+    match input {
+        Input::Scores(report) => report.allocation.as_ref()?.total?.try_into().ok(),
+        Input::Checkpoint(_) => None,
     }
 }
 
-/// Alphas of different rules cannot be compared.
-fn check_rules(given: &[Given; 2], paths: [&Path; 2], method: Method) -> Result<()> {
-    let rule = |given: &Given| match given {
-        Given::Scores(report) => report.provenance.rule,
-        Given::Checkpoint(_) => Some(method.rule),
+/// Refuses alphas of different fit rules, which cannot be compared.
+fn check_rules(inputs: &[Input; 2], paths: [&Path; 2], method: Method) -> Result<()> {
+    let rule = |input: &Input| match input {
+        Input::Scores(report) => report.provenance.rule,
+        Input::Checkpoint(_) => Some(method.rule),
     };
-    let (Some(a), Some(b)) = (rule(&given[0]), rule(&given[1])) else { return Ok(()) };
+    let (Some(a), Some(b)) = (rule(&inputs[0]), rule(&inputs[1])) else { return Ok(()) };
     if a == b {
         return Ok(());
     }
     let cause = format!("{} has alphas of the {a} rule, {} of the {b} rule", paths[0].display(), paths[1].display());
-    let saved = given.iter().zip([a, b]).find(|(given, _)| matches!(given, Given::Scores(_)));
+    let saved = inputs.iter().zip([a, b]).find(|(input, _)| matches!(input, Input::Scores(_)));
     let rule = saved.map_or(a, |(_, rule)| rule);
     Err(Error::usage(cause)
-        .hint(format!("the rule moves alpha more than anything else: score both with --rule {rule}")))
+        .hint(format!("alphas of different fit rules are not comparable: score both with --rule {rule}")))
 }
 
-/// Saved scores with experts of another plan.
+/// Allocates to saved scores.
 fn allocate(mut report: Report, plan: &AllocationPlan) -> Scored {
     let problem = report.allocate(plan, &SensitivityAnalysis::default(), &[]).err();
     Scored { report, problems: problem.into_iter().collect() }

@@ -1,4 +1,4 @@
-//! `htsr demo`: a checkpoint with known exponents through the very same path as a real one.
+//! `htsr demo`: scores a generated checkpoint with known exponents, in the same way as a real one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct DemoArgs {
     /// Width of the model
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..=16384))]
     pub hidden: u32,
-    /// Write the checkpoint into this folder, which must not exist yet, and keep it
+    /// Keep the checkpoint in this new folder
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub struct DemoArgs {
     pub output: OutputArgs,
 }
 
-/// The results, and what they should have been.
+/// The results, beside the planted alphas.
 #[derive(Serialize)]
 struct Demonstration<'a> {
     /// The planted alpha of each layer.
@@ -53,7 +53,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let model = SyntheticModel { layers: args.layers as usize, hidden: args.hidden as usize };
     let plan = AllocationPlan::experts(args.budget.budget()).for_layers((0..args.layers).map(|layer| ("model", layer)));
     let scorer = Scorer::new().with_method(args.method.method()).with_allocation(plan);
-    // Before anything is written; whatever the alphas are going to be.
+    // Before anything is written; the alphas do not matter here.
     let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
     plan.check(&layers)?;
     let device = args.device.open(printer)?;
@@ -71,13 +71,13 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
         }
     };
     if args.keep.is_none() {
-        // The same output every time, and no path that is gone.
+        // The temporary path differs in every run.
         report.provenance.input.path = "demo".into();
     }
     let planted = (0..model.layers).map(|layer| model.planted_alpha(layer)).collect();
     let demonstration = Demonstration { planted, report: &report };
     let written = output.write(&demonstration.document(), printer);
-    let ending = warnings::tell(&report, &problems, printer);
+    let ending = warnings::report(&report, &problems, printer);
     written.map(|()| ending)
 }
 
@@ -90,10 +90,10 @@ fn generate_and_score(
 ) -> Result<Scored> {
     let SyntheticModel { layers, hidden } = model;
     printer.note(&format!("generating a Llama-shaped checkpoint, {layers} x {hidden}, in {}", folder.display()));
-    let go_on = |_, _| !interrupt::requested();
-    let written = model.write(folder, go_on);
+    let keep_going = |_, _| !interrupt::requested();
+    let written = model.write(folder, keep_going);
     if written.is_err() || interrupt::requested() {
-        // A part of a checkpoint would pass for a whole one. The folder is ours.
+        // A partial checkpoint looks like a complete one. The folder is new, so it is safe to remove.
         let _ = fs::remove_dir_all(folder);
     }
     written.map_err(|error| cannot_create(folder, &error))?;
@@ -105,7 +105,7 @@ fn generate_and_score(
 
 fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {
     let error = Error::usage(format!("the checkpoint cannot be written: {error}")).file(folder);
-    error.hint("TMPDIR chooses a folder on a disk with space, and so does --keep, whose folder must not exist yet")
+    error.hint("set TMPDIR to a folder on a disk with space, or use --keep with a folder that does not exist yet")
 }
 
 impl Demonstration<'_> {
@@ -116,7 +116,7 @@ impl Demonstration<'_> {
         for (row, &planted) in table.rows.iter_mut().zip(&self.planted) {
             row.insert(column, Cell::real(planted));
         }
-        footer.insert(0, ("planted", "the exponent that each layer was made with; alpha is what was measured".into()));
+        footer.insert(0, ("planted", "the exponent each layer was generated with; alpha is the measured one".into()));
         Document { table, footer, json: self }
     }
 }

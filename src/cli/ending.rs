@@ -1,9 +1,9 @@
-//! How a command that ran to its end has ended.
+//! How a command ended, if it did not fail.
 
-/// How a command that ran to its end has ended.
+/// How a command ended, if it did not fail.
 pub enum Ending {
-    /// All that was asked for is there.
+    /// The results are complete.
     Complete,
-    /// Something is missing, and was reported; the rest is there.
+    /// Some results are missing; a warning names each of them.
     Partial,
 }

@@ -1,4 +1,4 @@
-//! `htsr esd`: one matrix in depth.
+//! `htsr esd`: the spectrum, fit and metrics of one matrix.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::matrices::{Catalog, Selection};
 use crate::metrics::MetricSelection;
 use crate::pipeline::{Examined, Scorer};
-use crate::plot::{Figure, png, svg, terminal};
+use crate::plot::{self, Figure, png, svg, terminal};
 use crate::report::Format;
 use crate::tails::TailComparison;
 
@@ -18,9 +18,9 @@ use super::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub struct EsdArgs {
-    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
+    /// A .safetensors file, or the folder of a checkpoint or LoRA adapter
     pub path: PathBuf,
-    /// Name of a matrix, or a part of it that no other matrix has
+    /// Name of a matrix, or a part of it that is unique
     #[arg(value_name = "TENSOR")]
     pub tensor: String,
     #[command(flatten)]
@@ -31,15 +31,22 @@ pub struct EsdArgs {
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub simulations: SimulationArgs,
-    /// Draw these fitted tails into the picture of --output, too; all of them are compared in any case
+    /// Draw these fitted tails in the picture of --output
+    ///
+    /// All of them are compared in any case.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
+    #[arg(hide_short_help = true)]
     pub fit: Vec<TailChoice>,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Format of the results; csv has the eigenvalues, json everything [default: by the extension of --output, else table]
-    #[arg(long, value_enum, help_heading = "Output")]
+    /// table, json, csv (the eigenvalues) or md
+    ///
+    /// json contains everything. [default: by the extension of --output, or table]
+    #[arg(long, value_enum, help_heading = "Output", hide_possible_values = true)]
     pub format: Option<Format>,
-    /// Write the picture (.svg, .png) or the results (.json, .csv, .md, .txt) to this file, in one step
+    /// Write a picture (.svg, .png) or the results to this file
+    ///
+    /// The results have the extension .json, .csv, .md or .txt. The file appears complete or not at all.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 }
@@ -48,13 +55,16 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let picture = args.output.as_deref().filter(|file| PictureFormat::of(file).is_some());
     let file = if picture.is_some() { None } else { args.output.clone() };
     let output = Output::new(OutputArgs { format: args.format, output: file })?;
-    picture.map_or(Ok(()), output::check)?;
+    if let Some(file) = picture {
+        plot::check_support().map_err(|cause| Error::usage(cause).file(file).hint("write .json, .csv, .md or .txt"))?;
+        output::check(file)?;
+    }
     let sampling = args.sampling.sampling();
     let metrics = all_tails(MetricSelection::default()).with_simulations(args.simulations.simulations());
     let scorer = Scorer::new().with_method(args.method.method()).with_sampling(sampling).with_metrics(metrics);
     let checkpoint = args.base.open(&args.path)?;
-    output.spare(checkpoint.files(), output::CHECKPOINT)?;
-    picture.map_or(Ok(()), |file| output::spare(file, checkpoint.files(), output::CHECKPOINT))?;
+    output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
+    picture.map_or(Ok(()), |file| output::refuse_overwrite(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let matrix = catalog.find(checkpoint.path(), &args.tensor)?;
     let device = args.device.open(printer)?;

@@ -1,4 +1,4 @@
-//! `htsr export`: scores or an allocation in the form that another tool reads.
+//! `htsr export`: writes scores or an allocation for another tool.
 
 use std::path::PathBuf;
 
@@ -8,33 +8,39 @@ use crate::export::{Rename, Target};
 use crate::report::Report;
 use crate::sensitivity::SensitivityAnalysis;
 
-use super::allocate::blame;
 use super::ending::Ending;
-use super::options::{PlanArgs, RuleName, ScoreRow};
+use super::options::choices::explain;
+use super::options::{AllocationChoice, AllocationRuleParser, PlanArgs, ScoreRow};
 use super::output::Destination;
 use super::printer::Printer;
 use super::warnings::warn_of_zeros;
+use super::words::in_file;
 
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
-    /// A JSON that `htsr score` or `htsr allocate` wrote, or a CSV with the columns layer,alpha
+    /// A JSON file of `htsr score` or `htsr allocate`, or a CSV file with the columns layer,alpha
     pub scores: PathBuf,
-    /// The tool, or the format of the table; see docs/exports.md
+    /// Tool, or format of the table
     #[arg(long, value_enum, value_name = "TARGET")]
     pub to: Target,
-    /// Allocate by this rule first; without it, the allocation in SCORES is exported
-    #[arg(long, value_enum, value_name = "RULE", help_heading = "Allocation")]
-    pub rule: Option<RuleName>,
+    /// Allocate by this rule first, see `htsr help allocation`
+    #[arg(long, alias = "rule", value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
+    #[arg(hide_possible_values = true)]
+    #[arg(long_help = explain::<AllocationChoice>("Allocate by this rule first; without it, export the allocation in SCORES"))]
+    pub allocate: Option<AllocationChoice>,
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// Names in the model that begin otherwise than in the checkpoint: `=transformer.` puts that in front of all, `model.=`
-    /// takes it away (peft, axolotl, llm-compressor, optimizer)
+    /// Replace the start of module names (peft, axolotl, llm-compressor, optimizer)
+    ///
+    /// `=transformer.` adds a prefix to every name, `model.=` removes one.
     #[arg(long, value_name = "OLD=NEW", help_heading = "Output")]
     pub rename: Option<Rename>,
-    /// One row per layer, or per matrix (csv, md, parquet) [default: what got a number: see --group]
-    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    /// One row per layer, matrix or role (csv, md, parquet)
+    ///
+    /// [default: what --group allocates to]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output", hide_possible_values = true)]
     pub by: Option<ScoreRow>,
-    /// Write to this file instead of stdout, in one step
+    /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 }
@@ -42,43 +48,42 @@ pub struct ExportArgs {
 pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
     let target = args.to;
     if args.by.is_some() && !target.is_table() {
-        let error = Error::usage(format!("--by has no meaning for {target}, which is no table"));
-        return Err(error.hint("it is for csv, json, md and parquet; --group says what gets a number"));
+        let error = Error::usage(format!("{target} has no rows for --by to choose"));
+        return Err(error.hint("use --by with csv, json, md or parquet; --group chooses what to allocate to"));
     }
     if args.rename.is_some() && !target.names_modules() {
-        let error = Error::usage(format!("--rename has no meaning for {target}, which names no modules"));
-        return Err(error.hint("it is for peft, axolotl, llm-compressor and optimizer"));
+        let error = Error::usage(format!("{target} contains no module names for --rename to change"));
+        return Err(error.hint("use --rename with peft, axolotl, llm-compressor or optimizer"));
     }
     let plan = plan(&args)?;
     let destination = match target.is_binary() {
         true => Destination::for_bytes(args.output, &target.to_string())?,
         false => Destination::new(args.output)?,
     };
-    destination.spare(std::iter::once(args.scores.as_path()), "is what is exported")?;
+    destination.refuse_overwrite(std::iter::once(args.scores.as_path()), "contains the scores to export")?;
     let mut report = Report::read(&args.scores)?;
     if let Some(plan) = plan {
         let allocated = report.allocate(&plan, &SensitivityAnalysis::default(), &[]);
-        allocated.map_err(|error| blame(error, &args.scores))?;
+        allocated.map_err(|error| in_file(error, &args.scores))?;
     }
     let document = ScoreRow::of(args.by, &report);
     let export = target.render(&report, &document, &args.rename.unwrap_or_default());
-    destination.write(&export.map_err(|error| blame(error, &args.scores))?, printer)?;
+    destination.write(&export.map_err(|error| in_file(error, &args.scores))?, printer)?;
     warn_of_zeros(&report, printer);
     Ok(Ending::Complete)
 }
 
-/// How to allocate first, if that is asked for.
+/// The plan to allocate by before the export, if there is one.
 fn plan(args: &ExportArgs) -> Result<Option<AllocationPlan>> {
-    match (args.rule, args.plan.given()) {
+    match (args.allocate, args.plan.first_option()) {
         (Some(_), _) if args.to == Target::Alphapruning => {
-            let error = Error::usage("alphapruning takes alphas, of which AlphaPruning makes sparsities itself");
-            Err(error.hint("leave out --rule, and give --sparsity_ratio and --epsilon to AlphaPruning"))
+            let error = Error::usage("alphapruning reads alphas and computes the sparsities itself");
+            Err(error.hint("remove --allocate, and pass --sparsity_ratio and --epsilon to AlphaPruning"))
         }
         (Some(rule), _) => args.plan.plan(rule).map(Some),
         (None, Some(option)) => {
-            let error =
-                Error::usage(format!("{option} is for an allocation, and without --rule there is none to make"));
-            Err(error.hint("add --rule"))
+            let error = Error::usage(format!("{option} changes an allocation, and no rule to allocate by is given"));
+            Err(error.hint("add --allocate RULE"))
         }
         (None, None) => Ok(None),
     }

@@ -1,4 +1,4 @@
-//! `htsr inspect`: what a checkpoint holds, from its headers alone.
+//! `htsr inspect`: the contents of a checkpoint, and what scoring needs. Reads headers only.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use super::printer::Printer;
 
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
+    /// A .safetensors file, or the folder of a checkpoint or LoRA adapter
     pub path: PathBuf,
     #[command(flatten)]
     pub base: BaseArgs,
@@ -24,7 +24,9 @@ pub struct InspectArgs {
     pub method: MethodArgs,
     #[command(flatten)]
     pub threads: ThreadArgs,
-    /// One row of the table per role, or per tensor (JSON always has all tensors)
+    /// One row of the table per role or tensor
+    ///
+    /// JSON always contains all tensors.
     #[arg(long, value_enum, default_value_t, value_name = "ROW", help_heading = "Output")]
     pub by: InspectRow,
     #[command(flatten)]
@@ -41,7 +43,7 @@ pub enum InspectRow {
 pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let checkpoint = args.base.open(&args.path)?;
-    output.spare(checkpoint.files(), output::CHECKPOINT)?;
+    output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
     let catalog = Catalog::new(&checkpoint, &args.selection.selection());
     let inspection = Inspection::new(&checkpoint, catalog, &args.method.method(), args.threads.count());
     let document = match args.by {

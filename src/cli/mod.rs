@@ -1,4 +1,4 @@
-//! The command line: one file per command, and nothing that computes.
+//! The command line: one file per command. The library does the computation.
 
 mod allocate;
 mod args;
@@ -10,6 +10,7 @@ mod doctor;
 mod ending;
 mod esd;
 mod export;
+mod help;
 mod inspect;
 mod interrupt;
 mod options;
@@ -25,13 +26,13 @@ mod words;
 use std::process::ExitCode;
 
 use crate::error::Result;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 use ending::Ending;
 use printer::Printer;
 
-/// Runs the command that the process was started with.
+/// Runs the command of this process.
 pub fn run() -> ExitCode {
     let Args { command, verbosity } = Args::parse();
     let printer = Printer::new(&verbosity);
@@ -57,5 +58,6 @@ fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
         Command::Demo(args) => demo::run(args, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
+        Command::Help(args) => help::run(&args, Args::command(), printer),
     }
 }

@@ -1,4 +1,4 @@
-//! Where results go: to stdout, or into a file that appears complete or not at all.
+//! Where results go: to stdout, or to a file that appears complete or not at all.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -15,18 +15,22 @@ use super::printer::Printer;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Format of the results [default: by the extension of --output, else table]
-    #[arg(long, value_enum)]
+    /// table, json, csv or md
+    ///
+    /// [default: by the extension of --output, or table]
+    #[arg(long, value_enum, hide_possible_values = true)]
     pub format: Option<Format>,
-    /// Write the results to this file instead of stdout, in one step
+    /// Write the results to this file
+    ///
+    /// The file appears complete or not at all.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
-/// The role of a checkpoint that is read, in a sentence.
+/// What a file of the checkpoint is, for [`Output::refuse_overwrite`].
 pub const CHECKPOINT: &str = "belongs to the checkpoint";
-/// The role of saved scores that are read.
-pub const SCORES: &str = "holds the scores that are read";
+/// What a file of saved scores is, for [`Output::refuse_overwrite`].
+pub const SCORES: &str = "contains the scores to read";
 
 /// Results in a format, and where they go.
 pub struct Output {
@@ -35,11 +39,11 @@ pub struct Output {
 }
 
 impl Output {
-    /// Settles format and destination.
+    /// Determines the format and the destination.
     ///
     /// # Errors
     ///
-    /// If the extension says nothing, or as [`Destination::new`].
+    /// If the format is unknown, or as [`Destination::new`].
     pub fn new(args: OutputArgs) -> Result<Output> {
         let format = match (args.format, &args.output) {
             (Some(format), _) => format,
@@ -49,9 +53,9 @@ impl Output {
         Ok(Output { format, destination: Destination::new(args.output)? })
     }
 
-    /// Refuses to overwrite what is read; `role` says what that is.
-    pub fn spare<'a>(&self, inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
-        self.destination.spare(inputs, role)
+    /// Refuses to overwrite an input; `role` says what the input is.
+    pub fn refuse_overwrite<'a>(&self, inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
+        self.destination.refuse_overwrite(inputs, role)
     }
 
     /// The format of the results.
@@ -64,14 +68,26 @@ impl Output {
         self.write_with(document, "", printer)
     }
 
-    /// The same, with more text behind it.
+    /// Writes `document` and appends `more`.
     pub fn write_with<J: Serialize>(&self, document: &Document<J>, more: &str, printer: &Printer) -> Result<()> {
         let text = document.render(self.format).map_err(|error| unwritable(&error))? + more;
-        self.destination.write(text.as_bytes(), printer)
+        self.destination.write(text.as_bytes(), printer)?;
+        if self.destination.file.is_some() {
+            self.print_footer(&document.footer, printer);
+        }
+        Ok(())
+    }
+
+    /// Prints the lines below the table, which a file does not show, to stderr.
+    fn print_footer(&self, footer: &[(&'static str, String)], printer: &Printer) {
+        let width = footer.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        for (label, text) in footer {
+            printer.note(&format!("{label:width$}  {text}"));
+        }
     }
 }
 
-/// A place for results that was found to be usable before the work began.
+/// A destination of results, checked before the computation.
 pub struct Destination {
     file: Option<PathBuf>,
     binary: bool,
@@ -82,31 +98,31 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// If the file cannot be written: it is better to know that before hours of work.
+    /// If the file cannot be written. Called before the long computation.
     pub fn new(file: Option<PathBuf>) -> Result<Destination> {
         file.as_deref().map_or(Ok(()), check)?;
         Ok(Destination { file, binary: false })
     }
 
-    /// The same for `what`, which is no text.
+    /// A file, or stdout, for `what`, which is binary.
     ///
     /// # Errors
     ///
-    /// As [`Destination::new`], and if it would go to a terminal.
+    /// As [`Destination::new`], or if stdout is a terminal.
     pub fn for_bytes(file: Option<PathBuf>, what: &str) -> Result<Destination> {
         if file.is_none() && io::stdout().is_terminal() {
-            let error = Error::usage(format!("{what} is no text, and is not written to a terminal"));
-            return Err(error.hint("give --output FILE, or pipe it into a program"));
+            let error = Error::usage(format!("refusing to write {what}, which is binary, to a terminal"));
+            return Err(error.hint("use --output FILE, or pipe it into a program"));
         }
         Ok(Destination { binary: true, ..Destination::new(file)? })
     }
 
-    /// Refuses to overwrite what is read; `role` says what that is: `belongs to the checkpoint`.
-    pub fn spare<'a>(&self, inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| spare(file, inputs, role))
+    /// Refuses to overwrite an input; `role` says what the input is: `belongs to the checkpoint`.
+    pub fn refuse_overwrite<'a>(&self, inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| refuse_overwrite(file, inputs, role))
     }
 
-    /// Writes `results`. If the file cannot be written any more, they go to stdout: they may be hours of work.
+    /// Writes `results`. If the file can no longer be written, text goes to stdout: it may be hours of work.
     pub fn write(&self, results: &[u8], printer: &Printer) -> Result<()> {
         let Some(file) = &self.file else {
             return printer.results(results).map_err(|error| unwritable(&error));
@@ -125,17 +141,17 @@ impl Destination {
     }
 }
 
-/// Refuses to overwrite what is read; `role` says what that is.
-pub fn spare<'a>(file: &Path, mut inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
+/// Refuses to overwrite an input; `role` says what the input is.
+pub fn refuse_overwrite<'a>(file: &Path, mut inputs: impl Iterator<Item = &'a Path>, role: &str) -> Result<()> {
     let target = target(file);
     if inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == target)) {
         let error = Error::usage(format!("{role} and would be overwritten")).file(file);
-        return Err(error.hint("give --output another name"));
+        return Err(error.hint("use another name for --output"));
     }
     Ok(())
 }
 
-/// Makes sure that `file` can be written.
+/// Checks that `file` can be written.
 pub fn check(file: &Path) -> Result<()> {
     check_writable(file).map_err(|error| cannot_write(file, &error))
 }
@@ -147,24 +163,22 @@ pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
 
 fn unwritable(error: &io::Error) -> Error {
     let error = Error::usage(format!("the results cannot be written: {error}"));
-    error.hint("is there space where they go? --output FILE writes them elsewhere")
+    error.hint("check the free space, or use --output FILE to write elsewhere")
 }
 
 fn format_of(file: &Path) -> Result<Format> {
     let extension = file.extension().map(|extension| extension.to_string_lossy().into_owned());
     extension.and_then(|extension| extension.parse().ok()).ok_or_else(|| {
-        let cause = "its extension stands for no format";
-        Error::usage(cause).file(file).hint("use .json, .csv, .md or .txt, or say --format")
+        let cause = "unrecognized file extension";
+        Error::usage(cause).file(file).hint("use .json, .csv, .md or .txt, or add --format")
     })
 }
 
 fn cannot_write(file: &Path, error: &io::Error) -> Error {
-    Error::usage(format!("cannot be written: {error}"))
-        .file(file)
-        .hint("does its folder exist, and may you write there?")
+    Error::usage(format!("cannot be written: {error}")).file(file).hint("check that its folder exists and is writable")
 }
 
-/// The real file behind `file`: links are followed, not replaced, even if they point to nothing yet.
+/// The real file behind `file`: follows links instead of replacing them, even if the target does not exist yet.
 fn target(file: &Path) -> PathBuf {
     const MOST_LINKS: usize = 40;
     let mut target = file.to_owned();
@@ -172,7 +186,7 @@ fn target(file: &Path) -> PathBuf {
         if let Ok(real) = fs::canonicalize(&target) {
             return real;
         }
-        // Pipes in /dev/fd are there, and have no path.
+        // Pipes in /dev/fd exist and have no path.
         let is_there = fs::metadata(&target).is_ok();
         match (fs::read_link(&target), target.parent()) {
             (Ok(link), Some(folder)) if !is_there => target = folder.join(link),
@@ -198,7 +212,7 @@ fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // As any program creates files: the umask takes off what it takes off.
+        // Like any other program: the umask applies.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder)
@@ -216,7 +230,7 @@ fn check_writable(file: &Path) -> io::Result<()> {
     temporary_beside(&target)?.close()
 }
 
-/// Opening one and closing it would tell its reader that this is all.
+/// True for a pipe, which must not be opened for a check: closing it signals the end to its reader.
 fn is_pipe(target: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -1,5 +1,4 @@
-//! `htsr score --plots`: a picture of every spectrum, drawn by the lane that has computed the last of it, and a heat map of all
-//! alphas.
+//! `htsr score --plots`: draws every spectrum as soon as it is computed, and a heat map of all alphas.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::device::Outcome;
 use crate::error::{Error, Result};
 use crate::pipeline::Sink;
-use crate::plot::{Drawing, Figure, HeatMap, svg};
+use crate::plot::{self, Drawing, Figure, HeatMap, svg};
 use crate::report::Report;
 use crate::score::MatrixScore;
 use crate::tails::{self, Alternative, TailComparison};
@@ -18,15 +17,15 @@ use super::output;
 use super::printer::Printer;
 use super::words::count;
 
-/// The folder, and what has happened in it.
+/// Draws pictures into a folder.
 pub struct Plots<'a> {
     printer: &'a Printer,
     folder: PathBuf,
     alternatives: Vec<Alternative>,
     drawn: AtomicUsize,
-    /// The first failure to write: it is likely to be that of all.
+    /// The first failed write; the others probably have the same cause.
     error: Mutex<Option<Error>>,
-    /// The folder, if it was not there before: without a picture in it, it goes again.
+    /// The folder, if it is new: removed again if no picture was drawn.
     _created: Option<Created>,
 }
 
@@ -34,7 +33,7 @@ struct Created(PathBuf);
 
 impl Drop for Created {
     fn drop(&mut self) {
-        // Refused if anything is in it.
+        // Fails if the folder contains a file.
         let _ = fs::remove_dir(&self.0);
     }
 }
@@ -47,12 +46,13 @@ impl<'a> Plots<'a> {
     ///
     /// # Errors
     ///
-    /// If nothing can be written into it: it is better to know that before hours of work.
+    /// If the build cannot draw, or nothing can be written to the folder. Called before the long computation.
     pub fn new(folder: PathBuf, alternatives: Vec<Alternative>, printer: &'a Printer) -> Result<Plots<'a>> {
+        plot::check_support().map_err(|cause| Error::usage(cause).hint("remove --plots"))?;
         let is_new = !folder.exists();
         fs::create_dir_all(&folder).map_err(|error| {
             let error = Error::usage(format!("cannot be created: {error}")).file(&folder);
-            error.hint("--plots takes a folder for the pictures")
+            error.hint("--plots takes a folder")
         })?;
         let _created = is_new.then(|| Created(folder.clone()));
         output::check(&folder.join("alpha.svg"))?;
@@ -102,7 +102,7 @@ impl Sink for Plots<'_> {
     }
 }
 
-/// A name of a file for a tensor, on any system. Names that had to be changed get a number that tells them apart.
+/// The file name for a tensor, valid on any system. Changed names get a hash of the tensor name, which keeps them unique.
 fn file_name(tensor: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let mut name: String = tensor.chars().map(|c| if safe(c) { c } else { '_' }).take(LONGEST).collect();
@@ -110,7 +110,7 @@ fn file_name(tensor: &str) -> String {
         name.replace_range(..1, "_");
     }
     if name != tensor {
-        // FNV-1a, which stays the same for ever.
+        // FNV-1a: the same in every version.
         let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
         let hash = tensor.bytes().fold(2_166_136_261, step);
         name.push_str(&format!("-{hash:08x}"));

@@ -1,4 +1,4 @@
-//! `htsr score`: a checkpoint to a table.
+//! `htsr score`: scores a checkpoint and allocates to its layers.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,10 @@ use crate::metrics::MetricSelection;
 use crate::pipeline::{Scored, Scorer, Sink};
 
 use super::ending::Ending;
+use super::options::choices::explain;
 use super::options::{
-    BaseArgs, DeviceArgs, MethodArgs, PlanArgs, RuleName, SamplingArgs, ScoreRow, SelectionArgs, SimulationArgs,
-    StudyArgs, TailChoice,
+    AllocationChoice, AllocationRuleParser, BaseArgs, DeviceArgs, MethodArgs, PlanArgs, SamplingArgs, ScoreRow,
+    SelectionArgs, SensitivityArgs, SimulationArgs, TailChoice,
 };
 use super::output::{self, Output, OutputArgs};
 use super::plots::Plots;
@@ -19,7 +20,7 @@ use super::warnings;
 
 #[derive(Debug, clap::Args)]
 pub struct ScoreArgs {
-    /// A .safetensors file, or the folder of a checkpoint or of a PEFT adapter (LoRA)
+    /// A .safetensors file, or the folder of a checkpoint or LoRA adapter
     pub path: PathBuf,
     #[command(flatten)]
     pub base: BaseArgs,
@@ -27,9 +28,10 @@ pub struct ScoreArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub method: MethodArgs,
-    /// What the alphas are turned into; `htsr allocate` does it again from saved scores
-    #[arg(long, value_enum, default_value_t, value_name = "RULE", help_heading = "Allocation")]
-    pub allocate: RuleName,
+    /// Allocation rule, see `htsr help allocation`
+    #[arg(long, default_value_t, value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
+    #[arg(hide_possible_values = true, long_help = explain::<AllocationChoice>("Allocation rule; `htsr allocate` applies another one to saved scores"))]
+    pub allocate: AllocationChoice,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -37,23 +39,29 @@ pub struct ScoreArgs {
     #[command(flatten)]
     pub plan: PlanArgs,
     #[command(flatten)]
-    pub study: StudyArgs,
+    pub sensitivity: SensitivityArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Show these metrics of every matrix, as names with commas between them, or all; an unknown name lists them. JSON and
-    /// CSV have those that cost nothing in any case
+    /// Show these metrics of every matrix, e.g. alpha,D or all
+    ///
+    /// `htsr help metrics` lists them. JSON and CSV always contain the metrics that cost nothing.
     #[arg(long, value_name = "LIST", help_heading = "Output")]
     pub metrics: Option<MetricSelection>,
-    /// Fit these tails to the eigenvalues, too, and compare them with the power law by likelihood: parameters, R and p of every
-    /// matrix, as --metrics shows them. alpha stays that of the power law
+    /// Compare these tails with the power law by likelihood
+    ///
+    /// Shows the parameters, R and p of each as metrics. alpha is still that of the power law.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
+    #[arg(hide_short_help = true)]
     pub fit: Vec<TailChoice>,
-    /// Draw the spectrum of every matrix, and a heat map of alpha by layer and role (alpha.svg), as SVG files in this folder
+    /// Draw every spectrum, and a heat map of alpha, as SVG files
+    ///
+    /// The heat map of alpha by layer and role is alpha.svg.
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub plots: Option<PathBuf>,
-    /// One row of the table per layer, per matrix, or per role with means of metrics (JSON always has all) [default: what got
-    /// a number, see --group; with --metrics: matrix]
-    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output")]
+    /// One row of the table per layer, matrix or role
+    ///
+    /// JSON always contains all. [default: what --group allocates to; matrix with --metrics]
+    #[arg(long, value_enum, value_name = "ROW", help_heading = "Output", hide_possible_values = true)]
     pub by: Option<ScoreRow>,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -62,7 +70,7 @@ pub struct ScoreArgs {
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let sampling = args.sampling.sampling();
-    let study = args.study.study();
+    let sensitivity = args.sensitivity.sensitivity();
     let metrics = args.metrics.unwrap_or_default().with_simulations(args.simulations.simulations());
     let metrics = TailChoice::add_to(&args.fit, metrics);
     let rows = args.by.or((!metrics.requested().is_empty()).then_some(ScoreRow::Matrix));
@@ -70,11 +78,11 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         .with_selection(args.selection.selection())
         .with_sampling(sampling)
         .with_method(args.method.method())
-        .with_metrics(metrics.and_alphas(&study.compare))
+        .with_metrics(metrics.and_alphas(&sensitivity.compare))
         .with_allocation(args.plan.plan(args.allocate)?)
-        .with_sensitivity(study);
+        .with_sensitivity(sensitivity);
     let checkpoint = args.base.open(&args.path)?;
-    output.spare(checkpoint.files(), output::CHECKPOINT)?;
+    output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
     let device = args.device.open(printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
     let plots = args.plots.map(|folder| Plots::new(folder, alternatives, printer)).transpose()?;
@@ -82,6 +90,6 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let Scored { report, problems } = scoring::score(&checkpoint, &scorer, &*device, &sinks, printer)?;
     let written = output.write(&ScoreRow::of(rows, &report), printer);
     let finished = sinks.iter().try_for_each(|sink| sink.finish(&report));
-    let ending = warnings::tell(&report, &problems, printer);
+    let ending = warnings::report(&report, &problems, printer);
     written.and(finished).map(|()| ending)
 }

@@ -1,4 +1,4 @@
-//! Scoring a checkpoint with progress on stderr, for every command that does.
+//! Scores a checkpoint with progress on stderr.
 
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
@@ -9,7 +9,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use super::words::count;
 
-/// Scores `checkpoint` with progress on stderr; `sinks` get the results as they are made.
+/// Scores `checkpoint` with progress on stderr; `sinks` get each result as soon as it is ready.
 pub fn score(
     checkpoint: &Checkpoint,
     scorer: &Scorer,

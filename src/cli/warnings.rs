@@ -1,4 +1,4 @@
-//! What is missing from a report, and what to know before using it.
+//! Warnings about a report: what is missing from it, and what to know before using it.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use super::ending::Ending;
 use super::printer::Printer;
 use super::words::count;
 
-/// Reports what is missing from the results, and what to know before using them.
-pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
+/// Prints what is missing from the results, and what to know before using them.
+pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
     printer.warnings(problems);
     warn_of_zeros(report, printer);
     warn_of_unpaired(report, printer);
@@ -27,13 +27,13 @@ pub fn tell(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
         };
         printer.warning(&format!("tensor `{}`{others}: {note}", matrix.tensor), Some(hint));
     }
-    match tell_of_comparison(report, printer) {
+    match report_comparison(report, printer) {
         Ending::Complete if problems.is_empty() => Ending::Complete,
         _ => Ending::Partial,
     }
 }
 
-/// What has no partner is missing from its layer's mean, and may be a sign of the wrong base or a damaged adapter.
+/// A tensor without a counterpart is missing from its layer's mean. The base may be wrong, or the adapter damaged.
 fn warn_of_unpaired(report: &Report, printer: &Printer) {
     const NAMED: usize = 5;
     let unpaired: Vec<_> = report.skipped.iter().filter(|skipped| skipped.unpaired).collect();
@@ -45,11 +45,11 @@ fn warn_of_unpaired(report: &Report, printer: &Printer) {
     let others = unpaired.len().saturating_sub(NAMED);
     let others = if others > 0 { format!(" and {others} more") } else { String::new() };
     let tensors = count(unpaired.len(), "tensor has", "tensors have");
-    let hint = "`htsr inspect --by tensor`, with the same --base, lists them all";
-    printer.warning(&format!("{tensors} no partner: {}{others}", names.join(", ")), Some(hint));
+    let hint = "`htsr inspect PATH --by tensor`, with the same --base, lists them all";
+    printer.warning(&format!("{tensors} no counterpart: {}{others}", names.join(", ")), Some(hint));
 }
 
-/// A layer that nobody left out and of which no tensor can be scored gets no experts, and lists by place are wrong without it.
+/// A layer with no scorable tensor gets no experts, which shifts position-based lists.
 fn warn_of_gaps(report: &Report, printer: &Printer) {
     let Provenance { options, input, base, .. } = &report.provenance;
     let is_all = options.include.is_empty() && options.exclude.is_empty() && options.layers.is_none();
@@ -69,24 +69,24 @@ fn warn_of_gaps(report: &Report, printer: &Printer) {
         let name = |layer| LayerScore { stack: stack[0].stack.clone(), layer, alpha: None, matrices: 0 }.name();
         let others = if missing > NAMED { format!(" and {} more", missing - NAMED) } else { String::new() };
         let names = absent.map(name).collect::<Vec<_>>().join(", ");
-        let hint = "`htsr inspect --by tensor` says which tensors are skipped, and why";
+        let hint = "`htsr inspect PATH --by tensor` lists the skipped tensors and the reasons";
         printer.warning(&format!("nothing to score in {names}{others}"), Some(hint));
     }
 }
 
-/// Layers without experts are what the reference rounding may give, and hardly what anybody wants.
+/// The reference rounding may give a layer no expert.
 pub fn warn_of_zeros(report: &Report, printer: &Printer) {
     let Some(experts) = report.allocation.as_ref().filter(|row| row.experts.is_some()) else { return };
     let empty = experts.allocation.rows.iter().filter(|row| row.value.real() == 0.0);
     let empty: Vec<String> = empty.map(|row| row.unit.name()).collect();
     if !empty.is_empty() {
-        let hint = "--rounding largest-remainder gives every layer at least --min-experts (1)";
+        let hint = "--rounding largest-remainder gives every layer at least one expert";
         printer.warning(&format!("no expert for {}", empty.join(", ")), Some(hint));
     }
 }
 
-/// Reports which allocations of a comparison there are none of.
-pub fn tell_of_comparison(report: &Report, printer: &Printer) -> Ending {
+/// Prints the failed allocations of a comparison.
+pub fn report_comparison(report: &Report, printer: &Printer) -> Ending {
     let problems = report.comparison.as_ref().map(AllocationComparison::problems).unwrap_or_default();
     printer.warnings(&problems);
     if problems.is_empty() { Ending::Complete } else { Ending::Partial }

@@ -109,8 +109,8 @@ impl Target {
         }
     }
 
-    /// The allocation of `report`, if its quantity is one of `taken`. `remedy` names rules that allocate one: `--rule
-    /// rank`.
+    /// The allocation of `report`, if its quantity is one of `taken`. `remedy` names rules that allocate one:
+    /// `$allocate=rank`.
     fn allocation<'a>(self, report: &'a Report, taken: &[Quantity], remedy: &str) -> Result<&'a Allocation> {
         let names: Vec<&str> = taken.iter().map(|quantity| quantity.plural()).collect();
         let names = names.join(" or ");

@@ -48,7 +48,7 @@ pub(super) fn assigned<'a>(
     let assign = |(matrix, row): (&'a MatrixScore, Option<&'a AllocatedUnit>)| {
         let row = row.ok_or_else(|| {
             let error = Error::unusable("the allocation has no number for this matrix").tensor(&matrix.tensor);
-            error.hint("allocate again with $rule")
+            error.hint("allocate again with $allocate")
         })?;
         Ok(Assigned { matrix, parameter: rename.apply(&unwrapped(&matrix.tensor))?, row })
     };

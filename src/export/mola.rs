@@ -8,7 +8,7 @@ use crate::report::Report;
 
 pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
     let taken = [Quantity::Experts, Quantity::Rank];
-    let allocation = Target::Mola.allocation(report, &taken, "$rule=alphalora or $rule=rank")?;
+    let allocation = Target::Mola.allocation(report, &taken, "$allocate=alphalora or $allocate=rank")?;
     if allocation.plan.group != Group::Layer {
         let cause =
             format!("mola needs one number per layer, and this allocation has one per {}", allocation.plan.group);
@@ -18,7 +18,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
     check_places(Target::Mola, layers)?;
     let values = allocation.whole_values().ok_or_else(|| {
         let error = Error::unusable("the allocation has numbers that are not whole");
-        error.hint("allocate again with $rule")
+        error.hint("allocate again with $allocate")
     })?;
     let text = if allocation.quantity == Quantity::Rank {
         format!("--lora_r {}\n", list(values))

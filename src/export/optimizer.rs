@@ -34,7 +34,7 @@ struct ParameterGroup {
 pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     let taken = [Quantity::LearningRate, Quantity::WeightDecay];
     let target = Target::Optimizer;
-    let allocation = target.allocation(report, &taken, "$rule=tempbalance or $rule=alphadecay")?;
+    let allocation = target.allocation(report, &taken, "$allocate=tempbalance or $allocate=alphadecay")?;
     let assigned = assigned(report, allocation, target, rename)?;
     let mut names: HashMap<*const _, Vec<String>> = HashMap::new();
     for (parameter, row) in parameters(&assigned)? {

@@ -22,6 +22,6 @@ pub use color::Rgb;
 pub use figure::{Bar, Curve, CurveKind, Figure, Mark, MarkKind};
 pub use heat_map::HeatMap;
 #[cfg(feature = "plot")]
-pub use sheet::{png, svg};
+pub use sheet::{check_support, png, svg};
 #[cfg(not(feature = "plot"))]
-pub use without_plot::{png, svg};
+pub use without_plot::{check_support, png, svg};

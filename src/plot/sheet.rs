@@ -30,6 +30,15 @@ const RESOLUTION: u32 = 11_811;
 /// The bitmap backend centers a line of text including the space for descenders; SVG readers center small letters.
 const PNG_DROP: f64 = 0.15;
 
+/// Checks that this build can draw; it can.
+///
+/// # Errors
+///
+/// Never.
+pub fn check_support() -> Result<(), String> {
+    Ok(())
+}
+
 /// A drawing as SVG.
 ///
 /// # Errors

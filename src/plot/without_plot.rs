@@ -9,6 +9,15 @@ const CAUSE: &str = "this build of htsr has no pictures; build it with the featu
 /// # Errors
 ///
 /// Always.
+pub fn check_support() -> Result<(), String> {
+    Err(CAUSE.into())
+}
+
+/// Fails: see the feature `plot`.
+///
+/// # Errors
+///
+/// Always.
 pub fn svg(_: &dyn Drawing) -> Result<String, String> {
     Err(CAUSE.into())
 }

@@ -89,7 +89,7 @@ class Peft(unittest.TestCase):
     def test_every_module_has_its_rank_and_scaling(self):
         for options in [["--rank", "6"], ["--rank", "6", "--group", "matrix", "--lora-scaling", "2"],
                         ["--rank", "4", "--group", "role", "--lora-alpha", "3"], ["--lora-scaling", "0.5"]]:
-            options = ["--rule", "rank", *options]
+            options = ["--allocate", "rank", *options]
             rows, allocated = allocation(*options)
             model, modules = self.attached(*options)
             self.assertEqual(set(modules), set(rows))
@@ -104,7 +104,7 @@ class Peft(unittest.TestCase):
 
     def test_what_is_not_scored_gets_no_adapter(self):
         htsr("score", folder / "tiny", "--layers", "0-3", "-o", folder / "some.json")
-        arguments = json.loads(htsr("export", folder / "some.json", "--to", "peft", "--rule", "rank"))
+        arguments = json.loads(htsr("export", folder / "some.json", "--to", "peft", "--allocate", "rank"))
         from peft import LoraConfig, get_peft_model
 
         model = get_peft_model(tiny(), LoraConfig(**arguments))
@@ -114,13 +114,13 @@ class Peft(unittest.TestCase):
 
     def test_the_check_of_the_documentation(self):
         check = python_of("peft").replace('"lora.json"', "file")
-        file = export("peft", "--rule", "rank", file="lora.json")
+        file = export("peft", "--allocate", "rank", file="lora.json")
         exec(check, {"base": tiny(), "file": file})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with self.assertRaisesRegex(AssertionError, r"patterns that miss: \['\^model"):
                 exec(check, {"base": tiny(LlamaModel), "file": file})
-        file = export("peft", "--rule", "rank", "--rename", "model.=", file="lora.json")
+        file = export("peft", "--allocate", "rank", "--rename", "model.=", file="lora.json")
         exec(check, {"base": tiny(LlamaModel), "file": file})
 
 
@@ -128,7 +128,7 @@ class Axolotl(unittest.TestCase):
     def test_its_schema_reads_the_patterns(self):
         from axolotl.utils.schemas.peft import LoraConfig
 
-        options = ["--rule", "rank", "--group", "matrix", "--lora-scaling", "2"]
+        options = ["--allocate", "rank", "--group", "matrix", "--lora-scaling", "2"]
         lines = yaml.safe_load(export("axolotl", *options))
         config = LoraConfig(**lines)
         peft = json.loads(export("peft", *options))
@@ -148,9 +148,9 @@ class Mola(unittest.TestCase):
         def train(lora_r="8,8", number_experts="2,2", top_k="2,2"):
             return [[int(number) for number in numbers] for numbers in (lora_r, number_experts, top_k)]
 
-        ranks, _ = allocation("--rule", "rank")
+        ranks, _ = allocation("--allocate", "rank")
         experts, allocated = allocation("--experts", "60")
-        line = export("mola", "--rule", "rank") + export("mola", "--rule", "alphalora", "--experts", "60")
+        line = export("mola", "--allocate", "rank") + export("mola", "--allocate", "alphalora", "--experts", "60")
         numbers = fire.Fire(train, shlex.split(line.decode()))
         first = [f"model.layers.{layer}.mlp.up_proj" for layer in range(LAYERS)]
         self.assertEqual(numbers[0], [ranks[name]["value"] for name in first])
@@ -175,7 +175,7 @@ class AlphaPruning(unittest.TestCase):
         alphas = numpy.load(export("alphapruning", file="alpha_peak.npy")).reshape(LAYERS, len(ROLES)).mean(axis=1)
         ratios = (alphas - alphas.min()) / (alphas.max() - alphas.min()) * 0.6 + 0.7
         sparsities = ratios * 0.5 / ratios.mean()  # all blocks have the same size
-        rows, _ = allocation("--rule", "alphapruning", "--sparsity", "0.5")
+        rows, _ = allocation("--allocate", "alphapruning", "--sparsity", "0.5")
         ours = [rows[f"model.layers.{layer}.mlp.up_proj"]["value"] for layer in range(LAYERS)]
         numpy.testing.assert_allclose(ours, sparsities, rtol=1e-12)
 
@@ -200,16 +200,16 @@ class LlmCompressor(unittest.TestCase):
     def test_the_recipe_is_parsed(self):
         from llmcompressor.recipe import Recipe
 
-        file = export("llm-compressor", "--rule", "alphapruning", "--sparsity", "0.6", file="recipe.yaml")
+        file = export("llm-compressor", "--allocate", "alphapruning", "--sparsity", "0.6", file="recipe.yaml")
         [modifier] = Recipe.create_instance(str(file)).modifiers
-        rows, _ = allocation("--rule", "alphapruning", "--sparsity", "0.6")
+        rows, _ = allocation("--allocate", "alphapruning", "--sparsity", "0.6")
         self.assertEqual(type(modifier).__name__, "SparseGPTModifier")
         self.assertEqual(modifier.targets, [f"model.layers.{layer}" for layer in range(LAYERS)])
         self.assertEqual(modifier.sparsity, [rows[f"{name}.mlp.up_proj"]["value"] for name in modifier.targets])
 
     def test_every_layer_is_pruned_to_its_sparsity(self):
         htsr("score", folder / "tiny", "--exclude", "layers.4.mlp.up_proj", "-o", folder / "some.json")
-        options = ["--rule", "alphapruning", "--sparsity", "0.5"]
+        options = ["--allocate", "alphapruning", "--sparsity", "0.5"]
         htsr("export", folder / "some.json", "--to", "llm-compressor", *options, "-o", folder / "recipe.yaml")
         report = json.loads(htsr("allocate", folder / "some.json", *options, "--format", "json"))
         sparsities = {row["layer"]: row["value"] for row in report["allocation"]["rows"]}
@@ -221,7 +221,7 @@ class LlmCompressor(unittest.TestCase):
         self.assertGreater(max(zeros.values()) - min(zeros.values()), 0.2)
 
     def test_every_matrix_is_pruned_to_its_sparsity(self):
-        options = ["--rule", "alphapruning", "--sparsity", "0.5", "--group", "matrix"]
+        options = ["--allocate", "alphapruning", "--sparsity", "0.5", "--group", "matrix"]
         zeros = self.pruned(export("llm-compressor", *options, file="recipe.yaml"))
         rows, _ = allocation(*options)
         for name, row in rows.items():
@@ -251,7 +251,7 @@ class Tables(unittest.TestCase):
     def test_pyarrow_reads_what_the_csv_says(self):
         from pyarrow import parquet
 
-        for options in [[], ["--by", "matrix"], ["--rule", "rank", "--group", "role"]]:
+        for options in [[], ["--by", "matrix"], ["--allocate", "rank", "--group", "role"]]:
             table = parquet.read_table(export("parquet", *options, file="table.parquet"))
             lines = list(csv.DictReader(io.StringIO(export("csv", *options).decode())))
             self.assertEqual(table.column_names, list(lines[0]))
@@ -266,8 +266,8 @@ class Tables(unittest.TestCase):
         self.assertEqual([types[name] for name in ("role", "alpha", "rank", "held")], ["string", "double", "int64", "null"])
 
     def test_the_json_is_that_of_allocate(self):
-        ours = export("json", "--rule", "rank")
-        self.assertEqual(ours, htsr("allocate", folder / "scores.json", "--rule", "rank", "--format", "json"))
+        ours = export("json", "--allocate", "rank")
+        self.assertEqual(ours, htsr("allocate", folder / "scores.json", "--allocate", "rank", "--format", "json"))
 
 
 class Terminal(unittest.TestCase):
@@ -280,7 +280,7 @@ class Terminal(unittest.TestCase):
             os.close(ours)
             self.assertEqual(ended.returncode, code, ended.stderr)
             if code == 2:
-                self.assertIn(b"is no text, and is not written to a terminal", ended.stderr)
+                self.assertIn(b"which is binary, to a terminal", ended.stderr)
                 self.assertIn(b"hint: give --output FILE", ended.stderr)
 
 

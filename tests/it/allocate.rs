@@ -87,7 +87,7 @@ fn the_default_is_5_experts_for_each_layer_of_the_main_stack() {
     };
     let single: String = (0..32).map(|layer| format!("{layer},{}\n", 2.0 + f64::from(layer) / 40.0)).collect();
     let single = format!("layer,alpha\n{single}");
-    for options in [vec![], vec!["--rule", "uniform"], vec!["--experts", "160"]] {
+    for options in [vec![], vec!["--allocate", "uniform"], vec!["--experts", "160"]] {
         let result = run(&single, &options);
         let plan = &result["provenance"]["options"]["plan"];
         assert_eq!((&result["allocation"]["total"], &plan["experts"]), (&160.into(), &160.into()), "{options:?}");
@@ -142,7 +142,7 @@ fn the_rows_of_a_csv_may_come_in_any_order() {
         let arguments = ["allocate", path.to_str().unwrap(), "--format", "json"];
         htsr(arguments.iter().chain(options)).succeeds().json()["allocation"]["experts"].to_string()
     };
-    assert_eq!(experts("layer,alpha\n3,3\n2,3\n1,3\n0,3\n", &["--rule", "mola"]), "[2,4,6,8]");
+    assert_eq!(experts("layer,alpha\n3,3\n2,3\n1,3\n0,3\n", &["--allocate", "mola"]), "[2,4,6,8]");
     let sorted = experts("layer,alpha\n0,2\n1,3\n2,5\n", &["--experts", "30"]);
     assert_eq!(experts("\u{feff}layer,alpha\n1,3\n0,2\n2,5\n", &["--experts", "30"]), sorted);
 }
@@ -155,7 +155,7 @@ fn scores_are_never_overwritten() {
     let scores = path.to_str().unwrap();
     for command in [vec!["allocate", scores], vec!["compare", scores, scores]] {
         htsr(command.into_iter().chain(["-o", scores]))
-            .fails(2, &["scores.csv: holds the scores that are read and would be overwritten", "hint: "]);
+            .fails(2, &["scores.csv: contains the scores to read and would be overwritten", "hint: "]);
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "layer,alpha\n0,2\n1,3\n");
 }

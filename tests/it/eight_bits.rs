@@ -203,7 +203,7 @@ fn factors_that_do_not_fit() {
         let path = save(folder.path(), "model.safetensors", tensors);
         let run = score(&path, &[]);
         let scores = run.succeeds().json();
-        assert_eq!(run.stderr.contains("1 tensor has no partner"), reason.contains("without"), "{}", run.stderr);
+        assert_eq!(run.stderr.contains("1 tensor has no counterpart"), reason.contains("without"), "{}", run.stderr);
         assert_eq!(scores["matrices"].as_array().unwrap().len(), 1);
         let skipped = scores["skipped"].as_array().unwrap().iter().find(|row| row["tensor"] == projection(1, 'q'));
         assert_eq!(skipped.unwrap()["reason"], reason);

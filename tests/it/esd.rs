@@ -78,8 +78,8 @@ fn the_extension_of_the_output_chooses_picture_or_results() {
     let (written, csv) = run("values.csv", &[]);
     assert_eq!(written.succeeds().stdout, "");
     assert!(fs::read_to_string(csv).unwrap().starts_with("tensor,index,"));
-    run("missing/plot.svg", &[]).0.fails(2, &["plot.svg: cannot be written", "hint: does its folder exist"]);
-    run("plot.gif", &[]).0.fails(2, &["its extension stands for no format"]);
+    run("missing/plot.svg", &[]).0.fails(2, &["plot.svg: cannot be written", "hint: check that its folder exists"]);
+    run("plot.gif", &[]).0.fails(2, &["unrecognized file extension"]);
 }
 
 #[cfg(unix)]

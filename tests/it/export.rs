@@ -41,7 +41,7 @@ fn export(scores: &Path, target: &str, options: &[&str]) -> Run {
 fn keys_are_full_names_anchored_and_escaped() {
     let folder = folder();
     let scores = scores_of(&folder, llama(11), &[]);
-    let run = export(&scores, "peft", &["--rule", "rank", "--rank", "4", "--lora-scaling", "0.5"]);
+    let run = export(&scores, "peft", &["--allocate", "rank", "--rank", "4", "--lora-scaling", "0.5"]);
     let lora = run.succeeds().json();
     let ranks = lora["rank_pattern"].as_object().unwrap();
     assert_eq!(ranks.len(), 77);
@@ -66,7 +66,7 @@ fn the_allocation_in_a_file_is_exported_as_it_is() {
         let name = row["tensor"].as_str().unwrap().strip_suffix(".weight").unwrap();
         assert_eq!(lora["rank_pattern"][format!("^{}", name.replace('.', "\\."))], row["value"]);
     }
-    let again = export(&scores, "peft", &["--rule", "rank", "--rank", "3", "--group", "matrix"]).succeeds().json();
+    let again = export(&scores, "peft", &["--allocate", "rank", "--rank", "3", "--group", "matrix"]).succeeds().json();
     assert_eq!(again, lora);
 }
 
@@ -77,10 +77,10 @@ fn modules_that_others_end_like_are_named_in_full() {
     let mut names: Vec<String> = (0..2).map(|layer| name(layer, "output")).collect();
     names.push("pooler.dense.weight".into());
     let scores = scores_of(&folder, names, &[]);
-    let lora = export(&scores, "peft", &["--rule", "rank", "--rename", "=bert."]).succeeds().json();
+    let lora = export(&scores, "peft", &["--allocate", "rank", "--rename", "=bert."]).succeeds().json();
     let modules = ["bert.encoder.layer.0.output.dense", "bert.encoder.layer.1.output.dense"];
     assert_eq!(lora["target_modules"], serde_json::json!(modules));
-    export(&scores, "peft", &["--rule", "rank", "--rename", "model.="])
+    export(&scores, "peft", &["--allocate", "rank", "--rename", "model.="])
         .fails(2, &["tensor `encoder.layer.0.output.dense.weight`", "does not begin with `model.`", "hint: "]);
 }
 
@@ -89,7 +89,7 @@ fn names_cannot_break_out_of_their_line() {
     let folder = folder();
     let names = (0..2).map(|layer| format!("model.layers.{layer}.it's\r- x: \"1\".weight"));
     let scores = scores_of(&folder, names, &[]);
-    let yaml = export(&scores, "axolotl", &["--rule", "rank"]).succeeds().stdout.clone();
+    let yaml = export(&scores, "axolotl", &["--allocate", "rank"]).succeeds().stdout.clone();
     assert!(yaml.contains(r#"- "it's\U0000000d- x: \"1\"""#), "{yaml}");
     assert!(!yaml.contains('\r'), "{yaml}");
 }
@@ -99,10 +99,10 @@ fn lists_for_mola() {
     let folder = folder();
     let path = folder.path().join("scores.csv");
     fs::write(&path, "layer,alpha\n0,2\n1,3\n2,4\n").unwrap();
-    let options = ["--rule", "alphalora", "--experts", "10", "--rounding", "largest-remainder"];
+    let options = ["--allocate", "alphalora", "--experts", "10", "--rounding", "largest-remainder"];
     assert_eq!(export(&path, "mola", &options).succeeds().stdout, "--number_experts 1,3,6 --top_k 1,2,2\n");
     let scores = scores_of(&folder, llama(2), &[]);
-    let ranks = export(&scores, "mola", &["--rule", "rank", "--beta", "0"]).succeeds().stdout.clone();
+    let ranks = export(&scores, "mola", &["--allocate", "rank", "--beta", "0"]).succeeds().stdout.clone();
     assert_eq!(ranks, "--lora_r 8,8\n");
 }
 
@@ -128,38 +128,38 @@ fn rules_that_do_not_fit() {
     let folder = folder();
     let scores = scores_of(&folder, llama(2), &[]);
     let (experts, sparsity) =
-        (["--rule", "mola"].as_slice(), ["--rule", "alphapruning", "--sparsity", "0.5"].as_slice());
+        (["--allocate", "mola"].as_slice(), ["--allocate", "alphapruning", "--sparsity", "0.5"].as_slice());
     for (target, options, fragments) in [
         (
             "peft",
             [].as_slice(),
-            ["peft needs LoRA ranks, and the allocation rule alphalora gives LoRA experts", "add --rule rank"],
+            ["peft needs LoRA ranks, and the allocation rule alphalora gives LoRA experts", "add --allocate rank"],
         ),
-        ("peft", sparsity, ["rule alphapruning gives sparsities", "hint: add --rule rank"]),
-        ("axolotl", experts, ["axolotl needs LoRA ranks, and the allocation rule mola", "add --rule rank"]),
-        ("mola", sparsity, ["mola needs LoRA experts or LoRA ranks", "add --rule alphalora or --rule rank"]),
-        ("mola", &["--rule", "rank", "--group", "role"], ["mola needs one number per layer", "--group layer"]),
-        ("llm-compressor", experts, ["llm-compressor needs sparsities", "add --rule alphapruning"]),
+        ("peft", sparsity, ["rule alphapruning gives sparsities", "hint: add --allocate rank"]),
+        ("axolotl", experts, ["axolotl needs LoRA ranks, and the allocation rule mola", "add --allocate rank"]),
+        ("mola", sparsity, ["mola needs LoRA experts or LoRA ranks", "add --allocate alphalora or --allocate rank"]),
+        ("mola", &["--allocate", "rank", "--group", "role"], ["mola needs one number per layer", "--group layer"]),
+        ("llm-compressor", experts, ["llm-compressor needs sparsities", "add --allocate alphapruning"]),
         (
             "optimizer",
             sparsity,
-            ["needs multipliers of the learning rate or", "--rule tempbalance or --rule alphadecay"],
+            ["needs multipliers of the learning rate or", "--allocate tempbalance or --allocate alphadecay"],
         ),
-        ("alphapruning", sparsity, ["takes alphas, of which AlphaPruning makes sparsities", "leave out --rule"]),
+        ("alphapruning", sparsity, ["alphapruning reads alphas", "remove --allocate"]),
         (
             "axolotl",
-            &["--rule", "rank", "--lora-alpha", "1.5"],
+            &["--allocate", "rank", "--lora-alpha", "1.5"],
             ["whole numbers for lora_alpha, and one is 1.5", "hint: "],
         ),
-        ("peft", &["--rank", "4"], ["--rank is for an allocation", "hint: add --rule"]),
-        ("peft", &["--group", "role"], ["--group is for an allocation", "hint: add --rule"]),
+        ("peft", &["--rank", "4"], ["--rank changes an allocation", "hint: add --allocate"]),
+        ("peft", &["--group", "role"], ["--group changes an allocation", "hint: add --allocate"]),
         (
             "peft",
-            &["--rule", "rank", "--experts", "4"],
-            ["--experts has no meaning under the allocation rule rank", "hint: "],
+            &["--allocate", "rank", "--experts", "4"],
+            ["the allocation rule rank does not use --experts", "hint: "],
         ),
-        ("peft", &["--rule", "rank", "--by", "layer"], ["--by has no meaning for peft", "hint: "]),
-        ("csv", &["--rename", "a=b"], ["--rename has no meaning for csv", "hint: "]),
+        ("peft", &["--allocate", "rank", "--by", "layer"], ["peft has no rows for --by", "hint: "]),
+        ("csv", &["--rename", "a=b"], ["csv contains no module names for --rename", "hint: "]),
         ("peft", &["--rename", "a"], ["expected OLD=NEW", "hint: "]),
         ("onnx", &[], ["invalid value 'onnx'", "llm-compressor"]),
     ] {
@@ -178,23 +178,23 @@ fn scores_that_do_not_fit() {
     let csv = folder.path().join("scores.csv");
     fs::write(&csv, "layer,alpha\n0,2\n1,3\n").unwrap();
     for (target, options) in
-        [("alphapruning", [].as_slice()), ("llm-compressor", &["--rule", "alphapruning", "--sparsity", "0.5"])]
+        [("alphapruning", [].as_slice()), ("llm-compressor", &["--allocate", "alphapruning", "--sparsity", "0.5"])]
     {
         let run = export(&csv, target, options);
         run.fails(3, &["scores.csv: has layers but no tensor names", "hint: use the JSON"]);
     }
-    export(&csv, "mola", &[]).fails(2, &["these scores have no allocation", "hint: add --rule"]);
+    export(&csv, "mola", &[]).fails(2, &["these scores have no allocation", "hint: add --allocate"]);
     export(&csv, "csv", &[]).succeeds();
 
     fs::write(&csv, "layer,alpha\n0,2\n2,3\n").unwrap();
-    export(&csv, "mola", &["--rule", "alphalora"]).fails(2, &["layer 1 is missing", "hint: "]);
+    export(&csv, "mola", &["--allocate", "alphalora"]).fails(2, &["layer 1 is missing", "hint: "]);
     fs::write(&csv, "stack,layer,alpha\ndecoder,0,2\nencoder,0,3\n").unwrap();
-    export(&csv, "mola", &["--rule", "alphalora"]).fails(2, &["`decoder` and `encoder`", "hint: "]);
+    export(&csv, "mola", &["--allocate", "alphalora"]).fails(2, &["`decoder` and `encoder`", "hint: "]);
 
     let check = |names: Vec<String>, target: &str, options: &[&str], fragments: &[&str]| {
         export(&scores_of(&folder, names, &[]), target, options).fails(2, fragments);
     };
-    let sparsity = ["--rule", "alphapruning", "--sparsity", "0.5"];
+    let sparsity = ["--allocate", "alphapruning", "--sparsity", "0.5"];
     check(
         llama(2).skip(1).collect(),
         "alphapruning",
@@ -222,7 +222,7 @@ fn scores_that_do_not_fit() {
     check(
         (0..2).map(joined).collect(),
         "peft",
-        &["--rule", "rank"],
+        &["--allocate", "rank"],
         &["layers.0.attn.in_proj_weight", "not the weight of a module"],
     );
 }
@@ -234,8 +234,8 @@ fn the_scores_are_not_overwritten() {
     let scores = folder.path().join("scores.json");
     htsr(["score", model.to_str().unwrap(), "-o", scores.to_str().unwrap()]).succeeds();
     let before = fs::read(&scores).unwrap();
-    let run = export(&scores, "peft", &["--rule", "rank", "-o", scores.to_str().unwrap()]);
-    run.fails(2, &["scores.json: is what is exported and would be overwritten", "hint: "]);
+    let run = export(&scores, "peft", &["--allocate", "rank", "-o", scores.to_str().unwrap()]);
+    run.fails(2, &["scores.json: contains the scores to export and would be overwritten", "hint: "]);
     assert_eq!(fs::read(&scores).unwrap(), before);
 }
 
@@ -244,7 +244,7 @@ fn a_recipe_names_layers_and_what_to_leave_alone() {
     let folder = folder();
     let names = llama(2).chain(["model.layers.1.mlp.router.weight".into(), "lm_head.weight".into()]);
     let scores = scores_of(&folder, names, &["--exclude", "0.self_attn.k_proj"]);
-    let options = ["--rule", "alphapruning", "--sparsity", "0.5", "--rename", "model.=language."];
+    let options = ["--allocate", "alphapruning", "--sparsity", "0.5", "--rename", "model.=language."];
     let recipe = export(&scores, "llm-compressor", &options).succeeds().stdout.clone();
     let list = |name: &str| -> Vec<String> {
         let (_, rest) = recipe.split_once(&format!("      {name}:\n")).unwrap();

@@ -16,6 +16,7 @@ mod farms;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod gram;
+mod help;
 mod inspect;
 mod interrupt;
 mod kernels;

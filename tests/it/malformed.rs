@@ -456,11 +456,11 @@ fn outputs_that_cannot_be_written_are_found_before_the_work() {
     let beneath_a_file = model.join("scores.json");
     for output in [&missing, &beneath_a_file] {
         let run = htsr(["score", model.to_str().unwrap(), "-o", output.to_str().unwrap()]);
-        run.fails(2, &["scores.json: cannot be written", "hint: does its folder exist"]);
+        run.fails(2, &["scores.json: cannot be written", "hint: check that its folder exists"]);
         assert_eq!(run.stdout, "");
     }
     htsr(["score", model.to_str().unwrap(), "-o", folder.path().join("scores.xyz").to_str().unwrap()])
-        .fails(2, &["scores.xyz: its extension stands for no format", "hint: use .json"]);
+        .fails(2, &["scores.xyz: unrecognized file extension", "hint: use .json"]);
     htsr(["score", model.to_str().unwrap(), "--format", "csv", "-o", folder.path().to_str().unwrap()])
         .fails(2, &["it is a folder"]);
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -93,8 +93,8 @@ fn experts_without_alphas() {
     let folder = folder();
     let csv = folder.path().join("scores.csv");
     fs::write(&csv, "layer,alpha\n0,3\n1,\n2,2\n3,2\n4,5\n5,1.1\n").unwrap();
-    assert_eq!(values(&json(&csv, &["--rule", "uniform", "--experts", "20"])), [4.0, 4.0, 3.0, 3.0, 3.0, 3.0]);
-    let mola = json(&csv, &["--rule", "mola"]);
+    assert_eq!(values(&json(&csv, &["--allocate", "uniform", "--experts", "20"])), [4.0, 4.0, 3.0, 3.0, 3.0, 3.0]);
+    let mola = json(&csv, &["--allocate", "mola"]);
     assert_eq!(values(&mola), [2.0, 2.0, 4.0, 6.0, 6.0, 8.0]);
     assert_eq!(mola["allocation"]["rule"], "mola");
     assert_eq!(mola["allocation"]["total"], 28);
@@ -102,14 +102,14 @@ fn experts_without_alphas() {
         mola["allocation"]["experts"],
         mola["layers"].as_array().unwrap().iter().map(|l| l["experts"].clone()).collect::<Value>()
     );
-    let table = allocate(&csv, &["--rule", "mola", "--shape", "8,1,1,1"]);
+    let table = allocate(&csv, &["--allocate", "mola", "--shape", "8,1,1,1"]);
     assert!(
         table.succeeds().stdout.contains("number_experts  8,8,1,1,1,1\ntop_k           2,2,1,1,1,1\n"),
         "{}",
         table.stdout
     );
     assert!(table.stdout.contains("allocation      20 experts in MoLA's shape 8,1,1,1"), "{}", table.stdout);
-    allocate(&csv, &["--rule", "alphalora"]).fails(3, &["no allocation: layer 1 has no alpha", "hint: "]);
+    allocate(&csv, &["--allocate", "alphalora"]).fails(3, &["no allocation: layer 1 has no alpha", "hint: "]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn ranks_use_up_their_budget() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
     // Layers cost the same: 4 layers of rank 8 are 32 ranks, and rise with alpha.
-    let layers = json(&scores, &["--rule", "rank"]);
+    let layers = json(&scores, &["--allocate", "rank"]);
     let ranks = values(&layers);
     assert_eq!(ranks.iter().sum::<f64>(), 32.0);
     assert!(ranks.is_sorted() && ranks[0] < ranks[3]);
@@ -129,7 +129,8 @@ fn ranks_use_up_their_budget() {
         assert_eq!(row["parameters_per_rank"], 2 * 128 + 2 * 80 + 3 * 224);
     }
     // A budget that no combination of ranks meets: the rest is stated, and why.
-    let odd = json(&scores, &["--rule", "rank", "--group", "matrix", "--parameters", "50001", "--lora-scaling", "2"]);
+    let odd =
+        json(&scores, &["--allocate", "rank", "--group", "matrix", "--parameters", "50001", "--lora-scaling", "2"]);
     let budget = &odd["allocation"]["budget"];
     assert_eq!((budget["asked"].as_f64(), budget["met"].as_f64()), (Some(50001.0), Some(50000.0)));
     assert!(budget["why"].as_str().unwrap().contains("multiples of 16 parameters"), "{budget}");
@@ -143,7 +144,8 @@ fn ranks_use_up_their_budget() {
         })
         .sum();
     assert_eq!(spent, 50000.0);
-    let table = allocate(&scores, &["--rule", "rank", "--group", "role", "--multiple-of", "4", "--lora-alpha", "16"]);
+    let table =
+        allocate(&scores, &["--allocate", "rank", "--group", "role", "--multiple-of", "4", "--lora-alpha", "16"]);
     assert!(
         table.succeeds().stdout.starts_with("role              alpha  matrices  rank  lora_alpha\nself_attn.q_proj"),
         "{}",
@@ -156,16 +158,16 @@ fn ranks_use_up_their_budget() {
 fn multipliers_span_their_range() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
-    let rates = json(&scores, &["--rule", "tempbalance"]);
+    let rates = json(&scores, &["--allocate", "tempbalance"]);
     assert_eq!(rates["allocation"]["quantity"], "learning_rate");
     assert_eq!(rates["allocation"]["plan"]["group"], "matrix");
     assert_eq!(values(&rates).len(), 28);
     assert_eq!((values(&rates)[0], values(&rates)[27]), (0.5, 1.5));
-    let decays = json(&scores, &["--rule", "alphadecay", "--group", "layer"]);
+    let decays = json(&scores, &["--allocate", "alphadecay", "--group", "layer"]);
     for (found, place) in values(&decays).into_iter().zip(0..) {
         assert!((found - (0.666 + (3.0 - 0.666) * f64::from(place) / 3.0)).abs() < 1e-12, "{found}");
     }
-    let roots = values(&json(&scores, &["--rule", "tempbalance", "--map", "sqrt", "--group", "layer"]));
+    let roots = values(&json(&scores, &["--allocate", "tempbalance", "--map", "sqrt", "--group", "layer"]));
     assert!((roots.iter().sum::<f64>() - 4.0).abs() < 1e-12, "the mean is 1");
 }
 
@@ -173,7 +175,7 @@ fn multipliers_span_their_range() {
 fn what_is_clipped_is_spread_and_said() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
-    let result = json(&scores, &["--rule", "alphapruning", "--sparsity", "0.9"]);
+    let result = json(&scores, &["--allocate", "alphapruning", "--sparsity", "0.9"]);
     let sparsities = values(&result);
     assert!((sparsities.iter().sum::<f64>() / 4.0 - 0.9).abs() < 1e-15);
     assert_eq!(sparsities[2..], [1.0, 1.0]);
@@ -182,11 +184,11 @@ fn what_is_clipped_is_spread_and_said() {
         result["allocation"]["notes"][0],
         "2 of 4 held at the maximum; the difference is spread over the others"
     );
-    let flat = json(&scores, &["--rule", "alphapruning", "--sparsity", "0.5", "--epsilon", "0"]);
+    let flat = json(&scores, &["--allocate", "alphapruning", "--sparsity", "0.5", "--epsilon", "0"]);
     assert_eq!(values(&flat), [0.5; 4]);
     let csv = folder.path().join("scores.csv");
     fs::write(&csv, "layer,alpha\n0,3\n1,2\n").unwrap();
-    let unsized_layers = allocate(&csv, &["--rule", "alphapruning", "--sparsity", "0.5"]);
+    let unsized_layers = allocate(&csv, &["--allocate", "alphapruning", "--sparsity", "0.5"]);
     assert!(unsized_layers.succeeds().stdout.contains("parameter counts are unknown"), "{}", unsized_layers.stdout);
 }
 
@@ -225,7 +227,7 @@ fn score_allocates_in_one_go() {
     assert_eq!(saved["allocation"]["rule"], "rank");
     assert_eq!(saved["provenance"]["options"]["plan"]["rank"], 4);
     assert!(saved["provenance"]["options"].get("experts").is_none(), "there is no budget of experts");
-    let again: Vec<&str> = ["--rule", "rank"].iter().chain(&options).copied().collect();
+    let again: Vec<&str> = ["--allocate", "rank"].iter().chain(&options).copied().collect();
     assert_eq!(json(&scores, &again), saved);
     let table = htsr(["score", model.to_str().unwrap(), "--allocate", "tempbalance"]);
     assert!(table.succeeds().stdout.starts_with("tensor "), "{}", table.stdout);
@@ -310,7 +312,8 @@ fn sweeps() {
     assert_eq!(columns[0]["values"], serde_json::json!([40, 40, 40, 40]));
     assert_eq!((columns[1]["moved"].as_f64(), columns[1]["rank_correlation"].as_f64()), (Some(0.0), Some(1.0)));
     assert!(columns[2]["moved"].as_f64() > Some(0.0));
-    let table = allocate(&scores, &["--rule", "alphapruning", "--sparsity", "0.5", "--sweep", "epsilon=0.1:0.3:0.1"]);
+    let table =
+        allocate(&scores, &["--allocate", "alphapruning", "--sparsity", "0.5", "--sweep", "epsilon=0.1:0.3:0.1"]);
     assert!(
         table
             .succeeds()
@@ -323,12 +326,12 @@ fn sweeps() {
         (vec!["--sweep", "color=1:2:1"], "cannot be swept over `color`"),
         (vec!["--sweep", "beta=4:1:1"], "not a range"),
         (vec!["--sweep", "beta=1:4"], "not three numbers"),
-        (vec!["--rule", "mola", "--sweep", "beta=1:4:1"], "the rule mola cannot be swept"),
+        (vec!["--allocate", "mola", "--sweep", "beta=1:4:1"], "the rule mola cannot be swept"),
     ] {
         allocate(&scores, &options).fails(2, &[fragment, "hint: "]);
     }
     // A value that cannot be is a hole in the table, not the end of it.
-    let run = allocate(&scores, &["--rule", "rank", "--sweep", "rank=8:32:24"]);
+    let run = allocate(&scores, &["--allocate", "rank", "--sweep", "rank=8:32:24"]);
     run.fails(4, &["rank=32: rank 32 on average", "is above the"]);
     assert!(run.stdout.contains("compared") && run.stderr.contains("\nhint: lower --rank to 16"), "{}", run.stderr);
 }
@@ -373,7 +376,7 @@ fn stability_marks_what_hangs_on_errors() {
     let wide = json(&saved(&folder, "wide.json", &report), &options);
     assert!(wide["allocation"]["stability"]["undetermined"].as_u64() > Some(0), "the interval over xmin counts");
     for (options, fragment) in [
-        (vec!["--rule", "mola", "--stability"], "the rule mola does not use alphas"),
+        (vec!["--allocate", "mola", "--stability"], "the rule mola does not use alphas"),
         (vec!["--stability", "--alpha-error", "-1"], "invalid simulation: 10000 draws with a relative error of -1"),
         (vec!["--stability", "--stability-draws", "0"], "0 is not in 1..=1000000"),
         (vec!["--stability-draws", "10"], "--stability"),
@@ -389,46 +392,55 @@ fn plans_that_cannot_be() {
     let output = folder.path().join("result.json");
     for (options, fragments) in [
         (
-            vec!["--rule", "rank", "--parameters", "100"],
+            vec!["--allocate", "rank", "--parameters", "100"],
             vec!["a budget of 100 trainable parameters is below the 4352 that rank 1", "raise --parameters to 4352"],
         ),
         (
-            vec!["--rule", "rank", "--rank", "2", "--min-rank", "4"],
+            vec!["--allocate", "rank", "--rank", "2", "--min-rank", "4"],
             vec!["rank 2 on average", "rank 4 everywhere", "raise --rank to 4"],
         ),
-        (vec!["--rule", "rank", "--rank", "40"], vec!["above the", "lower --rank to 16", "smallest dimension"]),
-        (vec!["--rule", "rank", "--max-rank", "4"], vec!["above the", "lower --rank to 4, or raise --max-rank"]),
-        (vec!["--rule", "rank", "--multiple-of", "32"], vec!["no multiple of 32", "hint: "]),
-        (vec!["--rule", "rank", "--lora-alpha", "-1"], vec!["unexpected argument", "-1"]),
-        (vec!["--rule", "rank", "--lora-scaling", "0"], vec!["lora_alpha must be a positive number", "hint: "]),
+        (vec!["--allocate", "rank", "--rank", "40"], vec!["above the", "lower --rank to 16", "smallest dimension"]),
+        (vec!["--allocate", "rank", "--max-rank", "4"], vec!["above the", "lower --rank to 4, or raise --max-rank"]),
+        (vec!["--allocate", "rank", "--multiple-of", "32"], vec!["no multiple of 32", "hint: "]),
+        (vec!["--allocate", "rank", "--lora-alpha", "-1"], vec!["unexpected argument", "-1"]),
+        (vec!["--allocate", "rank", "--lora-scaling", "0"], vec!["lora_alpha must be a positive number", "hint: "]),
         (
-            vec!["--rule", "rank", "--lora-scaling", "1e308"],
+            vec!["--allocate", "rank", "--lora-scaling", "1e308"],
             vec!["lora_alpha must be a positive number for every rank"],
         ),
-        (vec!["--rule", "rank", "--multiple-of", "0"], vec!["0 is not in"]),
-        (vec!["--rule", "alphapruning"], vec!["needs the sparsity of the whole model", "hint: --sparsity 0.7"]),
-        (vec!["--rule", "alphapruning", "--sparsity", "1"], vec!["a sparsity of 1 is not between 0 and 1", "hint: "]),
-        (vec!["--rule", "alphapruning", "--sparsity", "NaN"], vec!["not between 0 and 1"]),
+        (vec!["--allocate", "rank", "--multiple-of", "0"], vec!["0 is not in"]),
+        (vec!["--allocate", "alphapruning"], vec!["needs the sparsity of the whole model", "hint: add --sparsity 0.7"]),
         (
-            vec!["--rule", "alphapruning", "--sparsity", "0.5", "--epsilon", "1.5"],
+            vec!["--allocate", "alphapruning", "--sparsity", "1"],
+            vec!["a sparsity of 1 is not between 0 and 1", "hint: "],
+        ),
+        (vec!["--allocate", "alphapruning", "--sparsity", "NaN"], vec!["not between 0 and 1"]),
+        (
+            vec!["--allocate", "alphapruning", "--sparsity", "0.5", "--epsilon", "1.5"],
             vec!["epsilon = 1.5 is not in 0..=1", "hint: "],
         ),
-        (vec!["--rule", "tempbalance", "--range", "2:1"], vec!["2:1 is not a valid range", "hint: "]),
-        (vec!["--rule", "tempbalance", "--range", "0:1e308"], vec!["is not a valid range of multipliers", "hint: "]),
-        (vec!["--rule", "tempbalance", "--range", "1"], vec!["not two numbers", "hint: "]),
-        (vec!["--rule", "mola", "--shape", "246"], vec!["not four positive whole numbers", "hint: MoLA's shapes"]),
-        (vec!["--rule", "mola", "--group", "role"], vec!["MoLA's shapes apply to layers", "hint: "]),
+        (vec!["--allocate", "tempbalance", "--range", "2:1"], vec!["2:1 is not a valid range", "hint: "]),
         (
-            vec!["--rule", "mola", "--experts", "9"],
-            vec!["--experts has no meaning under the allocation rule mola", "hint: it is for alphalora and uniform"],
+            vec!["--allocate", "tempbalance", "--range", "0:1e308"],
+            vec!["is not a valid range of multipliers", "hint: "],
         ),
-        (vec!["--rule", "rank", "--experts", "9"], vec!["--experts has no meaning under the allocation rule rank"]),
+        (vec!["--allocate", "tempbalance", "--range", "1"], vec!["not two numbers", "hint: "]),
+        (vec!["--allocate", "mola", "--shape", "246"], vec!["not four positive whole numbers", "hint: MoLA's shapes"]),
+        (vec!["--allocate", "mola", "--group", "role"], vec!["MoLA's shapes apply to layers", "hint: "]),
+        (
+            vec!["--allocate", "mola", "--experts", "9"],
+            vec![
+                "the allocation rule mola does not use --experts",
+                "or use --allocate alphalora or --allocate uniform",
+            ],
+        ),
+        (vec!["--allocate", "rank", "--experts", "9"], vec!["the allocation rule rank does not use --experts"]),
         (
             vec!["--sparsity", "0.5"],
-            vec!["--sparsity has no meaning under the allocation rule alphalora", "it is for alphapruning"],
+            vec!["the allocation rule alphalora does not use --sparsity", "or use --allocate alphapruning"],
         ),
         (
-            vec!["--rule", "uniform", "--experts", "3"],
+            vec!["--allocate", "uniform", "--experts", "3"],
             vec!["3 experts are too few for 4 layers", "raise --experts to 4"],
         ),
         (vec!["--rule", "color"], vec!["invalid value 'color'", "alphalora"]),
@@ -455,14 +467,14 @@ fn scores_that_do_not_allow_a_plan() {
     };
     let equal = with(&|matrices| matrices.iter_mut().for_each(|matrix| matrix.alpha = Some(2.5)));
     for rule in [
-        vec!["--rule", "tempbalance"],
-        vec!["--rule", "alphadecay"],
-        vec!["--rule", "alphapruning", "--sparsity", "0.5"],
+        vec!["--allocate", "tempbalance"],
+        vec!["--allocate", "alphadecay"],
+        vec!["--allocate", "alphapruning", "--sparsity", "0.5"],
     ] {
         fails(&equal, &rule, &["all alphas are 2.5"]);
     }
-    json(&equal, &["--rule", "alphapruning", "--sparsity", "0.5", "--epsilon", "0"]);
-    let ranks = values(&json(&equal, &["--rule", "rank"]));
+    json(&equal, &["--allocate", "alphapruning", "--sparsity", "0.5", "--epsilon", "0"]);
+    let ranks = values(&json(&equal, &["--allocate", "rank"]));
     assert_eq!(ranks, [8.0; 4]);
     let missing = with(&|matrices| matrices[3].alpha = None);
     fails(
@@ -470,17 +482,17 @@ fn scores_that_do_not_allow_a_plan() {
         &["--group", "matrix"],
         &["tensor `model.layers.0.self_attn.o_proj.weight` has no alpha", "--group layer"],
     );
-    json(&missing, &["--rule", "rank"]);
+    json(&missing, &["--allocate", "rank"]);
     let layer = with(&|matrices| matrices[7..14].iter_mut().for_each(|matrix| matrix.alpha = None));
-    fails(&layer, &["--rule", "rank"], &["layer 1 of model has no alpha", "score the model without that layer"]);
+    fails(&layer, &["--allocate", "rank"], &["layer 1 of model has no alpha", "score the model without that layer"]);
     for (alpha, fragment) in [(-1.0, "alpha -1"), (0.0, "alpha 0")] {
         let negative = with(&|matrices| matrices[0].alpha = Some(alpha));
-        fails(&negative, &["--rule", "tempbalance"], &[fragment]);
+        fails(&negative, &["--allocate", "tempbalance"], &[fragment]);
     }
     let small = with(&|matrices| matrices[0].alpha = Some(0.9));
-    fails(&small, &["--rule", "tempbalance", "--map", "log2"], &["the logarithm of alpha = 0.9 is not positive"]);
+    fails(&small, &["--allocate", "tempbalance", "--map", "log2"], &["the logarithm of alpha = 0.9 is not positive"]);
     let giant = with(&|matrices| matrices[0].shape = [usize::MAX, usize::MAX]);
-    fails(&giant, &["--rule", "rank"], &["their shapes cannot be right"]);
+    fails(&giant, &["--allocate", "rank"], &["their shapes cannot be right"]);
     for (list, fragment) in [
         ("layers", "has matrices of layer 0 of `model`, but not that layer"),
         ("matrices", "layer 0 of model claims 7 matrices with an alpha, but the file has 6"),
@@ -490,10 +502,30 @@ fn scores_that_do_not_allow_a_plan() {
         fails(&saved(&folder, "edited.json", &edited), &[], &[fragment]);
     }
     let csv = saved_csv(&folder, "layer,alpha\n0,2\n1,3\n");
-    fails(&csv, &["--rule", "rank"], &["has no matrix shapes"]);
+    fails(&csv, &["--allocate", "rank"], &["has no matrix shapes"]);
     fails(&csv, &["--group", "role"], &["no matrices to group by role"]);
-    fails(&csv, &["--rule", "tempbalance"], &["no matrices to group by matrix", "--group layer"]);
+    fails(&csv, &["--allocate", "tempbalance"], &["no matrices to group by matrix", "--group layer"]);
     fails(&csv, &["--aggregate", "median"], &["no matrices to take the median alpha of"]);
     let strange = saved_csv(&folder, "layer,alpha,color\n0,2,red\n");
     fails(&strange, &[], &["unknown column `color`", "the known columns are stack, layer, alpha"]);
+}
+
+#[test]
+fn unstable_alphas_are_counted_below_the_table() {
+    let folder = folder();
+    let row = |layer, role| Scored { layer, role, shape: [64, 32], alpha: Some(3.0) };
+    let mut scores = report(&[row(0, "q"), row(1, "q")]);
+    for (jump, size) in [(0.002, "by less than 0.01"), (0.587, "up to 0.59")] {
+        scores["matrices"][0]["metrics"] = serde_json::json!({ "peak_fragile": true, "peak_jump": jump });
+        let run = allocate(&saved(&folder, "scores.json", &scores), &[]);
+        let line = format!("1 of 2 alphas are unstable ({size}); consider --rule peak-robust");
+        assert!(run.succeeds().stdout.contains(&line), "{}", run.stdout);
+    }
+    scores["provenance"]["rule"] = "peak-robust".into();
+    let run = allocate(&saved(&folder, "robust.json", &scores), &[]);
+    assert!(
+        run.succeeds().stdout.contains("alphas are unstable") && !run.stdout.contains("consider"),
+        "{}",
+        run.stdout
+    );
 }

@@ -148,15 +148,15 @@ fn exports_name_the_stack_or_refuse() {
     htsr(["score", stacked.to_str().unwrap(), "--rule", "median", "-o", scores]).succeeds();
     let export = |target: &str, arguments: &[&str]| htsr(["export", scores, "--to", target].iter().chain(arguments));
 
-    let groups = export("optimizer", &["--rule", "tempbalance", "--group", "layer"]).succeeds().json();
+    let groups = export("optimizer", &["--allocate", "tempbalance", "--group", "layer"]).succeeds().json();
     let names = ["down_proj", "gate_up_proj"].map(|role| regex::escape(&stack(1, role)));
     let attention = regex::escape(&projection(1, 'q'));
     assert_eq!(groups["groups"][1]["pattern"], format!("^(?:{}|{}|{attention})$", names[0], names[1]));
-    let by_matrix = export("optimizer", &["--rule", "tempbalance", "--group", "matrix"]);
+    let by_matrix = export("optimizer", &["--allocate", "tempbalance", "--group", "matrix"]);
     by_matrix.fails(
         2,
         &["mlp.experts.down_proj", "one parameter with several matrices", "hint: allocate with --group layer"],
     );
-    let ranks = export("peft", &["--rule", "rank", "--rank", "8"]);
+    let ranks = export("peft", &["--allocate", "rank", "--rank", "8"]);
     ranks.fails(2, &["down_proj[0]", "not the weight of its own module", "hint: exclude it when scoring"]);
 }

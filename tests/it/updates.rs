@@ -133,7 +133,7 @@ fn what_does_not_pair_is_listed() {
     let run = score_update(&base, &path, &[]);
     run.fails(
         0,
-        &["4 tensors have no partner: `model.layers.0.self_attn.o_proj.weight` (shape [24, 24], but [24, 32] in"],
+        &["4 tensors have no counterpart: `model.layers.0.self_attn.o_proj.weight` (shape [24, 24], but [24, 32] in"],
     );
     let json = run.json();
     assert_eq!(rows(&json).len(), 1);
@@ -360,7 +360,7 @@ fn adapter_tensors_that_are_no_update() {
     add(&mut tensors, "model.layers.0.self_attn.q_proj.lora_E", matrix(8, 24, 1));
     let adapter = edited(|config| plain(config, 8), Some(tensors.clone()));
     let run = score(adapter.path(), &[]);
-    run.fails(0, &["2 tensors have no partner: `base_model.model.model.layers.0.self_attn.o_proj.lora_A.weight` (lora_A without"]);
+    run.fails(0, &["2 tensors have no counterpart: `base_model.model.model.layers.0.self_attn.o_proj.lora_A.weight` (lora_A without"]);
     let json = run.json();
     assert_eq!(rows(&json).len(), 1);
     let skipped = json["skipped"].as_array().unwrap();
@@ -437,6 +437,6 @@ fn incomplete_and_foreign_adapters() {
     refused(other.path(), &["the folder holds a model and an adapter", "name the file"]);
     score(&other.path().join("model.safetensors"), &[]).succeeds();
     score_update(other.path().join("model.safetensors").as_path(), &adapter(), &[])
-        .fails(2, &["is an adapter", "leave --base out"]);
+        .fails(2, &["is an adapter", "remove --base"]);
     score_update(&adapter(), other.path().join("model.safetensors").as_path(), &[]).fails(2, &["cannot be the base"]);
 }

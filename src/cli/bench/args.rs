@@ -1,4 +1,4 @@
-//! What can be typed after `htsr bench`.
+//! The arguments of `htsr bench`.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,10 @@ use crate::checkpoint::FloatType;
 use crate::device::{DeviceChoice, Precision, SolverChoice};
 use crate::fit::{MIN_EIGENVALUES, Rule};
 
+use crate::cli::options::FitRuleParser;
 use crate::cli::output::OutputArgs;
 
-/// Largest size that can be asked for.
+/// Largest accepted size.
 const MAX_SIZE: usize = 65536;
 const MAX_ASPECT: f64 = 1000.0;
 
@@ -21,7 +22,9 @@ pub struct BenchArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub engines: EngineArgs,
-    /// Timed runs of each combination [default: 3 after one to warm up; 1 without with --model]
+    /// Timed runs of each combination
+    ///
+    /// [default: 3 after a warm-up run; with --model 1 without warm-up]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Timing")]
     pub runs: Option<u16>,
     #[command(flatten)]
@@ -31,11 +34,11 @@ pub struct BenchArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Matrices")]
 pub struct SizeArgs {
-    /// Numbers of columns, which are the numbers of eigenvalues
+    /// Numbers of columns, which equal the numbers of eigenvalues
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "512,1024,2048", value_parser = size)]
     #[arg(conflicts_with = "model")]
     pub sizes: Vec<usize>,
-    /// Rows for each column
+    /// Rows per column
     #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = aspect, allow_negative_numbers = true)]
     #[arg(conflicts_with = "model")]
     pub aspect: f64,
@@ -43,11 +46,13 @@ pub struct SizeArgs {
     #[arg(long, alias = "dtype", value_enum, value_name = "LIST", value_delimiter = ',', default_value = "bf16")]
     #[arg(conflicts_with = "model")]
     pub dtypes: Vec<FloatType>,
-    /// Matrices of each size [default: about four for each lane, fewer of large ones]
+    /// Matrices of each size [default: about four per lane, fewer if large]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     #[arg(conflicts_with = "model")]
     pub count: Option<u32>,
-    /// Largest size whose eigenvalues are compared with those of the CPU in f64 by faer; 0 for none
+    /// Largest size that is checked against the reference solver
+    ///
+    /// The reference solver is faer, on the CPU in f64. 0 checks nothing.
     #[arg(long, value_name = "SIZE", default_value_t = 2048, conflicts_with = "model")]
     pub check_up_to: usize,
 }
@@ -55,14 +60,15 @@ pub struct SizeArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// Time all projection matrices of a model of this shape instead, with random weights: those of one layer are
-    /// generated (up to 2.8 GB on disk) and stand for every layer
+    /// Time all projection matrices of a model of this shape
+    ///
+    /// Generates random weights for one layer (up to 2.8 GB on disk) and uses them for every layer.
     #[arg(long, value_enum, value_name = "MODEL")]
     pub model: Option<PublishedModel>,
-    /// Only so many of its layers
+    /// Use only the first N layers
     #[arg(long, value_name = "N", requires = "model", value_parser = clap::value_parser!(u32).range(1..))]
     pub layers: Option<u32>,
-    /// Write the weights into this folder, which must not exist yet, and keep them
+    /// Keep the weights in this new folder
     #[arg(long, value_name = "DIR", requires = "model")]
     pub keep: Option<PathBuf>,
 }
@@ -70,22 +76,27 @@ pub struct ModelArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Device")]
 pub struct EngineArgs {
-    /// auto, cpu, cuda, cuda:N or cuda:all; auto takes the first NVIDIA GPU if it can be used
-    #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env_values = true)]
+    /// auto, cpu, cuda, cuda:N or cuda:all
+    ///
+    /// auto uses the first NVIDIA GPU, or the CPU without a usable one. HTSR_DEVICE sets the default.
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env = true)]
     pub device: DeviceChoice,
-    // Aliases: errors that all commands share name the options of `score`.
-    /// Arithmetics of the spectra
+    // The aliases are the options of `score`, which shared errors name.
+    /// Arithmetic of the spectra
     #[arg(long, alias = "precision", value_enum, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
     pub precisions: Vec<Precision>,
-    /// How a GPU finds eigenvalues
+    /// Eigensolvers of a GPU
     #[arg(long, alias = "solver", value_enum, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
     pub solvers: Vec<SolverChoice>,
-    /// Numbers of matrices, or of batches of them, that are analysed at once (for each GPU) [default: all cores, or 4 for
-    /// each GPU, as far as memory allows]
+    /// Numbers of matrices, or batches of them, to analyze at once
+    ///
+    /// On GPUs, the number for each of them. [default: all cores; on a GPU 4, or fewer if memory is short]
     #[arg(long, alias = "threads", value_name = "LIST", value_delimiter = ',', value_parser = lanes)]
     pub lanes: Vec<usize>,
-    /// How the start of the power-law tail is chosen, which decides what is refined
-    #[arg(long, value_enum, default_value_t)]
+    /// Fit rule: peak, peak-robust, median or ks
+    ///
+    /// The rule determines which eigenvalues are refined.
+    #[arg(long, default_value_t, value_parser = FitRuleParser, hide_possible_values = true)]
     pub rule: Rule,
 }
 

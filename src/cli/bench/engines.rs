@@ -1,4 +1,4 @@
-//! The device in every way that is compared, and what it measures.
+//! The device in each configuration to compare, and its measurements.
 
 use crate::bench::{Throughput, Timing};
 use crate::checkpoint::{Cast, Checkpoint};
@@ -13,7 +13,7 @@ use crate::cli::options::open_device;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 
-/// A device, set up in one of the ways to compare.
+/// A device in one configuration.
 pub struct Engine {
     pub method: Method,
     pub solver: SolverChoice,
@@ -21,9 +21,9 @@ pub struct Engine {
     pub device: Box<dyn Device>,
 }
 
-/// What is the same for all matrices.
+/// The configurations to compare, and how to time them.
 pub struct Bench<'a> {
-    /// One at least; all on the same device.
+    /// At least one; all on the same device.
     pub engines: Vec<Engine>,
     pub ceilings: Ceilings,
     warm_up: bool,
@@ -31,7 +31,7 @@ pub struct Bench<'a> {
     pub printer: &'a Printer,
 }
 
-/// Rows of the results, and what is missing from them.
+/// Rows of the results, and an error for each missing result.
 #[derive(Default)]
 pub struct Measured {
     pub rows: Vec<BenchmarkRow>,
@@ -66,7 +66,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Opens the device for every combination, so that what it lacks is known before the work begins.
+/// Opens the device for every combination, so that an unsupported one fails before the work begins.
 fn engines(args: &EngineArgs, printer: &Printer) -> Result<Vec<Engine>> {
     let lanes: Vec<Option<usize>> = match args.lanes.as_slice() {
         [] => vec![None],
@@ -77,7 +77,7 @@ fn engines(args: &EngineArgs, printer: &Printer) -> Result<Vec<Engine>> {
         for &solver in &args.solvers {
             for &lanes in &lanes {
                 let method = Method { rule: args.rule, precision, cast: Cast::None };
-                // Said once is enough.
+                // One warning is enough.
                 let printer = engines.is_empty().then_some(printer);
                 let device = open_device(args.device, solver, lanes, printer)?;
                 engines.push(Engine { method, solver, lanes, device });

@@ -1,4 +1,4 @@
-//! `htsr bench`: how many spectra per second, for people who benchmark.
+//! `htsr bench`: times the analysis of matrices.
 
 mod args;
 mod engines;

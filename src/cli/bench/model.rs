@@ -1,4 +1,4 @@
-//! All projection matrices of a model, with the weights of one layer in place of those of each.
+//! Times all projection matrices of a model; all layers share the weights of one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,16 +36,16 @@ pub fn run(model: PublishedModel, args: &ModelArgs, bench: &Bench) -> Result<(Wo
     Ok((WorkOptions::Model { model: model.to_string(), layers: limit }, measured))
 }
 
-/// Writes the weights of a layer into `folder`, which is created, and gone again if that fails.
+/// Creates `folder` and writes the weights of a layer into it; removes the folder if that fails.
 fn keep_weights(model: PublishedModel, folder: &Path, bench: &Bench) -> Result<PathBuf> {
     fs::create_dir(folder).map_err(|error| {
         let error = Error::usage(format!("the folder cannot be created: {error}")).file(folder);
-        error.hint("name a folder that does not exist yet, on a disk with space")
+        error.hint("use a folder that does not exist yet, on a disk with space")
     })?;
     let _cleanup = interrupt::remove_on_exit(folder);
     let file = folder.join("model.safetensors");
     generate(&file, &model.layer(), bench.printer).inspect_err(|_| {
-        // Empty by now: the file that could not be finished has been removed.
+        // The incomplete file is already removed.
         let _ = fs::remove_dir(folder);
     })?;
     Ok(file)

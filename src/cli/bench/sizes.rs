@@ -1,4 +1,4 @@
-//! Matrices of given sizes and types.
+//! Times matrices of the given sizes and types.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ pub fn run(args: &SizeArgs, bench: &Bench) -> Result<(WorkOptions, Measured)> {
     Ok((work, measured))
 }
 
-/// Adds the rows of matrices of one shape and type, whose weights go through `file`.
+/// Times matrices of one shape and type, with weights in `file`, and adds the rows to `measured`.
 fn measure(
     args: &SizeArgs,
     bench: &Bench,
@@ -88,7 +88,7 @@ fn measure(
     Ok(())
 }
 
-/// The spectrum of a matrix by the CPU in f64 and another library, if it has one.
+/// The spectrum of a matrix by the reference solver (faer, on the CPU in f64), or `None` if that fails.
 fn reference(
     checkpoint: &Checkpoint,
     matrix: &[WeightMatrix],

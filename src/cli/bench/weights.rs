@@ -26,5 +26,5 @@ pub fn generate(file: &Path, tensors: &[RandomTensor], printer: &Printer) -> Res
 
 fn cannot_write(file: &Path, error: &std::io::Error) -> Error {
     let error = Error::usage(format!("the weights cannot be written: {error}")).file(file);
-    error.hint("TMPDIR chooses a folder on a disk with space, and so does --keep with --model")
+    error.hint("set TMPDIR to a folder on a disk with space; with --model, --keep chooses one, too")
 }

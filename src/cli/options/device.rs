@@ -1,4 +1,4 @@
-//! Which device a command uses, and opening it.
+//! The device of a command, and opening it.
 
 use crate::device::{self, Device, DeviceChoice, Opened, SolverChoice};
 use crate::error::Result;
@@ -7,9 +7,10 @@ use crate::cli::printer::Printer;
 
 #[derive(Debug, clap::Args)]
 pub struct ThreadArgs {
-    /// Cores to use, each for one matrix and then to help with others, or lanes of a GPU; changes speed and memory, never
-    /// results [default: all cores, or 4 lanes of each GPU, or as many as fit in 60 % of
-    /// its free memory, and in 20 GiB]
+    /// CPU cores, or lanes of each GPU; never changes results
+    ///
+    /// Changes speed and memory only. [default: all cores; on a GPU 4 lanes, or fewer if they need more than 60 % of its free
+    /// memory or more than 20 GiB]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 }
@@ -23,11 +24,13 @@ impl ThreadArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
-    /// auto, cpu, cuda, cuda:N or cuda:all; auto takes the first NVIDIA GPU if it can be used
-    #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env_values = true)]
+    /// auto, cpu, cuda, cuda:N or cuda:all
+    ///
+    /// auto uses the first NVIDIA GPU, or the CPU without a usable one. HTSR_DEVICE sets the default.
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env = true)]
     pub device: DeviceChoice,
-    /// How eigenvalues are found
-    #[arg(long, value_enum, default_value_t)]
+    /// Eigensolver
+    #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     pub solver: SolverChoice,
     #[command(flatten)]
     pub threads: ThreadArgs,
@@ -40,7 +43,7 @@ impl DeviceArgs {
     }
 }
 
-/// Opens a device, and tells what the user should know of it.
+/// Opens a device, and prints what the user should know about it.
 pub fn open_device(
     choice: DeviceChoice,
     solver: SolverChoice,
@@ -49,7 +52,7 @@ pub fn open_device(
 ) -> Result<Box<dyn Device>> {
     let Opened { device, note } = device::open(choice, solver, lanes)?;
     if let (Some(note), Some(printer)) = (note, printer) {
-        printer.warning(&note, Some("`htsr doctor` says what was looked for; --device cpu asks for the CPU"));
+        printer.warning(&note, Some("`htsr doctor` lists what is missing; --device cpu selects the CPU"));
     }
     Ok(device)
 }

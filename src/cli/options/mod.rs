@@ -1,23 +1,26 @@
-//! Options that several commands share. Options of one command stand beside its `run`.
+//! Options that several commands share. The options of one command are in its own file.
 
 mod base;
+pub mod choices;
 mod device;
 mod method;
 mod plan;
 mod rows;
+mod rules;
 mod sampling;
 mod selection;
+mod sensitivity;
 mod simulations;
-mod study;
 mod tails;
 
 pub use base::BaseArgs;
 pub use device::{DeviceArgs, ThreadArgs, open_device};
 pub use method::MethodArgs;
-pub use plan::{BudgetArgs, PlanArgs, RuleName};
+pub use plan::{BudgetArgs, PlanArgs};
 pub use rows::ScoreRow;
+pub use rules::{AllocationChoice, AllocationRuleParser, FitRuleParser};
 pub use sampling::SamplingArgs;
 pub use selection::SelectionArgs;
+pub use sensitivity::SensitivityArgs;
 pub use simulations::SimulationArgs;
-pub use study::StudyArgs;
 pub use tails::TailChoice;

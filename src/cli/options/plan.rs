@@ -1,51 +1,34 @@
-//! What can be typed of an allocation, and the plan that it makes.
+//! The options of an allocation, and the plan they make.
 
 use crate::allocate::{
     Aggregate, AllocationPlan, AllocationRule, AlphaDecay, AlphaPruning, Budget, Group, MolaShape, MultiplierMap,
     Ranks, Rounding, TempBalance, Uniform,
 };
 use crate::error::{Error, Result};
-use clap::ValueEnum;
 
-/// The rules of allocation by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum RuleName {
-    /// LoRA experts in proportion to alpha^beta (arXiv 2410.10054)
-    #[default]
-    Alphalora,
-    /// The same number of experts everywhere
-    Uniform,
-    /// MoLA's fixed numbers of experts for each quarter of the layers (arXiv 2402.08562)
-    Mola,
-    /// LoRA ranks in proportion to alpha^beta, under a budget of trainable parameters
-    Rank,
-    /// Sparsities around that of the whole model (arXiv 2410.10912)
-    Alphapruning,
-    /// Multipliers of the learning rate (arXiv 2312.00359)
-    Tempbalance,
-    /// Multipliers of the weight decay (arXiv 2506.14562)
-    Alphadecay,
-}
+use super::rules::AllocationChoice;
 
-use RuleName::{Alphadecay, Alphalora, Alphapruning, Mola, Rank, Tempbalance, Uniform as Even};
+use AllocationChoice::{Alphadecay, Alphalora, Alphapruning, Mola, Rank, Tempbalance, Uniform as Even};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Allocation")]
 pub struct BudgetArgs {
-    /// LoRA experts of all layers together [default: 5 for each layer of the main stack]
+    /// LoRA experts in all [default: 5 for each layer]
+    ///
+    /// The default is 5 for each layer of the stack with the most layers: 160 for 32 layers, as in AlphaLoRA's paper.
     #[arg(long, value_name = "T", value_parser = experts)]
     pub experts: Option<u32>,
-    /// Exponent beta of alpha^beta, to which experts and ranks are proportional [default: 2.5]
-    #[arg(long, value_name = "B", value_parser = beta, allow_negative_numbers = true)]
+    /// Exponent of alpha^beta, to which experts and ranks are proportional [default: 2.5]
+    #[arg(long, value_name = "B", value_parser = beta, allow_negative_numbers = true, hide_short_help = true)]
     pub beta: Option<f64>,
     /// How shares of experts become whole numbers [default: reference]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, hide_short_help = true)]
     pub rounding: Option<Rounding>,
-    /// Fewest experts of a layer, with --rounding largest-remainder or the rule uniform [default: 1]
-    #[arg(long, value_name = "N")]
+    /// Fewest experts per layer, with --rounding largest-remainder or the rule uniform [default: 1]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     pub min_experts: Option<u32>,
-    /// Most experts of a layer, with --rounding largest-remainder
-    #[arg(long, value_name = "N")]
+    /// Most experts per layer, with --rounding largest-remainder
+    #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_experts: Option<u32>,
 }
 
@@ -63,52 +46,54 @@ impl BudgetArgs {
     }
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Allocation")]
 pub struct PlanArgs {
     #[command(flatten)]
     pub budget: BudgetArgs,
-    /// Experts of a layer in each quarter of the layers: 2468, 8642, 8228, 5555 or a,b,c,d (mola) [default: 2468]
-    #[arg(long, value_name = "SHAPE")]
+    /// Experts per layer in each quarter of the layers: 2468, 8642, 8228, 5555 or a,b,c,d (mola) [default: 2468]
+    #[arg(long, value_name = "SHAPE", hide_short_help = true)]
     pub shape: Option<MolaShape>,
-    /// Rank whose use everywhere takes the budget of trainable parameters (rank) [default: 8]
+    /// Uniform rank with the same parameter budget (rank) [default: 8]
+    ///
+    /// The ranks together have as many trainable parameters as this rank everywhere.
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
     pub rank: Option<u32>,
-    /// Budget of trainable parameters, the sum of rank x (rows + cols), instead of --rank (rank)
-    #[arg(long, value_name = "N", conflicts_with = "rank")]
+    /// Budget of trainable parameters, the sum of rank x (rows + cols), in place of --rank (rank)
+    #[arg(long, value_name = "N", conflicts_with = "rank", hide_short_help = true)]
     pub parameters: Option<u64>,
     /// Smallest rank (rank) [default: --multiple-of]
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     pub min_rank: Option<u32>,
     /// Largest rank (rank) [default: the smallest dimension of a matrix]
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     pub max_rank: Option<u32>,
-    /// Ranks are multiples of this (rank) [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Make ranks multiples of this number (rank) [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     pub multiple_of: Option<u32>,
-    /// lora_alpha / r, the same for all, so that no update is scaled down for its rank (rank) [default: 1]
-    #[arg(long, value_name = "X")]
+    /// lora_alpha / r, the same for every rank, so that all updates have the same scale (rank) [default: 1]
+    #[arg(long, value_name = "X", hide_short_help = true)]
     pub lora_scaling: Option<f64>,
-    /// The same lora_alpha for all instead (rank)
-    #[arg(long, value_name = "A", conflicts_with = "lora_scaling")]
+    /// One lora_alpha for every rank, in place of --lora-scaling (rank)
+    #[arg(long, value_name = "A", conflicts_with = "lora_scaling", hide_short_help = true)]
     pub lora_alpha: Option<f64>,
-    /// Share of all weights to prune, between 0 and 1 (alphapruning)
+    /// Share of all weights to prune, from 0 to 1 (alphapruning)
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub sparsity: Option<f64>,
-    /// How far sparsities depart from the whole model's, before they are scaled (alphapruning) [default: 0.3]
-    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    /// Largest deviation from the model's sparsity, before scaling (alphapruning) [default: 0.3]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, hide_short_help = true)]
     pub epsilon: Option<f64>,
     /// Multipliers of the smallest and the largest alpha (tempbalance, alphadecay) [default: 0.5:1.5; alphadecay: 0.666:3]
-    #[arg(long, value_name = "LOW:HIGH", value_parser = range)]
+    #[arg(long, value_name = "LOW:HIGH", value_parser = range, hide_short_help = true)]
     pub range: Option<(f64, f64)>,
     /// How alphas become multipliers (tempbalance) [default: linear]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, hide_short_help = true)]
     pub map: Option<MultiplierMap>,
-    /// What gets a number: every layer, every matrix, or every role across the layers [default: by the rule]
-    #[arg(long, value_enum)]
+    /// Allocate to layers, matrices, or roles across the layers [default: depends on the rule]
+    #[arg(long, value_enum, hide_short_help = true)]
     pub group: Option<Group>,
-    /// How the alphas of several matrices become one; weighted means by their parameters
-    #[arg(long, value_enum, default_value_t)]
+    /// How the alphas of several matrices are combined
+    #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     pub aggregate: Aggregate,
 }
 
@@ -117,9 +102,9 @@ impl PlanArgs {
     ///
     /// # Errors
     ///
-    /// If an option belongs to another rule.
-    pub fn plan(&self, name: RuleName) -> Result<AllocationPlan> {
-        self.refuse_strangers(name)?;
+    /// If the rule does not use an option that is set.
+    pub fn plan(&self, name: AllocationChoice) -> Result<AllocationPlan> {
+        self.check_options(name)?;
         let rule = match name {
             Alphalora => AllocationRule::AlphaLora(self.budget.budget()),
             Even => AllocationRule::Uniform(Uniform {
@@ -131,7 +116,7 @@ impl PlanArgs {
             Alphapruning => {
                 let sparsity = self.sparsity.ok_or_else(|| {
                     let error = Error::usage("AlphaPruning needs the sparsity of the whole model");
-                    error.hint("--sparsity 0.7 prunes 70 % of the weights")
+                    error.hint("add --sparsity 0.7 to prune 70 % of the weights")
                 })?;
                 AllocationRule::AlphaPruning(AlphaPruning { sparsity, epsilon: self.epsilon.unwrap_or(0.3) })
             }
@@ -163,25 +148,31 @@ impl PlanArgs {
         }
     }
 
-    /// An option that was given, if there is one.
-    pub fn given(&self) -> Option<&'static str> {
-        let others = [(self.group.is_some(), "--group"), (self.aggregate != Aggregate::default(), "--aggregate")];
-        let options = self.options().into_iter().map(|(given, option, _)| (given, option)).chain(others);
-        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    /// The first allocation option on the command line, if there is any.
+    pub fn first_option(&self) -> Option<&'static str> {
+        let shared = [(self.group.is_some(), "--group"), (self.aggregate != Aggregate::default(), "--aggregate")];
+        let options = self.options().into_iter().map(|(is_set, option, _)| (is_set, option)).chain(shared);
+        options.into_iter().find(|(is_set, _)| *is_set).map(|(_, option)| option)
     }
 
-    /// Options that the rule does not know must not be dropped in silence.
-    fn refuse_strangers(&self, name: RuleName) -> Result<()> {
+    /// The options of an allocation rule.
+    pub fn options_of(rule: AllocationChoice) -> Vec<&'static str> {
+        let options = PlanArgs::default().options().into_iter().filter(|(_, _, rules)| rules.contains(&rule));
+        options.map(|(_, option, _)| option).collect()
+    }
+
+    /// Refuses options that the rule does not use: they must not be ignored silently.
+    fn check_options(&self, name: AllocationChoice) -> Result<()> {
         let options = self.options();
-        let stranger = options.iter().find(|(given, _, rules)| *given && !rules.contains(&name));
-        let Some((_, option, rules)) = stranger else { return Ok(()) };
-        let rules: Vec<String> = rules.iter().map(|rule| rule.to_string()).collect();
-        let cause = format!("{option} has no meaning under the allocation rule {name}");
-        Err(Error::usage(cause).hint(format!("it is for {}", rules.join(" and "))))
+        let unused = options.iter().find(|(is_set, _, rules)| *is_set && !rules.contains(&name));
+        let Some((_, option, rules)) = unused else { return Ok(()) };
+        let rules: Vec<String> = rules.iter().map(|rule| format!("--allocate {rule}")).collect();
+        let cause = format!("the allocation rule {name} does not use {option}");
+        Err(Error::usage(cause).hint(format!("remove it, or use {}", rules.join(" or "))))
     }
 
-    /// Whether each option was given, its name, and the rules that it is for.
-    fn options(&self) -> [(bool, &'static str, &'static [RuleName]); 17] {
+    /// Whether each option is set, its name, and the rules that use it.
+    fn options(&self) -> [(bool, &'static str, &'static [AllocationChoice]); 17] {
         let BudgetArgs { experts, beta, rounding, min_experts, max_experts } = &self.budget;
         [
             (experts.is_some(), "--experts", &[Alphalora, Even]),
@@ -202,12 +193,6 @@ impl PlanArgs {
             (self.range.is_some(), "--range", &[Tempbalance, Alphadecay]),
             (self.map.is_some(), "--map", &[Tempbalance]),
         ]
-    }
-}
-
-impl std::fmt::Display for RuleName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
     }
 }
 

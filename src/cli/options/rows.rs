@@ -11,7 +11,7 @@ pub enum ScoreRow {
 }
 
 impl ScoreRow {
-    /// `report` with these rows; by default with what got a number.
+    /// `report` with these rows; by default one for each allocated number.
     pub fn of(row: Option<ScoreRow>, report: &Report) -> Document<'_, Report> {
         match row {
             None => report.by_unit(),

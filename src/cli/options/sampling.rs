@@ -6,14 +6,16 @@ use crate::pipeline::Sampling;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Fit")]
 pub struct SamplingArgs {
-    /// Fit the eigenvalues of windows of every matrix, all of one shape, instead of its own (FARMS): rows=2000,q=1,windows=15
-    /// is what is published for LLaMA and the default of each; q is columns by rows, and up to windows x windows are laid
-    /// over a matrix
-    #[arg(long, value_name = "SETTINGS", conflicts_with = "randomize")]
+    /// Fit the eigenvalues of windows of every matrix, all of one shape (FARMS)
+    ///
+    /// `rows=2000,q=1,windows=15` is published for LLaMA; these are the defaults. q is columns per row; up to
+    /// windows x windows windows cover a matrix.
+    #[arg(long, value_name = "SETTINGS", conflicts_with = "randomize", hide_short_help = true)]
     pub farms: Option<Farms>,
-    /// Compare every matrix with its elements in the random order that this number determines, for the metrics rand_*: twice
-    /// the work
-    #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
+    /// Compare every matrix with its shuffled elements, for the metrics rand_*
+    ///
+    /// SEED determines the shuffle. Doubles the work.
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true, hide_short_help = true)]
     pub randomize: Option<u64>,
 }
 

@@ -6,10 +6,10 @@ use regex::Regex;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Selection")]
 pub struct SelectionArgs {
-    /// Score only matrices whose tensor name matches; may be repeated
+    /// Score only matrices whose name matches (repeatable)
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     pub include: Vec<Regex>,
-    /// Leave out matrices whose tensor name matches; may be repeated
+    /// Skip matrices whose name matches (repeatable)
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     pub exclude: Vec<Regex>,
     /// Score only these layers, e.g. 0-15,20

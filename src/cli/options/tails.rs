@@ -1,10 +1,10 @@
-//! `--fit`: the tails that are fitted.
+//! `--fit`: the tails to fit.
 
 use crate::metrics::MetricSelection;
 use crate::tails::Alternative;
 use clap::ValueEnum;
 
-/// A tail to be fitted.
+/// A tail to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TailChoice {
     /// The power law, which is always fitted: alpha is its exponent
@@ -18,7 +18,7 @@ pub enum TailChoice {
 }
 
 impl TailChoice {
-    /// What is compared with the power law.
+    /// The tail that is compared with the power law; `None` for the power law itself.
     pub fn alternative(self) -> Option<Alternative> {
         match self {
             TailChoice::Pl => None,
@@ -28,7 +28,7 @@ impl TailChoice {
         }
     }
 
-    /// The metrics of these alternatives, too.
+    /// `plan` with the metrics of these alternatives added.
     pub fn add_to(choices: &[TailChoice], plan: MetricSelection) -> MetricSelection {
         let names =
             choices.iter().filter_map(|choice| choice.alternative()).map(|alternative| format!("{alternative}_"));
