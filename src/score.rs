@@ -120,9 +120,9 @@ impl MatrixScore {
         let [rows, cols] = matrix.whole_shape();
         MatrixScore {
             tensor: matrix.name().to_owned(),
-            stack: matrix.stack.clone(),
+            stack: matrix.stack.to_string(),
             layer: matrix.layer,
-            role: matrix.role.clone(),
+            role: matrix.role.to_string(),
             rows,
             cols,
             dtype: matrix.stored().tensor.dtype.clone(),

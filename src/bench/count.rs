@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Dtype, TensorInfo};
 use crate::device::{Device, Method};
-use crate::matrices::{Elements, Stored, WeightMatrix};
+use crate::matrices::{Floats, Place, WeightMatrix};
 
 use super::RandomTensor;
 
@@ -36,16 +36,8 @@ fn described(tensor: &RandomTensor) -> WeightMatrix {
         offset: 0,
         bytes: tensor.bytes() as u64,
     };
-    WeightMatrix {
-        name: tensor.name.clone(),
-        elements: Elements::Stored(Stored { tensor: info, shard: 0, dtype: tensor.dtype, scaled: None }),
-        stack: String::new(),
-        layer: 0,
-        role: String::new(),
-        dtype: tensor.dtype,
-        rows: tensor.rows,
-        cols: tensor.cols,
-    }
+    let elements = Floats::new(info, 0).expect("shapes of benchmarks are not empty");
+    WeightMatrix::new(&tensor.name, Place::default(), elements)
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ pub fn repeat_layer(matrices: &[WeightMatrix], layers: usize) -> Vec<WeightMatri
     let in_layer = |layer: usize, matrix: &WeightMatrix| {
         let mut matrix = matrix.clone();
         matrix.layer = layer as u32;
-        matrix.name = matrix.name().replacen(LAYER_0, &format!("model.layers.{layer}."), 1);
+        matrix.name = matrix.name().replacen(LAYER_0, &format!("model.layers.{layer}."), 1).into();
         matrix
     };
     (0..layers).flat_map(|layer| matrices.iter().map(move |matrix| in_layer(layer, matrix))).collect()

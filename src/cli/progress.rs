@@ -72,8 +72,8 @@ impl Observer for Progress<'_> {
         self.done.fetch_add(1, Ordering::Relaxed);
         self.bar.inc(steps(matrix));
         self.show_count();
-        // A part of a matrix is no result yet.
-        if self.printer.verbose() && std::ptr::eq(matrix.origin(), matrix) {
+        // A window or a shuffled copy is not a result by itself.
+        if self.printer.verbose() && !matrix.is_sample() {
             self.bar.suspend(|| self.printer.detail(&line(matrix, outcome)));
         }
     }

@@ -1,14 +1,16 @@
-//! The updates of a PEFT adapter: which of its tensors are the two factors of one, and why the others are none.
+//! The updates of a PEFT adapter: which of its tensors form the two factors of an update, and why others do not.
 //!
-//! PEFT writes the factors of a module's update as `base_model.model.MODULE.lora_A.weight` and `...lora_B.weight`. An update is
-//! named after the weight that it changes, `MODULE.weight`, so that it stands beside that of the model itself.
+//! PEFT names the factors of a module's update `base_model.model.MODULE.lora_A.weight` and `...lora_B.weight`. The update has the
+//! name of the weight that it changes, `MODULE.weight`, and thus the same name as in the model itself.
 
 use std::collections::BTreeMap;
 
-use super::elements::Elements;
-use super::low_rank::LowRank;
-use super::{Catalog, OUTSIDE, Place, Selection, Skipped, WeightMatrix, place, stored};
-use crate::checkpoint::{Adapter, Checkpoint, FloatType, Tensor};
+use super::classify::{OUTSIDE, place};
+use super::elements::{ElementSource, Floats, LowRank};
+use super::matrix::WeightMatrix;
+use super::selection::Selection;
+use super::skipped::Skipped;
+use crate::checkpoint::{Adapter, Checkpoint, Tensor};
 
 /// What PEFT puts before the names of a model's modules.
 const PREFIX: &str = "base_model.model.";
@@ -21,7 +23,7 @@ enum Part<'a> {
     Up(&'a str),
     /// DoRA's magnitude.
     Magnitude(&'a str),
-    /// None of these.
+    /// Anything else, with the reason for skipping it.
     Other(&'static str),
 }
 
@@ -33,45 +35,46 @@ struct Module<'a> {
     magnitude: bool,
 }
 
-/// Sorts out the tensors of an adapter.
-pub(super) fn catalog(checkpoint: &Checkpoint, adapter: &Adapter, selection: &Selection) -> Catalog {
-    let mut catalog = Catalog::default();
+/// The updates of an adapter, and the tensors that form none.
+pub(super) fn classify(
+    checkpoint: &Checkpoint,
+    adapter: &Adapter,
+    selection: &Selection,
+) -> Vec<Result<WeightMatrix, Skipped>> {
+    let mut verdicts = Vec::new();
     let mut modules: BTreeMap<&str, Module> = BTreeMap::new();
     for tensor in checkpoint.tensors() {
         let name = tensor.info.name.as_str();
-        match part(name.strip_prefix(PREFIX).unwrap_or(name)) {
-            Part::Down(module) => put(&mut modules.entry(module).or_default().down, tensor, &mut catalog),
-            Part::Up(module) => put(&mut modules.entry(module).or_default().up, tensor, &mut catalog),
+        let skipped = match part(name.strip_prefix(PREFIX).unwrap_or(name)) {
+            Part::Down(module) => fill(&mut modules.entry(module).or_default().down, tensor),
+            Part::Up(module) => fill(&mut modules.entry(module).or_default().up, tensor),
             Part::Magnitude(module) => {
                 modules.entry(module).or_default().magnitude = true;
-                catalog.skipped.push(Skipped::new(name, "DoRA magnitude"));
+                Some(Skipped::new(name, "DoRA magnitude"))
             }
-            Part::Other(reason) => catalog.skipped.push(Skipped::new(name, reason)),
-        }
+            Part::Other(reason) => Some(Skipped::new(name, reason)),
+        };
+        verdicts.extend(skipped.map(Err));
     }
     for (name, module) in modules {
         let names = [module.down, module.up].into_iter().flatten().map(|tensor| tensor.info.name.as_str());
         match update(name, &module, adapter, selection) {
-            Ok(matrix) => catalog.matrices.push(matrix),
+            Ok(matrix) => verdicts.push(Ok(matrix)),
             Err((reason, unpaired)) => {
-                catalog
-                    .skipped
-                    .extend(names.map(|tensor| Skipped { unpaired, ..Skipped::new(tensor, reason.as_str()) }));
+                verdicts.extend(names.map(|tensor| Err(Skipped { unpaired, ..Skipped::new(tensor, reason.as_str()) })));
             }
         }
     }
-    catalog
+    verdicts
 }
 
-/// Puts a factor into its place, unless there is one under another name.
-fn put<'a>(place: &mut Option<Tensor<'a>>, tensor: Tensor<'a>, catalog: &mut Catalog) {
-    match place {
-        Some(other) => {
-            let reason = format!("the same factor as `{}`", other.info.name);
-            catalog.skipped.push(Skipped::new(&tensor.info.name, reason));
-        }
-        None => *place = Some(tensor),
+/// Fills a factor's slot, or skips `tensor` if another name has already filled it.
+fn fill<'a>(slot: &mut Option<Tensor<'a>>, tensor: Tensor<'a>) -> Option<Skipped> {
+    if let Some(other) = slot {
+        return Some(Skipped::new(&tensor.info.name, format!("duplicate of `{}`", other.info.name)));
     }
+    *slot = Some(tensor);
+    None
 }
 
 fn part(name: &str) -> Part<'_> {
@@ -86,9 +89,9 @@ fn part(name: &str) -> Part<'_> {
     } else if name.ends_with("bias") {
         Part::Other("bias")
     } else if name.contains("lora_") {
-        Part::Other("adapter factor of an unknown kind")
+        Part::Other("unknown kind of adapter factor")
     } else {
-        Part::Other("trained as a whole: no low-rank update")
+        Part::Other("trained in full: not a low-rank update")
     }
 }
 
@@ -99,31 +102,28 @@ fn update(
     adapter: &Adapter,
     selection: &Selection,
 ) -> Result<WeightMatrix, (String, bool)> {
-    let for_good = |reason: String| (reason, false);
+    let skipped = |reason: String| (reason, false);
     let (down, up) = match (module.down, module.up) {
         (Some(down), Some(up)) => (down, up),
         (Some(_), None) => return Err(("lora_A without lora_B".into(), true)),
         _ => return Err(("lora_B without lora_A".into(), true)),
     };
     if adapter.dora || module.magnitude {
-        return Err(for_good("DoRA: its magnitude rescales the weights too".into()));
+        return Err(skipped("DoRA: its magnitude also rescales the weights".into()));
     }
     let weight = format!("{name}.weight");
     let place = place(&weight, down.info.shape.len()).and_then(|place| place.ok_or(OUTSIDE));
-    let Place { stack, layer, role } = place.map_err(|reason| for_good(reason.into()))?;
-    let factor = |tensor: Tensor| stored(tensor.info, tensor.shard).map_err(for_good);
+    let place = place.map_err(|reason| skipped(reason.into()))?;
+    let factor = |tensor: Tensor| Floats::new(tensor.info.clone(), tensor.shard).map_err(skipped);
     let (down, up) = (factor(down)?, factor(up)?);
     let (rank, other) = (down.shape()[0], up.shape()[1]);
     if rank != other {
-        return Err(for_good(format!("lora_A has the rank {rank}, lora_B {other}")));
+        return Err(skipped(format!("lora_A has rank {rank}, but lora_B has rank {other}")));
     }
-    let stated = adapter.rank(name);
-    if rank as u64 != stated {
-        return Err(for_good(format!("rank {rank}, but {stated} in the config")));
+    let configured = adapter.rank(name);
+    if rank as u64 != configured {
+        return Err(skipped(format!("rank {rank}, but {configured} in the config")));
     }
     let update = LowRank { down, up, scale: adapter.scale(name), transposed: adapter.fan_in_fan_out };
-    let [rows, cols] = update.core_shape();
-    let elements = Elements::LowRank(update);
-    let matrix = WeightMatrix { name: weight, elements, stack, layer, role, dtype: FloatType::F64, rows, cols };
-    selection.admit(matrix).map_err(for_good)
+    selection.admit(WeightMatrix::new(&weight, place, update)).map_err(skipped)
 }

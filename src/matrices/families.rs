@@ -1,19 +1,13 @@
-//! How model families name the matrices of a layer.
+//! The names that model families give to the matrices of a layer.
 //!
-//! A name reads `[stack.]container.NUMBER.role.weight`. Each family is one line: the container, with `#` for the number of
-//! the layer, and the roles it uses. What no family knows goes to [`generic_place`].
+//! A name has the form `[stack.]container.NUMBER.role.weight`. Each family is one line: the container, with `#` for the number of
+//! the layer, and its roles. [`generic_place`] places names of unknown families.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Where a matrix belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub stack: String,
-    pub layer: u32,
-    pub role: String,
-}
+use super::place::Place;
 
 /// Container and roles of each family, as regular expressions.
 const FAMILIES: &[(&str, &str)] = &[
@@ -39,7 +33,7 @@ const FAMILIES: &[(&str, &str)] = &[
     (r"h\.#", r"(?:self_attention|attn)\.(?:query_key_value|dense)|mlp\.dense_(?:h_to_4h|4h_to_h)"),
     // XLNet
     (r"layer\.#", r"ff\.layer_[12]"),
-    // T5, LongT5, Switch: the blocks are numbered, and the sub-layers within a block are too
+    // T5, LongT5, Switch: blocks are numbered, and so are the sub-layers within a block
     (
         r"block\.#\.layer\.\d+",
         r"(?:\w*SelfAttention|EncDecAttention)\.[qkvo]|(?:DenseReluDense|mlp)\.(?:wi|wi_[01]|wo)",
@@ -51,7 +45,7 @@ const FAMILIES: &[(&str, &str)] = &[
     (r"blocks\.#", r"attn\.(?:qkv|proj)|mlp\.fc[12]"),
 ];
 
-/// The same of tensors of three dimensions that hold a matrix for every expert, with or without `.weight`.
+/// The same for three-dimensional tensors that stack one matrix for each expert, with or without `.weight`.
 const STACKED: &[(&str, &str)] = &[
     // Llama 4, Qwen3-VL-MoE, gpt-oss in bf16
     (r"layers\.#", r"(?:mlp|feed_forward)\.experts\.(?:gate|up|down|gate_up)_proj"),
@@ -59,13 +53,13 @@ const STACKED: &[(&str, &str)] = &[
     (r"layers\.#", r"(?:block_sparse_moe|mlp)\.(?:input|output)_linear"),
 ];
 
-/// The place of a tensor that a known family uses, wrapped by PEFT or not.
+/// The place of a tensor of a known family, with or without PEFT's wrapper.
 pub(super) fn place(name: &str) -> Option<Place> {
     static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| patterns(FAMILIES, r"\.weight"));
     first_place(&PATTERNS, name)
 }
 
-/// The same for a tensor that holds a matrix for every expert.
+/// The same for a three-dimensional tensor that stacks one matrix for each expert.
 pub(super) fn stacked_place(name: &str) -> Option<Place> {
     static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| patterns(STACKED, r"(?:\.weight)?"));
     first_place(&PATTERNS, name)
@@ -76,7 +70,7 @@ fn patterns(families: &[(&str, &str)], end: &str) -> Vec<Regex> {
         let container = container.replace('#', r"(?<layer>\d+)");
         format!(r"^(?:(?<stack>.+)\.)?{container}\.(?<role>{roles}){end}$")
     };
-    // The patterns are constants: a test compiles every one of them.
+    // The patterns are constants, and tests compile all of them.
     families.iter().map(|family| Regex::new(&pattern(family)).expect("constant pattern")).collect()
 }
 
@@ -90,8 +84,8 @@ fn first_place(patterns: &[Regex], name: &str) -> Option<Place> {
     })
 }
 
-/// The place of a tensor by the general shape of its name: the last number after a word for layers, and the last element
-/// of the path as the role. Of two numbers in a row, as in `blocks.2.4`, the first is a stage and belongs to the stack.
+/// The place of a tensor by the general form of its name: the last number after a word such as `layers` is the layer, and the last
+/// element of the path is the role. Of two consecutive numbers, as in `blocks.2.4`, the first is a stage and belongs to the stack.
 pub(super) fn generic_place(name: &str) -> Option<Place> {
     static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
         let container = "(?:layers?|h|(?:res)?blocks?|blk)";
@@ -124,12 +118,12 @@ mod tests {
     use super::*;
 
     fn known(name: &str) -> (String, u32, String) {
-        let Place { stack, layer, role } = place(name).unwrap_or_else(|| panic!("{name} is not recognised"));
+        let Place { stack, layer, role } = place(name).unwrap_or_else(|| panic!("{name} is not recognized"));
         (stack, layer, role)
     }
 
     #[test]
-    fn every_family_is_recognised() {
+    fn every_family_is_recognized() {
         for (name, stack, layer, role) in [
             ("model.layers.31.self_attn.q_proj.weight", "model", 31, "self_attn.q_proj"),
             ("model.layers.0.mlp.gate_proj.weight", "model", 0, "mlp.gate_proj"),
@@ -173,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn stacked_experts_are_recognised() {
+    fn stacked_experts_are_recognized() {
         for (name, stack, layer, role) in [
             (
                 "language_model.model.layers.7.feed_forward.experts.gate_up_proj",
@@ -192,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn similar_names_are_not() {
+    fn similar_names_are_not_recognized() {
         for name in [
             "model.layers.0.self_attn.q_proj.bias",
             "model.layers.0.self_attn.q_proj.lora_A.weight",

@@ -1,22 +1,24 @@
-//! One matrix, by its name or a part of it.
+//! Finds one matrix by its name or a part of it.
 
 use std::path::Path;
 
-use super::{Catalog, WeightMatrix};
+use super::catalog::Catalog;
+use super::matrix::WeightMatrix;
+use super::skipped::Skipped;
 use crate::error::{Error, Result};
 
-/// How many names a message lists.
+/// Most names that a message lists.
 const LISTED: usize = 8;
-/// Similarity (Jaro-Winkler) from which on a name is near.
-const NEAR: f64 = 0.8;
+/// Lowest Jaro-Winkler similarity of a name that is suggested.
+const SIMILAR: f64 = 0.8;
 
 impl Catalog {
-    /// The matrix with this name, or the only one whose name contains it. `path` is that of the checkpoint, for messages.
+    /// The matrix with this name, or the only one whose name contains `name`. `path`: the checkpoint, for messages.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`](crate::error::Kind::Usage) if there is none, with near names or the reason why the tensor is none;
-    /// or if there are several, with their names.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if there is no such matrix, with similar names or the reason why the tensor is
+    /// skipped; or if there are several, with their names.
     pub fn find(&self, path: &Path, name: &str) -> Result<&WeightMatrix> {
         if let Some(matrix) = self.matrices.iter().find(|matrix| matrix.name() == name) {
             return Ok(matrix);
@@ -26,38 +28,41 @@ impl Catalog {
         match (skipped, &matches[..]) {
             (None, &[matrix]) => Ok(matrix),
             (None, &[_, _, ..]) => {
-                let cause = format!("{} matrices have `{name}` in their names", matches.len());
+                let cause = format!("the names of {} matrices contain `{name}`", matches.len());
                 let names: Vec<&str> = matches.iter().map(|matrix| matrix.name()).collect();
-                Err(Error::usage(cause).file(path).hint(format!("say which: {}", listed(&names))))
+                Err(Error::usage(cause).file(path).hint(format!("choose one of {}", listed(&names))))
             }
-            (Some(skipped), _) => Err(Error::usage(format!("is no projection matrix to score: {}", skipped.reason))
-                .file(path)
-                .tensor(name)
-                .hint("`htsr inspect --by tensor` lists those that are")),
+            (Some(skipped), _) => Err(not_scored(path, skipped)),
             (None, []) => Err(self.unknown(path, name)),
         }
     }
 
     fn unknown(&self, path: &Path, name: &str) -> Error {
-        let partly = self.skipped.iter().find(|skipped| !name.is_empty() && skipped.tensor.contains(name));
-        if let Some(skipped) = partly {
-            let cause = format!("is no projection matrix to score: {}", skipped.reason);
-            let error = Error::usage(cause).file(path).tensor(&skipped.tensor);
-            return error.hint("`htsr inspect --by tensor` lists those that are");
+        let partial = self.skipped.iter().find(|skipped| !name.is_empty() && skipped.tensor.contains(name));
+        if let Some(skipped) = partial {
+            return not_scored(path, skipped);
         }
-        let mut near: Vec<(f64, &str)> = self.matrices.iter().map(|m| (similarity(m.name(), name), m.name())).collect();
-        near.retain(|&(similarity, _)| similarity >= NEAR);
-        near.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let near: Vec<&str> = near.into_iter().map(|(_, name)| name).collect();
-        let error = Error::usage(format!("no tensor has `{name}` in its name")).file(path);
-        match &near[..] {
+        let mut similar: Vec<(f64, &str)> =
+            self.matrices.iter().map(|m| (similarity(m.name(), name), m.name())).collect();
+        similar.retain(|&(similarity, _)| similarity >= SIMILAR);
+        similar.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let similar: Vec<&str> = similar.into_iter().map(|(_, name)| name).collect();
+        let error = Error::usage(format!("no tensor name contains `{name}`")).file(path);
+        match &similar[..] {
             [] => error.hint("`htsr inspect --by tensor` lists all names"),
-            near => error.hint(format!("near names: {}", listed(near))),
+            similar => error.hint(format!("similar names: {}", listed(similar))),
         }
     }
 }
 
-/// How near `wanted` comes to the name or to any run of its parts.
+fn not_scored(path: &Path, skipped: &Skipped) -> Error {
+    Error::usage(format!("is not a projection matrix to score: {}", skipped.reason))
+        .file(path)
+        .tensor(&skipped.tensor)
+        .hint("`htsr inspect --by tensor` lists all projection matrices")
+}
+
+/// The highest similarity of `wanted` to the name or to consecutive parts of it.
 fn similarity(name: &str, wanted: &str) -> f64 {
     let starts: Vec<usize> = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1)).collect();
     let ends: Vec<usize> = name.match_indices('.').map(|(dot, _)| dot).chain([name.len()]).collect();
@@ -78,10 +83,10 @@ mod tests {
     use super::similarity;
 
     #[test]
-    fn a_part_of_a_name_with_a_slip_is_near() {
+    fn a_part_of_a_name_with_a_typo_is_similar() {
         let name = "model.layers.0.self_attn.q_proj.weight";
-        assert!(similarity(name, "q_prj") > super::NEAR);
+        assert!(similarity(name, "q_prj") > super::SIMILAR);
         assert!(similarity(name, "model.layer.0.self_attn.q_proj.weight") > 0.95);
-        assert!(similarity(name, "xyz") < super::NEAR && similarity(name, "zzz") < super::NEAR);
+        assert!(similarity(name, "xyz") < super::SIMILAR && similarity(name, "zzz") < super::SIMILAR);
     }
 }

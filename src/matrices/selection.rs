@@ -1,11 +1,11 @@
-//! The user's choice among the matrices: regular expressions on names, and layers.
+//! The matrices that the user selects: by regular expressions on names, and by layers.
 
 use std::fmt;
 use std::str::FromStr;
 
 use regex::Regex;
 
-use super::WeightMatrix;
+use super::matrix::WeightMatrix;
 
 /// A set of layer numbers, written like `0-15,20`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +19,16 @@ impl FromStr for Layers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |digits: &str| {
-            digits.trim().parse::<u32>().map_err(|_| format!("`{digits}` is not a layer number; write e.g. 0-15,20"))
+            digits
+                .trim()
+                .parse::<u32>()
+                .map_err(|_| format!("`{digits}` is not a layer number; write, for example, 0-15,20"))
         };
         let range = |part: &str| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let (first, last) = (number(first)?, number(last)?);
             if first > last {
-                return Err(format!("the range {part} ends before it begins; write {last}-{first}"));
+                return Err(format!("the range {part} is reversed; write {last}-{first}"));
             }
             Ok((first, last))
         };
@@ -34,7 +37,7 @@ impl FromStr for Layers {
     }
 }
 
-/// As it was written.
+/// Prints the text that was parsed.
 impl fmt::Display for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -48,34 +51,35 @@ impl Layers {
     }
 }
 
-/// Which of the matrices found are to be scored. The default takes all.
+/// Which matrices to score. The default is all of them.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Selection {
-    /// If not empty, only names that match one of these.
+    /// If not empty, only matrices whose names match one of these.
     pub include: Vec<Regex>,
-    /// No names that match one of these.
+    /// No matrices whose names match one of these.
     pub exclude: Vec<Regex>,
     /// Only these layers (of every stack).
     pub layers: Option<Layers>,
 }
 
 impl Selection {
-    /// Whether it leaves nothing out.
+    /// True if nothing is left out.
     pub fn is_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty() && self.layers.is_none()
     }
 
-    /// Passes `matrix` through, or says why it is left out.
+    /// Returns `matrix`, or the reason why it is left out.
     pub(super) fn admit(&self, matrix: WeightMatrix) -> Result<WeightMatrix, String> {
         let matches = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(matrix.name()));
         if matches(&self.exclude) {
-            return Err("excluded by --exclude".into());
+            return Err("excluded by pattern".into());
         }
         if !self.include.is_empty() && !matches(&self.include) {
-            return Err("not matched by --include".into());
+            return Err("not matched by an include pattern".into());
         }
         if self.layers.as_ref().is_some_and(|layers| !layers.contains(matrix.layer)) {
-            return Err("not among --layers".into());
+            return Err("layer not selected".into());
         }
         Ok(matrix)
     }

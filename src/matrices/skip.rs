@@ -1,12 +1,12 @@
-//! Reasons for which a tensor that no family knows is not a projection matrix.
+//! The reasons why a tensor of no known family is not a projection matrix, by its name.
 //!
-//! Outside the numbered layers any word of the path may give the reason; within a layer only the module itself and its
-//! parameter do, because modules are named after their neighbours too (DBRX keeps its attention in `norm_attn_norm`).
+//! Outside the numbered layers, any word of the path may give the reason. Within a layer, only the names of the module and its
+//! parameter count, because parent modules may be named after neighbors (DBRX keeps its attention in `norm_attn_norm`).
 
-/// The reason for tensors that other tensors are multiplied by.
+/// The reason for tensors that scale other tensors.
 pub(super) const SCALE_FACTOR: &str = "scale factor";
 
-/// A reason by name and number of dimensions, or `None` if nothing speaks against the tensor.
+/// The reason by name and number of dimensions, or `None` if the tensor may be a projection matrix.
 pub(super) fn by_name(name: &str, in_layer: bool, dimensions: usize) -> Option<&'static str> {
     let words: Vec<&str> = name.split('.').collect();
     let last = words[words.len() - 1];
@@ -43,7 +43,7 @@ pub(super) fn by_name(name: &str, in_layer: bool, dimensions: usize) -> Option<&
     } else if dimensions < 2 {
         Some("one-dimensional")
     } else if matches!(words[..], [.., "experts", "mlp", _]) && last != "weight" && dimensions == 2 {
-        // DBRX: those of one expert below those of the other, and how many there are is not said here.
+        // DBRX: the rows of all experts follow each other; only the config has the number of experts.
         Some("experts stacked in rows")
     } else {
         None
@@ -60,7 +60,7 @@ fn is_head(word: &str) -> bool {
     head && !projection || matches!(word, "classifier" | "score" | "pooler" | "qa_outputs" | "cls")
 }
 
-/// `mlp.gate.weight` and its like choose experts; `experts.3.gate.weight` and `attention.gate.weight` do not.
+/// True for `mlp.gate.weight` and similar names, which choose experts. `experts.3.gate.weight` and `attention.gate.weight` do not.
 fn is_moe_gate(words: &[&str]) -> bool {
     let [.., before, parent, "gate", _] = words else {
         return matches!(words, [.., "gate", "wg", "weight"]);
@@ -74,7 +74,7 @@ mod tests {
     use super::by_name;
 
     #[test]
-    fn reasons_are_the_right_ones() {
+    fn each_name_has_its_reason() {
         for (name, in_layer, dimensions, reason) in [
             ("model.embed_tokens.weight", false, 2, Some("embedding")),
             ("embeddings.word_embeddings.weight", false, 2, Some("embedding")),

@@ -1,22 +1,23 @@
-//! Stacked experts: one tensor of three dimensions that holds a matrix for every expert of a layer (Llama 4, Qwen3-VL, Granite).
+//! Stacked experts: one three-dimensional tensor with one matrix for each expert of a layer (Llama 4, Qwen3-VL, Granite).
 //!
-//! Every slice along the first dimension is a matrix of its own, named after the tensor and its place there: `NAME[5]`. Its
-//! elements lie together, so that nothing but this file knows that they are a part of something larger.
+//! Every slice along the first dimension is a matrix with the name of the tensor and its index: `NAME[5]`. A slice is contiguous in
+//! the file, so it is described like a tensor, and only this file treats it as a slice.
 
-use super::{families, float8, skip};
+use super::elements::weight_format;
+use super::{families, skip};
 use crate::checkpoint::{Dtype, TensorInfo};
 
-/// The matrices in `tensor`: its slices if it is a stack of experts, else the tensor as it is.
+/// The slices of `tensor` if it is a stack of experts, otherwise the tensor itself.
 pub(super) fn parts(tensor: &TensorInfo) -> Vec<TensorInfo> {
-    let known = matches!(tensor.dtype, Dtype::Float(_)) || float8(tensor).is_some();
+    let supported = matches!(tensor.dtype, Dtype::Float(_)) || weight_format(&tensor.dtype).is_some();
     let &[count, _, _] = tensor.shape.as_slice() else { return vec![tensor.clone()] };
-    if tensor.bytes == 0 || !known || !holds_experts(&tensor.name) {
+    if tensor.bytes == 0 || !supported || !holds_experts(&tensor.name) {
         return vec![tensor.clone()];
     }
     (0..count).filter_map(|index| slice(tensor, index)).collect()
 }
 
-/// The part of a tensor that has this place along the first dimension.
+/// The slice of a tensor at this index of the first dimension; `None` beyond its end.
 pub(super) fn slice(tensor: &TensorInfo, index: u64) -> Option<TensorInfo> {
     let (&count, shape) = tensor.shape.split_first().filter(|&(&count, _)| index < count)?;
     let bytes = tensor.bytes / count;
@@ -29,12 +30,12 @@ pub(super) fn slice(tensor: &TensorInfo, index: u64) -> Option<TensorInfo> {
     })
 }
 
-/// The name of the tensor that holds the matrix of this name.
+/// The name of the tensor in a file that holds the matrix of this name.
 pub(crate) fn whole(name: &str) -> &str {
     split(name).map_or(name, |(tensor, _)| tensor)
 }
 
-/// The place in its stack of the matrix of this name.
+/// The index of the matrix of this name in its stack of experts.
 pub(super) fn index(name: &str) -> Option<u64> {
     split(name).map(|(_, index)| index)
 }
@@ -45,8 +46,8 @@ fn split(name: &str) -> Option<(&str, u64)> {
     Some((tensor, digits.parse().ok()?))
 }
 
-/// Whether a tensor of this name and three dimensions has one matrix for each expert. Other tensors of three dimensions are
-/// kernels of convolutions.
+/// True if a three-dimensional tensor of this name has one matrix for each expert. Other three-dimensional tensors are kernels of
+/// convolutions.
 fn holds_experts(name: &str) -> bool {
     if families::stacked_place(name).is_some() {
         return true;
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn stacks_fall_into_their_slices() {
+    fn stacks_are_split_into_slices() {
         for name in [
             "language_model.model.layers.0.feed_forward.experts.gate_up_proj",
             "model.language_model.layers.0.mlp.experts.down_proj",
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn other_tensors_stay_as_they_are() {
+    fn other_tensors_are_not_split() {
         let bf16 = Dtype::Float(FloatType::BF16);
         let experts = "model.layers.0.mlp.experts.gate_up_proj";
         for tensor in [

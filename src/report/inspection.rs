@@ -88,10 +88,10 @@ impl Inspection {
                     cols: matrix.whole_shape()[1],
                     dtype: matrix.stored().tensor.dtype.clone(),
                     update: matrix.update(),
-                    tensor: matrix.name,
-                    stack: matrix.stack,
+                    tensor: matrix.name.to_string(),
+                    stack: matrix.stack.to_string(),
                     layer: matrix.layer,
-                    role: matrix.role,
+                    role: matrix.role.to_string(),
                 })
                 .collect(),
             input,

@@ -1,4 +1,4 @@
-//! Weights of 8 bits with scale factors, against the same weights in f32.
+//! 8-bit weights with scale factors, compared with the same weights in f32.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +60,7 @@ fn untyped(scores: &Value) -> Vec<Value> {
     matrices
 }
 
-/// A model of 8 bits, one tensor for each way to scale, and the same in f32.
+/// An 8-bit model with one tensor for each way to scale, and the same model in f32.
 fn models(seed: u64) -> [BTreeMap<String, Tensor>; 2] {
     let [mut eights, mut wide] = [BTreeMap::new(), BTreeMap::new()];
     let block = |row: usize, col: usize| row / 128 * 2 + col / 128;
@@ -118,7 +118,7 @@ fn weights_of_8_bits_score_as_what_they_stand_for() {
     // Factors of matrices that are left out are left out, too.
     let some = score(&eights, &["--layers", "0-5"]).succeeds().json();
     let skipped = some["skipped"].as_array().unwrap().iter().map(|row| row["reason"].as_str().unwrap());
-    assert!(skipped.eq(["scale factor", "not among --layers"]));
+    assert!(skipped.eq(["scale factor", "layer not selected"]));
     // What is saved can be read again, and memory for the weights in f32 is planned.
     let saved = folder.path().join("scores.json");
     score(&eights, &["-o", saved.to_str().unwrap()]).succeeds();
@@ -192,7 +192,7 @@ fn factors_that_do_not_fit() {
     let scale = |layer, tensor: Tensor| (projection(layer, 'q') + "_scale_inv", tensor);
     let fits = || scale(0, Tensor::f32(&[2, 2], &[0.5, 1.0, 2.0, 4.0]));
     for (extra, reason) in [
-        (None, "weights of 8 bits without their scale factors"),
+        (None, "8-bit weights without scale factors"),
         (Some(Tensor::f32(&[7, 2], &[1.0; 14])), "scale factors of shape [7, 2] do not fit [160, 136]"),
         (Some(Tensor::f32(&[136], &[1.0; 136])), "scale factors of shape [136] do not fit [160, 136]"),
         (Some(Tensor::f32(&[2, 2, 1], &[1.0; 4])), "scale factors of shape [2, 2, 1] do not fit [160, 136]"),

@@ -95,16 +95,16 @@ fn a_picture_does_not_overwrite_the_checkpoint() {
 #[test]
 fn a_name_that_fits_no_matrix_or_several_is_answered_with_names() {
     esd(&["self_attn.q"])
-        .fails(2, &["4 matrices have `self_attn.q` in their names", "say which: ", &projection(1, 'q')]);
+        .fails(2, &["the names of 4 matrices contain `self_attn.q`", "choose one of ", &projection(1, 'q')]);
     esd(&["model.layers.0.self_attn.q_prj.weight"]).fails(
         2,
         &[
-            "no tensor has `model.layers.0.self_attn.q_prj.weight` in its name",
-            &format!("near names: {}", projection(0, 'q')),
+            "no tensor name contains `model.layers.0.self_attn.q_prj.weight`",
+            &format!("similar names: {}", projection(0, 'q')),
         ],
     );
-    esd(&["zzz"]).fails(2, &["no tensor has `zzz` in its name", "htsr inspect --by tensor"]);
-    esd(&["embed_tokens"]).fails(2, &["is no projection matrix to score: embedding"]);
+    esd(&["zzz"]).fails(2, &["no tensor name contains `zzz`", "htsr inspect --by tensor"]);
+    esd(&["embed_tokens"]).fails(2, &["is not a projection matrix to score: embedding"]);
 }
 
 #[test]

@@ -106,12 +106,12 @@ fn matrices_that_are_too_small_for_windows_say_so() {
 fn settings_that_make_no_sense_are_answered() {
     let tensors = || vec![(projection(0, 'q'), Tensor::zeros(Dtype::BF16, &[9, 9]))];
     for (settings, answer) in [
-        ("row=5", "there is no `row`: the known keys are rows, q, windows"),
+        ("row=5", "unknown key `row`: the keys are rows, q and windows"),
         ("rows=0", "`rows` is not a positive whole number"),
         ("q=0", "`q` is not a positive number"),
-        ("windows=1000", "windows=1000 along each dimension are more than 100"),
+        ("windows=1000", "windows=1000 exceeds 100"),
     ] {
-        score(tensors(), &["--farms", settings]).fails(2, &[answer, "hint: --farms rows=2000,q=1,windows=15"]);
+        score(tensors(), &["--farms", settings]).fails(2, &[answer, "hint: write rows=2000,q=1,windows=15"]);
     }
     score(tensors(), &["--farms", "default", "--randomize", "1"]).fails(2, &["--randomize"]);
     score(tensors(), &["--randomize", "-1"]).fails(2, &["--randomize"]);

@@ -390,7 +390,7 @@ fn no_projection_matrix() {
     htsr(["inspect", path.to_str().unwrap()]).succeeds();
     let path = save(folder.path(), "model.safetensors", small_model());
     htsr(["score", path.to_str().unwrap(), "--layers", "7"])
-        .fails(3, &["none of its 6 tensors", "4 not among --layers, 1 ", "hint: "]);
+        .fails(3, &["none of its 6 tensors", "4 layer not selected, 1 ", "hint: "]);
 }
 
 #[test]

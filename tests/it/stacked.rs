@@ -82,7 +82,9 @@ fn experts_of_a_stack_are_chosen_and_shown_by_name() {
     let path = stacked.to_str().unwrap();
     let scores = score(&stacked, &["--include", r"down_proj\[\d\]"]);
     assert_eq!(scores["matrices"].as_array().unwrap().len(), LAYERS * 10);
-    assert!(scores["skipped"].as_array().unwrap().iter().any(|row| row["reason"] == "not matched by --include"));
+    assert!(
+        scores["skipped"].as_array().unwrap().iter().any(|row| row["reason"] == "not matched by an include pattern")
+    );
     let shown = htsr(["esd", path, "0.mlp.experts.down_proj[10]", "--format", "json"]).succeeds().json();
     assert_eq!(shown["matrix"]["tensor"], stack(0, "down_proj[10]"));
     let inspected = htsr(["inspect", path, "--by", "tensor", "--format", "csv"]).succeeds().stdout.clone();

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use htsr::checkpoint::Checkpoint;
+use htsr::matrices::{Catalog, Selection};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
@@ -263,9 +265,20 @@ fn an_adapter_of_peft_is_scored_as_its_dense_updates() {
 
     let json = score(&adapter(), &["--exclude", "0.mlp.down_proj"]).succeeds().json();
     let skipped: Vec<&Value> = json["skipped"].as_array().unwrap().iter().map(|row| &row["reason"]).collect();
-    assert_eq!(skipped, ["trained as a whole: no low-rank update", "excluded by --exclude", "excluded by --exclude"]);
+    assert_eq!(skipped, ["trained in full: not a low-rank update", "excluded by pattern", "excluded by pattern"]);
     assert_eq!(json["provenance"]["input"]["adapter"]["rslora"], false);
     assert_eq!(json["provenance"]["input"]["adapter"]["config_sha256"].as_str().unwrap().len(), 64);
+}
+
+/// The command line refuses a base for an adapter; the library must not subtract it either.
+#[test]
+fn an_update_has_no_difference_to_a_base() {
+    let open = || Checkpoint::open(&adapter()).unwrap();
+    let updates = Catalog::new(&open(), &Selection::default()).matrices.len();
+    let catalog = Catalog::new(&open().with_base(open()), &Selection::default());
+    assert_eq!(catalog.matrices.len(), 0);
+    let refused = catalog.skipped.iter().filter(|skipped| skipped.reason == "an update already, not stored weights");
+    assert_eq!(refused.inspect(|skipped| assert!(skipped.unpaired)).count(), updates);
 }
 
 #[test]
@@ -276,7 +289,7 @@ fn an_adapter_is_inspected() {
     assert_eq!(words("self_attn.v_proj"), ["model", "self_attn.v_proj", "12", "24", "F32", "2", "0-1", "9"]);
     assert!(run.stdout.contains("\nlayers      2\n"), "{}", run.stdout);
     assert_eq!(words("adapter "), ["adapter", "LoRA"]);
-    assert!(line("skipped").contains("1 trained as a whole"));
+    assert!(line("skipped").contains("1 trained in full"));
 }
 
 /// Factors of one module, of the given shapes.
@@ -365,12 +378,12 @@ fn adapter_tensors_that_are_no_update() {
     assert_eq!(rows(&json).len(), 1);
     let skipped = json["skipped"].as_array().unwrap();
     assert_eq!(skipped.len() + 2, tensors.len());
-    let twice = "the same factor as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`";
+    let twice = "duplicate of `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`";
     for (part, reason) in [
         ("q_proj.lora_A.weight", twice),
-        ("k_proj.lora_A.weight", "lora_A has the rank 8, lora_B 9"),
+        ("k_proj.lora_A.weight", "lora_A has rank 8, but lora_B has rank 9"),
         ("v_proj.lora_B.weight", "rank 9, but 8 in the config"),
-        ("up_proj.lora_A.weight", "DoRA: its magnitude rescales the weights too"),
+        ("up_proj.lora_A.weight", "DoRA: its magnitude also rescales the weights"),
         ("lora_magnitude_vector.weight", "DoRA magnitude"),
         ("lm_head.lora_A.weight", "head"),
         ("conv.lora_A.weight", "4-dimensional, not a matrix"),
@@ -378,7 +391,7 @@ fn adapter_tensors_that_are_no_update() {
         ("1.self_attn.o_proj.lora_B.weight", "lora_B without lora_A"),
         ("q_proj.lora_B.bias", "bias"),
         ("embed_tokens.lora_embedding_A", "embedding"),
-        ("q_proj.lora_E", "adapter factor of an unknown kind"),
+        ("q_proj.lora_E", "unknown kind of adapter factor"),
     ] {
         let row = skipped.iter().find(|row| row["tensor"].as_str().unwrap().ends_with(part)).unwrap();
         assert_eq!(row["reason"], reason, "{part}");

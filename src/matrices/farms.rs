@@ -1,66 +1,47 @@
-//! Windows: sub-matrices of one shape, whose spectra together stand for that of the whole matrix (FARMS: fixed-aspect-ratio
-//! matrix subsampling, Hu et al., arXiv 2506.06280).
+//! FARMS: fixed-aspect-ratio matrix subsampling (Hu et al., arXiv 2506.06280). Windows of one shape replace the whole matrix.
 //!
-//! The spectrum of a random matrix depends on its aspect ratio, and so does alpha: matrices of different shapes cannot be
-//! compared. FARMS looks at every matrix through windows of the same shape, lays all their eigenvalues together, and fits one
-//! power law to them. Where the paper leaves the geometry open, this is what the published code does (HUST-AI-HYZ/FARMS,
-//! for the linear layers of language models): windows begin at multiples of a step along rows and along columns, at most so
-//! many along each, and the step is the largest with which so many fit.
+//! The spectrum of a random matrix depends on its aspect ratio, and so does alpha, so matrices of different shapes cannot be
+//! compared. FARMS takes windows of the same shape from every matrix, pools their eigenvalues, and fits one power law. The paper
+//! leaves the geometry open; this follows the published code (HUST-AI-HYZ/FARMS, for the linear layers of language models).
+//! Windows start at multiples of a step along rows and columns. Their number along each is limited, and the step is the largest
+//! with which that number fits.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::elements::Window;
+use crate::fit::MIN_EIGENVALUES;
+
 /// Most windows along a dimension; the published settings have 15.
 const MOST_WINDOWS: usize = 100;
-/// Fewest eigenvalues of a window: those that a power-law fit takes.
-const FEWEST_EIGENVALUES: usize = crate::fit::MIN_EIGENVALUES;
 
-/// The shape of windows, and how many there are.
+/// The shape and number of windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Farms {
-    /// Rows of a window, where the matrix has so many rows and columns.
+    /// Rows of a window; fewer in matrices that have fewer rows or columns.
     pub rows: usize,
     /// Columns of a window, as a multiple of its rows.
     pub q: f64,
-    /// Windows along rows, and as many along columns: up to the square of this in all.
+    /// Windows along rows and along columns; at most the square of this in total.
     pub windows: usize,
 }
 
-/// The settings that the published code has for LLaMA.
+/// The settings of the published code for LLaMA.
 impl Default for Farms {
     fn default() -> Self {
         Farms { rows: 2000, q: 1.0, windows: 15 }
     }
 }
 
-/// A sub-matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Its first row.
-    pub row: usize,
-    /// Its first column.
-    pub col: usize,
-    /// Number of its rows.
-    pub rows: usize,
-    /// Number of its columns.
-    pub cols: usize,
-}
-
-impl fmt::Display for Window {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Window { row, col, rows, cols } = self;
-        write!(f, "the window of rows {row} to {} and columns {col} to {}", row + rows - 1, col + cols - 1)
-    }
-}
-
 impl Farms {
     /// The shape of the windows of a rows x cols matrix.
     ///
-    /// The published code takes no more rows than the matrix has rows or columns. For q > 1 its columns may then still be
-    /// more than there are, and its windows are cut off at the edge, or empty: here rows give way until they fit, and the
-    /// aspect ratio stays.
+    /// As in the published code, a window has no more rows than the matrix has rows or columns. For q > 1, the windows of the
+    /// published code may still be too wide, and are then cut off at the edge or empty. Here they get fewer rows until they fit, so
+    /// the aspect ratio is kept.
     pub fn shape(&self, rows: usize, cols: usize) -> (usize, usize) {
         let wide = |rows: usize| (rows as f64 * self.q) as usize;
         let mut taken = self.rows.min(rows).min(cols);
@@ -70,7 +51,7 @@ impl Farms {
         (taken, wide(taken).clamp(1, cols))
     }
 
-    /// The windows of a rows x cols matrix, row by row. There is at least one, all are different, and all lie inside.
+    /// The windows of a rows x cols matrix, row by row: at least one, all different, all inside the matrix.
     pub fn windows(&self, rows: usize, cols: usize) -> Vec<Window> {
         let shape = self.shape(rows, cols);
         let (down, right) = (self.starts(rows - shape.0), self.starts(cols - shape.1));
@@ -78,7 +59,7 @@ impl Farms {
         down.flat_map(|row| right.clone().map(move |col| window(row, col))).collect()
     }
 
-    /// Where windows begin along a dimension in which they have so much room to move.
+    /// The starts of the windows along a dimension that is `room` longer than a window.
     fn starts(&self, room: usize) -> impl Iterator<Item = usize> + Clone {
         let step = room.checked_div(self.windows - 1).unwrap_or(0).max(1);
         let count = self.windows.min(room / step + 1);
@@ -92,7 +73,7 @@ impl fmt::Display for Farms {
     }
 }
 
-/// `rows=2000,q=1,windows=15`: what is left out is as published, and `default` leaves all out.
+/// Parses `rows=2000,q=1,windows=15`. Missing keys have the published values; so does `default`.
 impl FromStr for Farms {
     type Err = String;
 
@@ -103,14 +84,14 @@ impl FromStr for Farms {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             let (key, value) = (key.trim(), value.trim());
             if seen.contains(&key) {
-                return Err(format!("`{key}` stands twice{HINT}"));
+                return Err(format!("`{key}` is given twice{HINT}"));
             }
             seen.push(key);
             match key {
                 "rows" => farms.rows = whole(key, value)?,
                 "windows" => farms.windows = whole(key, value)?,
                 "q" => farms.q = value.parse().map_err(|_| format!("`q` is not a number: `{value}`{HINT}"))?,
-                _ => return Err(format!("there is no `{key}`: the known keys are rows, q, windows{HINT}")),
+                _ => return Err(format!("unknown key `{key}`: the keys are rows, q and windows{HINT}")),
             }
         }
         farms.check()?;
@@ -118,8 +99,7 @@ impl FromStr for Farms {
     }
 }
 
-const HINT: &str =
-    "\n\nhint: --farms rows=2000,q=1,windows=15 is what the published code uses, and --farms default says the same";
+const HINT: &str = "\n\nhint: write rows=2000,q=1,windows=15 as in the published code, or default for the same";
 
 fn whole(key: &str, value: &str) -> Result<usize, String> {
     let number = value.parse().ok().filter(|&number| number > 0);
@@ -132,16 +112,16 @@ impl Farms {
             return Err(format!("`q` is not a positive number: {}{HINT}", self.q));
         }
         let cols = self.rows as f64 * self.q;
-        if (self.rows as f64).min(cols) < FEWEST_EIGENVALUES as f64 {
+        if (self.rows as f64).min(cols) < MIN_EIGENVALUES as f64 {
             return Err(format!(
-                "a window of {} rows and {cols} columns has fewer than the {FEWEST_EIGENVALUES} eigenvalues that a power-law \
-                 fit takes{HINT}",
+                "a window of {} rows and {cols} columns has fewer than the {MIN_EIGENVALUES} eigenvalues that a power-law \
+                 fit needs{HINT}",
                 self.rows
             ));
         }
         if self.windows > MOST_WINDOWS {
             return Err(format!(
-                "windows={} along each dimension are more than {MOST_WINDOWS}, and take their square in time{HINT}",
+                "windows={} exceeds {MOST_WINDOWS}; the time grows with its square{HINT}",
                 self.windows
             ));
         }
@@ -180,11 +160,11 @@ mod tests {
 
     #[test]
     fn small_matrices_have_fewer_and_smaller_windows() {
-        // No room along rows; 8 places along columns, though 15 are asked for.
+        // Along rows there is one position; along columns there are 8, fewer than the 15 requested.
         assert_eq!(starts("default", 1000, 1007), (vec![0], (0..8).collect()));
         assert_eq!("default".parse::<Farms>().unwrap().shape(1000, 1007), (1000, 1000));
         assert_eq!(starts("rows=100,windows=1", 300, 300), (vec![0], vec![0]));
-        // The columns of q = 4 do not fit beside 100 rows.
+        // With q = 4, 100 rows would need more columns than these matrices have.
         let wide: Farms = "rows=100,q=4".parse().unwrap();
         assert_eq!(
             (wide.shape(500, 500), wide.shape(500, 200), wide.shape(60, 500)),
@@ -195,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_and_bad_ones_answered() {
+    fn settings_are_parsed_and_bad_ones_refused() {
         let farms: Farms = " rows=128, windows=5".parse().unwrap();
         assert_eq!(farms, Farms { rows: 128, q: 1.0, windows: 5 });
         assert_eq!(farms.to_string().parse(), Ok(farms));
@@ -203,13 +183,13 @@ mod tests {
             ("rows=0", "`rows` is not a positive whole number: `0`"),
             ("rows", "`rows` is not a positive whole number: ``"),
             ("windows=2.5", "`windows` is not a positive whole number: `2.5`"),
-            ("windows=101", "windows=101 along each dimension are more than 100"),
+            ("windows=101", "windows=101 exceeds 100"),
             ("q=x", "`q` is not a number: `x`"),
             ("q=-1", "`q` is not a positive number: -1"),
             ("q=nan", "`q` is not a positive number: NaN"),
-            ("rows=100,rows=100", "`rows` stands twice"),
-            ("", "there is no ``: the known keys are rows, q, windows"),
-            ("row=100", "there is no `row`: the known keys are rows, q, windows"),
+            ("rows=100,rows=100", "`rows` is given twice"),
+            ("", "unknown key ``: the keys are rows, q and windows"),
+            ("row=100", "unknown key `row`: the keys are rows, q and windows"),
             ("rows=7", "a window of 7 rows and 7 columns has fewer than the 8 eigenvalues"),
             ("rows=30,q=0.25", "a window of 30 rows and 7.5 columns has fewer than the 8 eigenvalues"),
         ] {
@@ -220,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn windows_lie_inside_differ_and_are_as_many_as_fit(
+        fn windows_are_inside_and_different_and_as_many_as_fit(
             rows in 1_usize..60, cols in 1_usize..60, size in 1_usize..40, q in 0.1_f64..6.0, windows in 1_usize..12,
         ) {
             let farms = Farms { rows: size, q, windows };

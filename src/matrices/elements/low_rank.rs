@@ -1,54 +1,58 @@
-//! The update s B A of an adapter, for B of shape out x r and A of shape r x in, without forming it.
+//! The update s B A of an adapter, without forming it, for B of shape out x r and A of shape r x in.
 //!
-//! With B = Q_B R_B and A^T = Q_A R_A, the update is s Q_B (R_B R_A^T) Q_A^T, and the small matrix s R_B R_A^T, of order r, has
-//! its singular values but for those that are zero because the rank is r: it takes the place of the update on every device.
-//! Its Gram matrix is the r x r reduced Gram matrix of the update. All is in f64; the singular values are off by a few epsilon
-//! of s sum_j |b_j| |a_j|, over the columns of B and the rows of A, which is near the largest of them unless the factors
-//! cancel.
+//! With the QR factorizations B = Q_B R_B and A^T = Q_A R_A, the update is s Q_B (R_B R_A^T) Q_A^T. The small matrix
+//! s R_B R_A^T, of order r, has the same singular values, except those that are zero because the rank is r. It replaces the
+//! update on every device; its Gram matrix is the r x r reduced Gram matrix of the update. Everything is computed in f64. The
+//! error of a singular value is a few epsilon times s sum_j |b_j| |a_j|, over the columns of B and the rows of A, which is close
+//! to the largest singular value unless the factors cancel.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
-use super::elements::{Loaded, Stored, Unavailable};
+use super::floats::Floats;
+use super::loaded::{Loaded, Unavailable};
+use super::source::{ElementSource, Update};
+use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Scan};
 
 /// Rows of the largest block of reflectors that faer keeps beside a matrix.
 const REFLECTORS: u64 = 256;
 
 /// The factors of an update s B A.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LowRank {
+#[derive(Debug)]
+pub(crate) struct LowRank {
     /// A, r x in.
-    pub down: Stored,
+    pub down: Floats,
     /// B, out x r.
-    pub up: Stored,
-    /// s.
+    pub up: Floats,
+    /// The factor s.
     pub scale: f64,
-    /// Whether the weight that is updated is stored as in x out.
+    /// True if the updated weight is stored as in x out.
     pub transposed: bool,
 }
 
-impl LowRank {
-    /// r.
-    pub fn rank(&self) -> usize {
-        self.down.shape()[0]
-    }
-
-    /// Shape of the weight that is updated.
-    pub fn shape(&self) -> [usize; 2] {
-        let (rows, cols) = (self.up.shape()[0], self.down.shape()[1]);
-        if self.transposed { [cols, rows] } else { [rows, cols] }
-    }
-
-    /// Shape of the small matrix in its place: r x r, or less if the weight itself is smaller.
-    pub fn core_shape(&self) -> [usize; 2] {
+impl ElementSource for LowRank {
+    /// Shape of the small matrix: r x r, or less if the weight itself is smaller.
+    fn shape(&self) -> [usize; 2] {
         [self.up.shape()[0].min(self.rank()), self.down.shape()[1].min(self.rank())]
     }
 
-    /// Most bytes that the small matrix and its making take.
-    pub fn bytes(&self) -> u64 {
+    fn dtype(&self) -> FloatType {
+        FloatType::F64
+    }
+
+    fn stored(&self) -> &Stored {
+        self.down.stored()
+    }
+
+    fn companions(&self) -> Vec<&Stored> {
+        vec![self.up.stored()]
+    }
+
+    /// Most bytes that the small matrix and its computation take.
+    fn computed_bytes(&self) -> u64 {
         let rank = self.rank() as u64;
         let longest = self.up.shape()[0].max(self.down.shape()[1]) as u64;
         let factor = longest.saturating_mul(rank.saturating_add(1));
@@ -56,34 +60,42 @@ impl LowRank {
         factor.saturating_add(small).saturating_mul(FloatType::F64.bytes() as u64)
     }
 
-    /// The small matrix.
-    ///
-    /// # Errors
-    ///
-    /// If there is no memory for a factor, it is not finite, the product leaves the range of f64, or the file cannot be
-    /// mapped, changed or could not be read.
-    pub(super) fn load(&self, checkpoint: &Checkpoint, cast: Cast) -> Result<Loaded<'static>, Unavailable> {
-        let load = |factor| Loaded::stored(factor, checkpoint, cast, false);
-        let factors = [load(&self.up)?, load(&self.down)?];
-        let core = self.core(factors[0].view(), factors[1].view());
-        // A file that changed meanwhile explains every failure, as in a lane.
-        let outcomes = factors.map(Loaded::finish);
-        outcomes.into_iter().collect::<Result<(), _>>()?;
-        let [rows, cols] = self.core_shape();
-        Ok(Loaded::computed(core?, FloatType::F64, rows, cols))
+    fn update(&self) -> Option<Update> {
+        Some(Update::LowRank { rank: self.rank(), scale: self.scale })
     }
 
-    /// s R_B R_A^T, row-major and little-endian.
+    /// Shape of the updated weight.
+    fn whole_shape(&self) -> [usize; 2] {
+        let (rows, cols) = (self.up.shape()[0], self.down.shape()[1]);
+        if self.transposed { [cols, rows] } else { [rows, cols] }
+    }
+
+    fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast, keep: bool) -> Result<Loaded<'a>, Unavailable> {
+        let factors = [self.up.load(checkpoint, cast, keep)?, self.down.load(checkpoint, cast, keep)?];
+        let core = self.core(factors[0].view(), factors[1].view());
+        // Before the result: a file that changed meanwhile explains every failure.
+        let outcomes = factors.map(Loaded::finish);
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        Ok(Loaded::computed(core?, FloatType::F64, self.shape()))
+    }
+}
+
+impl LowRank {
+    fn rank(&self) -> usize {
+        self.down.shape()[0]
+    }
+
+    /// The small matrix s R_B R_A^T, row-major and little-endian.
     fn core(&self, up: MatrixView, down: MatrixView) -> Result<Vec<u8>, Unavailable> {
         let (up, up_exponent) = triangle("lora_B", up, self.up.shape(), false)?;
         let (down, down_exponent) = triangle("lora_A", down, self.down.shape(), true)?;
-        let [rows, cols] = self.core_shape();
+        let [rows, cols] = self.shape();
         let mut core = zeros(rows, cols)?;
         matmul(core.as_mut(), Accum::Replace, up.as_ref(), down.transpose(), 1.0, Par::Seq);
 
         let largest = |core: &Mat<f64>| core.col_iter().fold(0.0_f64, |largest, col| largest.max(col.norm_max()));
         let before = largest(&core);
-        // One after the other, so that two extremes that make up for each other do.
+        // One factor at a time, so that a huge and a tiny one can compensate each other.
         for factor in [2.0_f64.powi(up_exponent), 2.0_f64.powi(down_exponent), self.scale] {
             core *= faer::Scale(factor);
         }
@@ -98,8 +110,8 @@ impl LowRank {
     }
 }
 
-/// The triangle R of a factor, or of its transpose, times 2^-exponent, and the exponent: the largest element of what was
-/// factorised lay between 1 and 2.
+/// The triangle R of a factor, or of its transpose, times 2^-exponent, and the exponent. The scaling brings the largest element
+/// into [1, 2) before the factorization.
 fn triangle(name: &str, view: MatrixView, shape: [usize; 2], transposed: bool) -> Result<(Mat<f64>, i32), Unavailable> {
     let largest = match view.scan() {
         Scan::Finite(largest) => largest,
@@ -115,7 +127,7 @@ fn triangle(name: &str, view: MatrixView, shape: [usize; 2], transposed: bool) -
     let exponent = if largest > 0.0 { (largest.log2().floor() as i32).clamp(-1000, 1000) } else { 0 };
     let mut factor = read(&view, shape, 2.0_f64.powi(-exponent), transposed)?;
     let (long, short) = (factor.nrows(), factor.ncols());
-    factorise(factor.as_mut())?;
+    factorize(factor.as_mut())?;
     let order = long.min(short);
     let mut triangle = zeros(order, short)?;
     for col in 0..short {
@@ -143,7 +155,7 @@ fn read(view: &MatrixView, shape: [usize; 2], scale: f64, transposed: bool) -> R
     Ok(matrix)
 }
 
-fn factorise(matrix: MatMut<'_, f64>) -> Result<(), Unavailable> {
+fn factorize(matrix: MatMut<'_, f64>) -> Result<(), Unavailable> {
     let (rows, cols) = (matrix.nrows(), matrix.ncols());
     let block_size = recommended_block_size::<f64>(rows, cols);
     let mut reflectors = zeros(block_size, rows.min(cols))?;
@@ -154,7 +166,7 @@ fn factorise(matrix: MatMut<'_, f64>) -> Result<(), Unavailable> {
     Ok(())
 }
 
-/// A matrix of zeros, asked for without aborting the process.
+/// A matrix of zeros, or [`Unavailable::OutOfMemory`] where a plain allocation would abort.
 fn zeros(rows: usize, cols: usize) -> Result<Mat<f64>, Unavailable> {
     let bytes = (rows as u64).saturating_mul(cols as u64).saturating_mul(8);
     let mut matrix = Mat::new();
