@@ -4,7 +4,7 @@ use htsr::{Checkpoint, Rule, Scorer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: score MODEL")?;
-    let checkpoint = Checkpoint::open(path.as_ref())?;
+    let checkpoint = Checkpoint::open(path)?;
     let scored = Scorer::new().with_rule(Rule::Peak).score(&checkpoint)?;
     for layer in &scored.report.layers {
         println!("layer {}: alpha {:?}, experts {:?}", layer.score.layer, layer.score.alpha, layer.experts);

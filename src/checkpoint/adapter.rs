@@ -1,37 +1,37 @@
-//! A PEFT adapter: a small file of factors, and a configuration that says which update of a model they stand for.
+//! A PEFT adapter: a small file of factors, and a configuration that defines the update that they form.
 //!
-//! LoRA's update of a weight is s B A, with s = lora_alpha / r, or lora_alpha / sqrt(r) under rank-stabilised LoRA
-//! (arXiv 2106.09685, section 4.1; arXiv 2312.03732). `rank_pattern` and `alpha_pattern` give single modules another r and
-//! lora_alpha. What would make the update another one than that is refused here, or left to the catalog to list.
+//! LoRA's update of a weight is s B A, with s = lora_alpha / r, or lora_alpha / sqrt(r) for rank-stabilized LoRA
+//! (arXiv 2106.09685, section 4.1; arXiv 2312.03732). `rank_pattern` and `alpha_pattern` give single modules a different r and
+//! lora_alpha. A configuration with any other update is refused here; single tensors are skipped with a reason later.
 
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::header::hex;
+use super::formats;
+use super::hash::sha256;
 use super::json::{self, Pairs};
 use crate::error::{Error, Result};
 
 const WEIGHTS: &str = "adapter_model.safetensors";
 const CONFIG: &str = "adapter_config.json";
 
-/// What an adapter's configuration says of its factors.
+/// The configuration of an adapter.
 #[derive(Debug)]
 pub struct Adapter {
-    /// Where the configuration was read.
+    /// The path of the configuration.
     pub config: PathBuf,
     /// SHA-256 of the configuration, in hexadecimal.
     pub config_sha256: String,
-    /// The model it was trained on, by its name or path, if that is said.
+    /// Name or path of the model that it was trained on, if given.
     pub base_model: Option<String>,
-    /// Whether weights are stored as inputs x outputs, as GPT-2 does.
+    /// True if weights are stored as inputs x outputs, as in GPT-2.
     pub fan_in_fan_out: bool,
-    /// Whether it is DoRA (arXiv 2402.09353), which rescales the weights besides.
+    /// True for DoRA (arXiv 2402.09353), which also rescales the weights.
     pub dora: bool,
-    /// Whether it is rank-stabilised.
+    /// True for rank-stabilized LoRA.
     pub rslora: bool,
     rank: u64,
     alpha: f64,
@@ -39,60 +39,60 @@ pub struct Adapter {
     alphas: Pattern<f64>,
 }
 
-/// Values for the modules whose names match; the first that matches counts.
+/// Values for modules by name; the first pattern that matches counts.
 type Pattern<T> = Vec<(Regex, T)>;
 
-/// Where an adapter's files lie.
-pub(super) struct Place {
+/// The two files of an adapter.
+pub(super) struct AdapterFiles {
     pub weights: PathBuf,
     pub config: PathBuf,
 }
 
-/// The adapter that `path` stands for: its folder, or its file of weights. `None` if it stands for something else.
+/// The adapter at `path`, which may be its folder or its file of weights. `None` if there is none.
 ///
 /// # Errors
 ///
-/// If one of the two files is missing, or the folder holds a model too.
-pub(super) fn locate(path: &Path) -> Result<Option<Place>> {
+/// If one of the two files is missing, or the folder also contains a model.
+pub(super) fn locate(path: &Path) -> Result<Option<AdapterFiles>> {
     let folder = match path.file_name() {
         _ if path.is_dir() => path,
         Some(name) if name == WEIGHTS => path.parent().unwrap_or(Path::new("")),
         _ => return Ok(None),
     };
-    let place = Place { weights: folder.join(WEIGHTS), config: folder.join(CONFIG) };
-    match (place.weights.exists(), place.config.exists()) {
+    let files = AdapterFiles { weights: folder.join(WEIGHTS), config: folder.join(CONFIG) };
+    match (files.weights.exists(), files.config.exists()) {
         (false, false) => Ok(None),
         (true, false) => {
-            let error = Error::input(&place.weights, format!("is an adapter without its {CONFIG}"));
-            Err(error.hint("without lora_alpha and r its update is unknown: copy the config beside it"))
+            let error = Error::input(&files.weights, format!("is an adapter without its {CONFIG}"));
+            Err(error.hint("copy the config, which has lora_alpha and r, into the same folder"))
         }
-        // A model may lie beside the configuration of what was merged into it.
-        (false, true) if holds_safetensors(folder) => Ok(None),
+        // A merged model may keep the configuration of its adapter.
+        (false, true) if contains_checkpoint(folder) => Ok(None),
         (false, true) => {
-            let error = Error::input(&place.config, format!("has no {WEIGHTS} beside it"));
+            let error = Error::input(&files.config, format!("has no {WEIGHTS} in the same folder"));
             Err(error.hint(match folder.join("adapter_model.bin").exists() {
                 true => "adapter_model.bin is in another format: save the adapter with safe_serialization=True",
-                false => "the download is incomplete: fetch the adapter's weights",
+                false => "the download is incomplete: download the adapter's weights",
             }))
         }
-        (true, true) if path.is_dir() && holds_model(folder) => {
-            let error = Error::input(folder, "the folder holds a model and an adapter");
-            Err(error.hint(format!("name the file of the one that is meant, e.g. {}", place.weights.display())))
+        (true, true) if path.is_dir() && contains_model(folder) => {
+            let error = Error::input(folder, "the folder contains a model and an adapter");
+            Err(error.hint(format!("give the path of the file to score, for example {}", files.weights.display())))
         }
-        (true, true) => Ok(Some(place)),
+        (true, true) => Ok(Some(files)),
     }
 }
 
-fn holds_safetensors(folder: &Path) -> bool {
-    let is_one = |path: &Path| path.extension().is_some_and(|extension| extension == "safetensors");
-    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_one(&entry.path())))
+fn contains_checkpoint(folder: &Path) -> bool {
+    let known = |entry: std::fs::DirEntry| formats::has_known_extension(&entry.path());
+    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(known))
 }
 
-fn holds_model(folder: &Path) -> bool {
+fn contains_model(folder: &Path) -> bool {
     ["model.safetensors", super::locate::INDEX_NAME].iter().any(|name| folder.join(name).exists())
 }
 
-/// What is read of the configuration, beside its type. Fields that are null count as absent.
+/// The fields of the configuration that are read, except its type. Null fields count as absent.
 #[derive(Deserialize)]
 struct Raw {
     r: u64,
@@ -111,13 +111,13 @@ struct Raw {
 }
 
 impl Raw {
-    /// What makes the update another one than s B A.
+    /// The field that makes the update something other than s B A, and how.
     fn obstacle(&self) -> Option<(&'static str, &'static str)> {
         let is_set = |value: &Option<Value>| !matches!(value, None | Some(Value::Null | Value::Bool(false)));
         let variants = [
             ("use_qalora", &self.use_qalora, "its A acts on pooled inputs"),
             ("use_bdlora", &self.use_bdlora, "its factors are block-diagonal"),
-            ("kasa_config", &self.kasa_config, "there is a third factor between B and A"),
+            ("kasa_config", &self.kasa_config, "it has a third factor between B and A"),
             ("monteclora_config", &self.monteclora_config, "its factors are samples of a distribution"),
         ];
         if let Some((name, _, reason)) = variants.into_iter().find(|(_, value, _)| is_set(value)) {
@@ -125,7 +125,7 @@ impl Raw {
         }
         let init = self.init_lora_weights.as_ref().and_then(Value::as_str).unwrap_or_default().to_lowercase();
         let moves_weights = ["pissa", "corda", "olora", "loftq", "lora_ga"].iter().any(|name| init.starts_with(name));
-        moves_weights.then_some(("init_lora_weights", "B A began as a part of the model's weights, not as zero"))
+        moves_weights.then_some(("init_lora_weights", "B A started as a part of the model's weights, not as zero"))
     }
 }
 
@@ -134,7 +134,7 @@ impl Adapter {
     ///
     /// # Errors
     ///
-    /// [`Kind::Input`](crate::error::Kind::Input) if it is damaged, or not one of LoRA.
+    /// [`Kind::Input`](crate::error::Kind::Input) if it is damaged, or not LoRA.
     pub(super) fn read(config: &Path) -> Result<Adapter> {
         #[derive(Deserialize)]
         struct Typed {
@@ -145,25 +145,25 @@ impl Adapter {
         let damaged =
             |cause: String| refused(cause).hint("the config is damaged: download it or save the adapter again");
         let text = json::read(config).map_err(|error| damaged(format!("cannot be read: {error}")))?;
-        let Typed { peft_type } = serde_json::from_slice(&text).map_err(|error| {
-            damaged(format!("is not the config of an adapter, which states its peft_type: {error}"))
-        })?;
+        let Typed { peft_type } = serde_json::from_slice(&text)
+            .map_err(|error| damaged(format!("is not an adapter config, which must have a peft_type: {error}")))?;
         if peft_type != "LORA" {
-            return Err(refused(format!("is of type {peft_type}, whose update is not LoRA's product of two factors"))
-                .hint("merge the adapter into its model, and score that with --base MODEL"));
+            return Err(refused(format!("has peft_type {peft_type}, but only LORA is supported"))
+                .hint("merge the adapter into its model, and score the merged model with that model as the base"));
         }
         let raw: Raw =
-            serde_json::from_slice(&text).map_err(|error| damaged(format!("is not a config of LoRA: {error}")))?;
+            serde_json::from_slice(&text).map_err(|error| damaged(format!("is not a LoRA config: {error}")))?;
         if raw.r == 0 || !raw.lora_alpha.is_finite() {
-            return Err(damaged(format!("has r {} and lora_alpha {}", raw.r, raw.lora_alpha)));
+            return Err(damaged(format!("has invalid r {} or lora_alpha {}", raw.r, raw.lora_alpha)));
         }
         if let Some((name, reason)) = raw.obstacle() {
-            return Err(refused(format!("sets {name}, so that its update is not B A alone: {reason}"))
-                .hint("merge the adapter into its model, and score that with --base and the weights before"));
+            return Err(refused(format!("sets {name}, so its update is not only B A: {reason}")).hint(
+                "merge the adapter into its model, and score the merged model with the original model as the base",
+            ));
         }
         Ok(Adapter {
             config: config.to_owned(),
-            config_sha256: hex(&Sha256::digest(&text)),
+            config_sha256: sha256(&text),
             base_model: raw.base_model_name_or_path,
             fan_in_fan_out: raw.fan_in_fan_out.unwrap_or(false),
             dora: raw.use_dora.unwrap_or(false),
@@ -175,12 +175,12 @@ impl Adapter {
         })
     }
 
-    /// The rank of a module's update, by its name in the model.
+    /// The rank of the update of the module of this name.
     pub fn rank(&self, module: &str) -> u64 {
         value(&self.ranks, module).unwrap_or(self.rank)
     }
 
-    /// The factor s of a module's update s B A.
+    /// The factor s of the update s B A of the module of this name.
     pub fn scale(&self, module: &str) -> f64 {
         let alpha = value(&self.alphas, module).unwrap_or(self.alpha);
         let rank = self.rank(module) as f64;
@@ -188,14 +188,13 @@ impl Adapter {
     }
 }
 
-/// Compiles the keys as PEFT uses them (`get_pattern_key`): each is a regular expression for the end of a module's name that
-/// begins the name or follows a dot.
+/// Compiles keys as PEFT does (`get_pattern_key`): each is a regular expression that matches a whole name, or the end of a name
+/// after a dot.
 fn pattern<T>(field: &str, pairs: Option<Pairs<T>>, config: &Path) -> Result<Pattern<T>> {
     let compile = |(key, value): (String, T)| {
         let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{key})$")).map_err(|error| {
-            let cause =
-                format!("its {field} has the key `{key}`, which is no regular expression that htsr knows: {error}");
-            Error::input(config, cause).hint("look-around and backreferences are not supported: write the names out")
+            let cause = format!("the key `{key}` of its {field} is not a supported regular expression: {error}");
+            Error::input(config, cause).hint("look-around and backreferences are not supported: list the names instead")
         })?;
         Ok((regex, value))
     };
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn rank_stabilised_and_patterned_scales() {
+    fn rank_stabilized_and_patterned_scales() {
         let adapter = adapter(
             r#"{"peft_type": "LORA", "r": 16, "lora_alpha": 32, "use_rslora": true, "alpha_pattern": {"down_proj": 8.5},
                 "rank_pattern": null, "use_dora": false, "init_lora_weights": true}"#,
@@ -252,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_refused() {
+    fn unsupported_configurations_are_refused() {
         for (json, cause) in [
-            ("", "which states its peft_type"),
-            (r#"{"r": 8}"#, "which states its peft_type"),
-            (r#"{"peft_type": "LOHA", "r": 8}"#, "is of type LOHA"),
+            ("", "must have a peft_type"),
+            (r#"{"r": 8}"#, "must have a peft_type"),
+            (r#"{"peft_type": "LOHA", "r": 8}"#, "has peft_type LOHA"),
             (r#"{"peft_type": "LORA", "r": 8}"#, "missing field `lora_alpha`"),
-            (r#"{"peft_type": "LORA", "r": 0, "lora_alpha": 8}"#, "has r 0"),
-            (r#"{"peft_type": "LORA", "r": -1, "lora_alpha": 8}"#, "is not a config of LoRA"),
+            (r#"{"peft_type": "LORA", "r": 0, "lora_alpha": 8}"#, "has invalid r 0"),
+            (r#"{"peft_type": "LORA", "r": -1, "lora_alpha": 8}"#, "is not a LoRA config"),
             (r#"{"peft_type": "LORA", "r": 8, "lora_alpha": 8, "rank_pattern": {"(?<=x)y": 4}}"#, "look-around"),
             (
                 r#"{"peft_type": "LORA", "r": 8, "lora_alpha": 8, "init_lora_weights": "pissa_niter_4"}"#,

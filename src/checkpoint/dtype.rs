@@ -1,14 +1,16 @@
-//! Element types of tensors, by their safetensors names.
+//! The element types of tensors, by name, and the bytes that tensors take.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::BlockType;
 use super::float8::Float8;
 
-/// The floating-point types whose spectra can be computed.
+/// A floating-point type from which spectra are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum FloatType {
     /// IEEE double precision.
     F64,
@@ -17,7 +19,7 @@ pub enum FloatType {
     /// IEEE half precision.
     #[cfg_attr(feature = "cli", value(alias = "fp16"))]
     F16,
-    /// bfloat16: the upper half of a single.
+    /// bfloat16: the upper half of an IEEE single.
     BF16,
 }
 
@@ -38,22 +40,25 @@ impl fmt::Display for FloatType {
     }
 }
 
-/// The element type a safetensors header states. In JSON it is its name there.
+/// The element type of a tensor. In JSON it is its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Dtype {
-    /// One that `htsr` computes with.
+    /// A type from which spectra are computed.
     Float(FloatType),
-    /// A floating-point type of 8 bits: of weights with scale factors, or of these.
+    /// An 8-bit floating-point type, of weights with scale factors or of the factors.
     Float8(Float8),
+    /// A block-quantized type.
+    Blocks(BlockType),
     /// An integer or boolean type.
     Integer(String),
-    /// Any other: complex numbers, types this version does not know.
+    /// Any other type: complex numbers, and types that this version does not know.
     Other(String),
 }
 
 impl Dtype {
-    /// Reads the name used in a safetensors header; every name is a valid dtype, though few are supported.
+    /// The type of this name. Every name is accepted: an unknown dtype skips only its own tensor.
     pub fn from_name(name: &str) -> Dtype {
         match name {
             "F64" => Dtype::Float(FloatType::F64),
@@ -64,13 +69,32 @@ impl Dtype {
             "F8_E5M2" => Dtype::Float8(Float8::E5M2),
             "F8_E8M0" => Dtype::Float8(Float8::E8M0),
             "BOOL" | "U8" | "I8" | "U16" | "I16" | "U32" | "I32" | "U64" | "I64" => Dtype::Integer(name.into()),
-            _ => Dtype::Other(name.into()),
+            _ => BlockType::from_name(name).map_or_else(|| Dtype::Other(name.into()), Dtype::Blocks),
         }
     }
 
-    /// Bits per element, or `None` for a type this version does not know.
-    pub fn bits(&self) -> Option<u64> {
+    /// Bytes of a row-major tensor of this shape, or `None` if the size of the type is not known.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the number of elements overflows, or a row is not a whole number of blocks.
+    pub(super) fn tensor_bytes(&self, shape: &[u64]) -> Result<Option<u128>, String> {
+        let elements = shape.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim));
+        let elements = u128::from(elements.ok_or_else(|| format!("the product of {shape:?} overflows"))?);
+        let Dtype::Blocks(block) = self else {
+            return Ok(self.bits().map(|bits| (elements * u128::from(bits)).div_ceil(8)));
+        };
+        let row = shape.last().copied().unwrap_or(1);
+        if !row.is_multiple_of(block.elements) {
+            return Err(format!("shape {shape:?} has rows that are not whole blocks of {} {block}", block.elements));
+        }
+        Ok(Some(elements / u128::from(block.elements) * u128::from(block.bytes)))
+    }
+
+    /// Bits of one element, or `None` if elements have no size of their own or it is not known.
+    fn bits(&self) -> Option<u64> {
         match self {
+            Dtype::Blocks(_) => None,
             Dtype::Float(float) => Some(8 * float.bytes() as u64),
             Dtype::Float8(_) => Some(8),
             Dtype::Integer(name) | Dtype::Other(name) => match name.as_str() {
@@ -92,6 +116,7 @@ impl fmt::Display for Dtype {
         match self {
             Dtype::Float(float) => float.fmt(f),
             Dtype::Float8(float) => float.fmt(f),
+            Dtype::Blocks(block) => block.fmt(f),
             Dtype::Integer(name) | Dtype::Other(name) => f.write_str(name),
         }
     }
@@ -106,5 +131,45 @@ impl From<String> for Dtype {
 impl From<Dtype> for String {
     fn from(dtype: Dtype) -> String {
         dtype.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_a_round_trip() {
+        for name in ["F64", "BF16", "F8_E4M3", "F8_E8M0", "Q4_K", "U8", "BOOL", "F4", "C64", "F128"] {
+            let json = serde_json::to_string(&Dtype::from_name(name)).unwrap();
+            assert_eq!(json, format!("\"{name}\""));
+            assert_eq!(serde_json::from_str::<Dtype>(&json).unwrap(), Dtype::from_name(name));
+        }
+    }
+
+    #[test]
+    fn bytes_of_tensors() {
+        let huge = u128::from(u64::MAX);
+        for (name, shape, bytes) in [
+            ("F64", &[3, 5][..], Some(120)),
+            ("BF16", &[], Some(2)),
+            ("F8_E5M2", &[3, 5], Some(15)),
+            ("F4", &[3, 5], Some(8)),
+            ("F6_E2M3", &[4], Some(3)),
+            ("F64", &[u64::MAX], Some(8 * huge)),
+            ("Q4_K", &[2, 512], Some(2 * 2 * 144)),
+            ("Q8_0", &[3, 64], Some(3 * 2 * 34)),
+            ("Q6_K", &[0, 256], Some(0)),
+            ("F128", &[3, 5], None),
+        ] {
+            assert_eq!(Dtype::from_name(name).tensor_bytes(shape), Ok(bytes), "{name} {shape:?}");
+        }
+        for (name, shape, cause) in [
+            ("F32", &[1 << 32, 1 << 32][..], "the product of [4294967296, 4294967296] overflows"),
+            ("Q4_K", &[256, 100], "shape [256, 100] has rows that are not whole blocks of 256 Q4_K"),
+            ("Q4_0", &[], "shape [] has rows that are not whole blocks of 32 Q4_0"),
+        ] {
+            assert_eq!(Dtype::from_name(name).tensor_bytes(shape).unwrap_err(), cause);
+        }
     }
 }

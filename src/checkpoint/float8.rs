@@ -1,13 +1,14 @@
-//! Floating-point numbers of 8 bits (Open Compute Project, OFP8 1.0 and Microscaling Formats 1.0).
+//! 8-bit floating-point numbers (Open Compute Project, OFP8 1.0 and Microscaling Formats 1.0).
 
 use std::fmt;
 
 use half::f16;
 
-/// A type of 8 bits.
+/// An 8-bit floating-point type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Float8 {
-    /// Sign, 4 bits of exponent, 3 of mantissa; up to 448, with NaN and without infinity.
+    /// Sign, 4 bits of exponent, 3 of mantissa; up to 448, with NaN but without infinity.
     E4M3,
     /// Sign, 5 bits of exponent, 2 of mantissa: the upper half of an IEEE half.
     E5M2,
@@ -16,7 +17,7 @@ pub enum Float8 {
 }
 
 impl Float8 {
-    /// Every number, by its bits. All are numbers in single precision.
+    /// The value of each bit pattern; all are exact in single precision.
     pub fn values(self) -> [f32; 256] {
         std::array::from_fn(|bits| self.value(bits as u8))
     }

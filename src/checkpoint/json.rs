@@ -1,4 +1,4 @@
-//! Small files of JSON, and their objects as a list of pairs, in file order, so that duplicate names can be seen.
+//! Small JSON files, with objects as lists of pairs, in file order, so that duplicate keys are detected.
 //!
 //! A map type would silently keep the last of two equal keys.
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// The content of a file; anything else, such as a pipe, might have no end.
+/// The content of a regular file. Others, such as pipes, are refused because they may never end.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -17,7 +17,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-/// The entries of a JSON object in the order in which they stand.
+/// The entries of a JSON object in file order.
 pub(super) struct Pairs<V>(pub Vec<(String, V)>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {

@@ -1,10 +1,11 @@
-//! Which files a path stands for.
+//! Finds the files of the checkpoint at a path.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::formats;
 use super::json::{self, Pairs};
 use crate::error::{Error, Result};
 
@@ -19,15 +20,16 @@ pub(super) struct Located {
 /// A parsed `*.safetensors.index.json`.
 pub(super) struct Index {
     pub path: PathBuf,
-    /// The file that should hold each tensor.
+    /// The file that should contain each tensor.
     pub shard_of: BTreeMap<String, PathBuf>,
 }
 
-/// Resolves a file, an index or a folder. An index decides if there is one; otherwise every `.safetensors` file counts.
+/// Finds the files of a file, an index or a folder. In a folder, an index takes precedence; without one, all files of a known
+/// format count.
 pub(super) fn locate(path: &Path) -> Result<Located> {
     let metadata = std::fs::metadata(path).map_err(|error| {
         let error = Error::input(path, format!("cannot be opened: {error}"));
-        error.hint("give a .safetensors file, or the folder of a downloaded checkpoint")
+        error.hint("give the path of a .safetensors file or of the folder of a downloaded checkpoint")
     })?;
     if metadata.is_dir() {
         let index = path.join(INDEX_NAME);
@@ -40,14 +42,15 @@ pub(super) fn locate(path: &Path) -> Result<Located> {
 }
 
 fn from_folder(folder: &Path) -> Result<Located> {
-    let unreadable =
-        |error: std::io::Error| Error::input(folder, format!("cannot be listed: {error}")).hint("may you read it?");
+    let unreadable = |error: std::io::Error| {
+        Error::input(folder, format!("cannot be listed: {error}")).hint("check that you have permission to read it")
+    };
     let mut files = Vec::new();
     let mut others = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("safetensors") => files.push(path),
+            _ if formats::has_known_extension(&path) => files.push(path),
             Some("bin" | "pt" | "pth" | "gguf" | "ckpt" | "h5") => others.push(path),
             _ if path.join("config.json").exists() || path.join(INDEX_NAME).exists() => others.push(path),
             _ => {}
@@ -56,10 +59,10 @@ fn from_folder(folder: &Path) -> Result<Located> {
     if files.is_empty() {
         let hint = match others.iter().min() {
             Some(other) if other.is_dir() => format!("did you mean {}?", other.display()),
-            Some(other) => format!("{} is in another format: save the model as safetensors first", other.display()),
-            None => "download the checkpoint's .safetensors files, with their index, into one folder".into(),
+            Some(other) => format!("{} is in another format: convert the model to safetensors first", other.display()),
+            None => "download the checkpoint's .safetensors files and their index into one folder".into(),
         };
-        return Err(Error::input(folder, "the folder holds no .safetensors file").hint(hint));
+        return Err(Error::input(folder, "the folder contains no .safetensors file").hint(hint));
     }
     files.sort();
     Ok(Located { files, index: None })
@@ -80,17 +83,17 @@ fn from_index(path: &Path) -> Result<Located> {
     for (tensor, shard) in raw.weight_map.0 {
         let mut components = Path::new(&shard).components();
         if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
-            return Err(refused(format!("names the shard {shard:?}, which is no plain file name")).tensor(tensor));
+            return Err(refused(format!("names the shard {shard:?}, which is not a plain file name")).tensor(tensor));
         }
         let file = folder.join(&shard);
         if !file.exists() {
             let cause = format!("the index names the shard {shard}, which is missing");
             return Err(Error::input(path, cause)
                 .tensor(tensor)
-                .hint("the download is incomplete: fetch the missing shard"));
+                .hint("the download is incomplete: download the missing shard"));
         }
         if shard_of.insert(tensor.clone(), file).is_some() {
-            return Err(refused("stands twice in the index".into()).tensor(tensor));
+            return Err(refused("appears twice in the index".into()).tensor(tensor));
         }
     }
     if shard_of.is_empty() {

@@ -1,48 +1,40 @@
-//! A checkpoint: tensors in one or more safetensors files, read where they lie.
+//! A checkpoint: tensors in one or more memory-mapped files.
 //!
-//! Opening reads and validates headers only. Weights are memory-mapped at the first use of their shard, and never
-//! copied as a whole. Nothing is ever written.
+//! Opening reads and validates headers only. A shard is mapped when its weights are first used, and is never copied as a whole.
+//! Nothing is ever written.
 
 mod adapter;
+mod blocks;
 mod dtype;
 mod float8;
-mod header;
+mod formats;
+mod hash;
 mod json;
 mod locate;
 mod mapping;
+mod shard;
+mod tensor;
 pub(crate) mod view;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use adapter::Adapter;
+pub use blocks::BlockType;
 pub use dtype::{Dtype, FloatType};
 pub use float8::Float8;
-pub use header::TensorInfo;
+pub use shard::Shard;
+pub use tensor::TensorInfo;
 pub use view::Cast;
 pub(crate) use view::{Element, MatrixView, Scan};
 
 use crate::error::{Error, Result};
 use crate::memory;
 use locate::Located;
-use mapping::MappedFile;
-
-/// One safetensors file of a checkpoint.
-#[derive(Debug)]
-pub struct Shard {
-    /// Where it was opened.
-    pub path: PathBuf,
-    /// Size of the file.
-    pub bytes: u64,
-    /// SHA-256 of the header's JSON, in hexadecimal: names, shapes, types and offsets, not the weights.
-    pub header_sha256: String,
-    tensors: Vec<TensorInfo>,
-    file: MappedFile,
-}
 
 /// A tensor of a checkpoint.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Tensor<'a> {
     /// Name, type, shape and place.
     pub info: &'a TensorInfo,
@@ -52,12 +44,12 @@ pub struct Tensor<'a> {
     pub listed: bool,
 }
 
-/// What becomes of a tensor in the system's page cache once it has been read.
+/// What happens to a tensor in the page cache after it has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Residence {
-    /// It was there before, or there is room for all of the checkpoint.
+pub(crate) enum Residence {
+    /// It stays: it was there before, or there is room for the whole checkpoint.
     Kept,
-    /// It was not, and the checkpoint is larger than half of the free memory.
+    /// It is dropped: it was not there before, and the checkpoint is larger than half of the free memory.
     Transient,
 }
 
@@ -74,16 +66,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, a folder that holds either, or one of a PEFT adapter.
+    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, a folder with either, or the folder of a PEFT adapter.
     ///
     /// # Errors
     ///
-    /// [`Kind::Input`](crate::error::Kind::Input) if the path does not exist, holds no safetensors file, or a header or
-    /// the index is damaged or contradicts the files, or an adapter is incomplete or not LoRA.
-    pub fn open(path: &Path) -> Result<Checkpoint> {
+    /// [`Kind::Input`](crate::error::Kind::Input) if the path does not exist or has no safetensors file, if a header or the index
+    /// is damaged or contradicts the files, or if an adapter is incomplete or not LoRA.
+    pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint> {
+        Self::open_path(path.as_ref())
+    }
+
+    fn open_path(path: &Path) -> Result<Checkpoint> {
         let adapter = adapter::locate(path)?;
         let located = match &adapter {
-            Some(place) => Located { files: vec![place.weights.clone()], index: None },
+            Some(files) => Located { files: vec![files.weights.clone()], index: None },
             None => locate::locate(path)?,
         };
         let shards = located.files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>>>()?;
@@ -93,7 +89,7 @@ impl Checkpoint {
             index: located.index.as_ref().map(|index| index.path.clone()),
             listed: located.index.as_ref().map(|index| index.shard_of.keys().cloned().collect()),
             base: None,
-            adapter: adapter.map(|place| Adapter::read(&place.config)).transpose()?,
+            adapter: adapter.map(|files| Adapter::read(&files.config)).transpose()?,
         };
         match &located.index {
             Some(index) => checkpoint.check_index(index)?,
@@ -102,17 +98,17 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The same checkpoint as an update of `base`: its matrices are the differences to those of the same name there.
+    /// The same checkpoint as an update of `base`: its matrices become the differences to those of the same name in `base`.
     pub fn with_base(self, base: Checkpoint) -> Checkpoint {
         Checkpoint { base: Some(Box::new(base)), ..self }
     }
 
-    /// What the checkpoint is seen as an update of.
+    /// The base of which the checkpoint is an update, if there is one.
     pub fn base(&self) -> Option<&Checkpoint> {
         self.base.as_deref()
     }
 
-    /// The configuration, if the checkpoint is an adapter: its tensors are factors of updates.
+    /// The configuration, if the checkpoint is an adapter, whose tensors are factors of updates.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.adapter.as_ref()
     }
@@ -122,7 +118,7 @@ impl Checkpoint {
         &self.path
     }
 
-    /// The paths of everything that was read, here and in the base: the index or configuration, if there is one, and the shards.
+    /// The paths of all files that are read: the index or configuration, if there is one, and the shards; then those of the base.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.own_files().chain(self.base.iter().flat_map(|base| base.own_files()))
     }
@@ -132,12 +128,12 @@ impl Checkpoint {
         self.index.as_deref().into_iter().chain(config).chain(self.shards.iter().map(|shard| shard.path.as_path()))
     }
 
-    /// The files, in the order of their names.
+    /// The files, in order of their names.
     pub fn shards(&self) -> &[Shard] {
         &self.shards
     }
 
-    /// Size of all files.
+    /// Size of all files together.
     pub fn bytes(&self) -> u64 {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
@@ -153,20 +149,20 @@ impl Checkpoint {
         })
     }
 
-    /// The bytes of `tensor`, mapped, not copied.
+    /// The bytes of `tensor` in the mapped file, not copied.
     ///
-    /// What is computed from them counts only if [`Checkpoint::verify`] succeeds afterwards.
+    /// Results computed from them are valid only if [`Checkpoint::verify`] succeeds afterwards.
     ///
     /// # Errors
     ///
     /// A sentence, if the shard cannot be mapped.
     pub fn bytes_of(&self, shard: usize, tensor: &TensorInfo) -> Result<&[u8], String> {
         let content = self.shards[shard].file.content()?;
-        // The header was checked against the size of the file, and the mapping has that size.
+        // In range: the header was checked against the size of the file, which is the size of the mapping.
         Ok(&content[tensor.offset as usize..][..tensor.bytes as usize])
     }
 
-    /// Confirms that all that was read from `shard` so far is what the file held when it was opened.
+    /// Confirms that `shard` has not changed since it was opened, so that everything read so far is valid.
     ///
     /// # Errors
     ///
@@ -175,17 +171,17 @@ impl Checkpoint {
         self.shards[shard].file.verify()
     }
 
-    /// Asks for a tensor that will be read next. What this returns is for [`Checkpoint::release`].
-    pub fn prefetch(&self, shard: usize, tensor: &TensorInfo) -> Residence {
+    /// Starts to read a tensor from disk that will be used next. [`Checkpoint::release`] takes the return value.
+    pub(crate) fn prefetch(&self, shard: usize, tensor: &TensorInfo) -> Residence {
         let cold = self.shards[shard].file.prefetch(tensor.offset as usize, tensor.bytes as usize);
-        // A checkpoint that the page cache can hold may be scored again: it stays. A larger one would only push out
-        // what others have there.
+        // A checkpoint that fits in the page cache may be scored again, so it stays. A larger one would only evict the files
+        // of other programs.
         let fits = || memory::available_bytes().is_none_or(|bytes| self.bytes() < bytes / 2);
         if cold && !fits() { Residence::Transient } else { Residence::Kept }
     }
 
-    /// Lets the memory of a tensor that is not needed any more go; the bytes stay on disk.
-    pub fn release(&self, shard: usize, tensor: &TensorInfo, residence: Residence) {
+    /// Releases the memory of a tensor that is no longer needed.
+    pub(crate) fn release(&self, shard: usize, tensor: &TensorInfo, residence: Residence) {
         let (offset, bytes) = (tensor.offset as usize, tensor.bytes as usize);
         self.shards[shard].file.release(offset, bytes);
         if residence == Residence::Transient {
@@ -202,10 +198,10 @@ impl Checkpoint {
         }
         for (name, file) in &index.shard_of {
             if !places.get(name.as_str()).is_some_and(|files| files.contains(file.as_path())) {
-                let cause = format!("the index puts it into {}, which does not hold it", file.display());
+                let cause = format!("the index says that it is in {}, which does not contain it", file.display());
                 return Err(Error::input(&index.path, cause)
                     .tensor(name)
-                    .hint("the index and the shards are not of the same checkpoint: download them again"));
+                    .hint("the index and the shards are from different checkpoints: download them again"));
             }
         }
         self.check_unique()
@@ -216,45 +212,11 @@ impl Checkpoint {
         for tensor in self.tensors().filter(|tensor| tensor.listed) {
             let path = &self.shards[tensor.shard].path;
             if let Some(other) = first.insert(&tensor.info.name, path) {
-                return Err(Error::input(path, format!("stands in {} too", other.display()))
+                return Err(Error::input(path, format!("is also in {}", other.display()))
                     .tensor(&tensor.info.name)
-                    .hint("the folder holds more than one checkpoint: name the file to score"));
+                    .hint("the folder contains more than one checkpoint: give the path of the file to score"));
             }
         }
         Ok(())
-    }
-}
-
-impl Shard {
-    fn open(path: &Path) -> Result<Shard> {
-        let failed = |error: std::io::Error| {
-            let hint = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => "may you read it?",
-                std::io::ErrorKind::NotFound => "a link may point to a file that is gone",
-                _ => "every file stays open: if there are too many, raise the limit with `ulimit -n`",
-            };
-            Error::input(path, format!("cannot be opened: {error}")).hint(hint)
-        };
-        // Asked before it is opened: to open a pipe is to wait for its writer.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(Error::input(path, "is not a regular file").hint("only regular files can be memory-mapped"));
-        }
-        let mut file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let bytes = metadata.len();
-        let header = header::read(&mut file, bytes).map_err(|refused| {
-            let error = Error::input(path, refused.cause).hint(refused.hint);
-            match refused.tensor {
-                Some(tensor) => error.tensor(tensor),
-                None => error,
-            }
-        })?;
-        Ok(Shard {
-            path: path.to_owned(),
-            bytes,
-            header_sha256: header.sha256,
-            tensors: header.tensors,
-            file: MappedFile::new(file, &metadata),
-        })
     }
 }

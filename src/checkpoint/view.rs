@@ -1,8 +1,8 @@
-//! A weight matrix as it lies in the mapped file, read a block at a time into the precision of the computation.
+//! A view of a weight matrix in a mapped file, which converts blocks to the precision of the computation.
 //!
-//! Bytes need no alignment. A matrix W of shape rows x cols is seen as its *tall* form A, of shape long x short: W itself
-//! if rows >= cols, else its transpose. The eigenvalues of A^T A (short x short) are the same either way, so the Gram
-//! matrix is always formed on the smaller side, and blocks of rows of A are all that any stage needs.
+//! The bytes need not be aligned. The *tall* form A of a matrix W of shape rows x cols has the shape long x short: it is W itself if
+//! rows >= cols, otherwise the transpose of W. The nonzero eigenvalues of A^T A (short x short) are those of W^T W, so the Gram
+//! matrix is always formed on the smaller side, and every stage needs only blocks of rows of A.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,15 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use super::dtype::FloatType;
 
-/// Elements that [`MatrixView::scan`] decodes at once.
+/// Elements that [`MatrixView::scan`] converts at once.
 const SCAN_ELEMENTS: usize = 1 << 14;
 
-/// A precision to which weights are rounded before anything is computed.
+/// The precision to which weights are rounded before anything is computed.
 ///
-/// AlphaLoRA's script rounds to fp16; `--cast fp16` reproduces that. It moves alpha by about 1e-5.
+/// [`Cast::Fp16`] reproduces AlphaLoRA's script; it changes alpha by about 1e-5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Cast {
     /// Use the weights as they are stored.
     #[default]
@@ -62,10 +63,10 @@ impl Element for f64 {
     }
 }
 
-/// What a pass over all elements finds.
+/// The result of a pass over all elements.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scan {
-    /// All elements are finite; the largest absolute value.
+    /// All elements are finite. The largest absolute value.
     Finite(f64),
     /// The first element, in storage order, that is NaN or infinite (after the cast).
     NonFinite {
@@ -91,13 +92,13 @@ impl<'a> MatrixView<'a> {
     ///
     /// # Panics
     ///
-    /// If `bytes` has not exactly the length that the shape and type take.
+    /// If the length of `bytes` does not match shape and type.
     pub fn new(bytes: &'a [u8], dtype: FloatType, cast: Cast, rows: usize, cols: usize) -> Self {
         assert_eq!(Some(bytes.len()), rows.checked_mul(cols).and_then(|n| n.checked_mul(dtype.bytes())));
         MatrixView { bytes, dtype, cast, rows, cols }
     }
 
-    /// The larger dimension, Q M in the notation of the field.
+    /// The larger dimension: Q M, where Q is the aspect ratio.
     pub fn long(&self) -> usize {
         self.rows.max(self.cols)
     }
@@ -112,17 +113,17 @@ impl<'a> MatrixView<'a> {
         self.rows
     }
 
-    /// Element type in the file.
+    /// Element type of the bytes.
     pub fn dtype(&self) -> FloatType {
         self.dtype
     }
 
-    /// The rounding that elements go through when they are read.
+    /// The rounding that is applied to elements as they are read.
     pub fn cast(&self) -> Cast {
         self.cast
     }
 
-    /// The inner dimension: the distance of W's rows in elements.
+    /// The inner dimension: the distance between rows of W in elements.
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -132,11 +133,11 @@ impl<'a> MatrixView<'a> {
         self.rows >= self.cols
     }
 
-    /// Copies the rows `range` of the tall form A as they are: row after row if W is tall, else column after column.
+    /// Copies the rows `range` of the tall form A without conversion: row by row if W is tall, otherwise column by column.
     ///
     /// # Panics
     ///
-    /// If `out` has not the size of the block or the range reaches beyond `long`.
+    /// If the length of `out` is not that of the block, or the range ends beyond `long`.
     pub fn copy_tall_rows(&self, range: Range<usize>, out: &mut [u8]) {
         let size = self.dtype.bytes();
         assert_eq!(out.len(), range.len() * self.short() * size);
@@ -149,18 +150,18 @@ impl<'a> MatrixView<'a> {
         }
     }
 
-    /// Copies W[row, cols] as it is stored.
+    /// Copies W[row, cols] without conversion.
     ///
     /// # Panics
     ///
-    /// If `out` has not the size of the segment or that reaches beyond the matrix.
+    /// If the length of `out` is not that of the segment, or the segment ends beyond the matrix.
     pub fn copy_segment(&self, row: usize, cols: Range<usize>, out: &mut [u8]) {
         assert!(cols.end <= self.cols);
         let size = self.dtype.bytes();
         out.copy_from_slice(&self.bytes[(row * self.cols + cols.start) * size..][..cols.len() * size]);
     }
 
-    /// Looks at every element once.
+    /// Checks that every element is finite, and finds the largest.
     pub fn scan(&self) -> Scan {
         let mut segment = vec![0.0_f64; self.cols.min(SCAN_ELEMENTS)];
         let mut largest = 0.0_f64;
@@ -179,11 +180,11 @@ impl<'a> MatrixView<'a> {
 
     /// Reads the rows `range` of the tall form A, each element times `scale`, into `out`.
     ///
-    /// Returns the block, of shape range.len() x short. Each element is rounded once, after scaling.
+    /// Returns the block, of shape range.len() x short. Each element is rounded only once, after scaling.
     ///
     /// # Panics
     ///
-    /// If `out` is shorter than the block or the range reaches beyond `long`.
+    /// If `out` is shorter than the block, or the range ends beyond `long`.
     pub fn read_tall_rows<'b, T: Element>(&self, range: Range<usize>, scale: f64, out: &'b mut [T]) -> MatRef<'b, T> {
         let (count, short) = (range.len(), self.short());
         let out = &mut out[..count * short];
@@ -200,13 +201,13 @@ impl<'a> MatrixView<'a> {
         }
     }
 
-    /// Reads W[row, cols], each element times `scale`, into `out`. Each is rounded once, after scaling.
+    /// Reads W[row, cols], each element times `scale`, into `out`. Each element is rounded only once, after scaling.
     ///
-    /// Inlined, to be compiled for the instruction set of the caller.
+    /// Inlined so that it is compiled for the instruction set of the caller.
     ///
     /// # Panics
     ///
-    /// If the segment reaches beyond the matrix.
+    /// If the segment ends beyond the matrix.
     #[inline(always)]
     pub fn read_segment<T: Element>(&self, row: usize, cols: Range<usize>, scale: f64, out: &mut [T]) {
         let size = self.dtype.bytes();
@@ -237,8 +238,8 @@ impl<'a> MatrixView<'a> {
     }
 }
 
-/// `value` as a single that rounds to the same half as `value` itself: exact where it can be, else with the last bit set
-/// (rounding to odd, Boldo and Melquiond, IEEE Trans. Comput. 57, 2008).
+/// `value` as a single that rounds to the same half as `value` itself: exact if possible, otherwise with the last bit set
+/// (rounding to odd: Boldo and Melquiond, IEEE Trans. Comput. 57, 2008).
 fn to_odd_f32(value: f64) -> f32 {
     let nearest = value as f32;
     if f64::from(nearest) == value || value.is_nan() {
@@ -248,13 +249,13 @@ fn to_odd_f32(value: f64) -> f32 {
     f32::from_bits((nearest.to_bits() - u32::from(away)) | 1)
 }
 
-/// The value of an IEEE half, without branches: compilers make vectors of it, unlike of a library's conversion.
+/// The value of an IEEE half, without branches, so that the compiler can vectorize it, unlike the conversion of `half`.
 #[inline(always)]
 fn f16_to_f32(half: u16) -> f32 {
     let bits = u32::from(half);
-    // As the bits of a single, exponent and significand make 2^-112 times the value, subnormal ones included.
+    // As bits of a single, exponent and significand represent 2^-112 times the value, also for subnormal numbers.
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
-    // The largest exponent stands for infinity and NaN in both formats.
+    // The largest exponent means infinity or NaN in both formats.
     let special = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
     f32::from_bits(magnitude.to_bits() | special | (bits & 0x8000) << 16)
 }
@@ -322,7 +323,7 @@ mod tests {
         };
         let p = |exponent: i32| 2.0_f64.powi(exponent);
         for sign in [1.0, -1.0] {
-            // bf16 has 8 bits, fp16 has 11: ties, just above, just below, and the tie of the odd neighbour.
+            // bf16 has 8 bits and fp16 has 11: a tie, just above, just below, and the tie of the odd neighbor.
             for (kind, ulp) in [(Cast::Bf16, p(-7)), (Cast::Fp16, p(-10))] {
                 for (value, rounded) in [
                     (1.0 + ulp / 2.0, 1.0),
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cast_can_overflow_and_the_scan_says_where() {
+    fn a_cast_can_overflow_and_the_scan_finds_where() {
         let bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 70000.0].iter().flat_map(|v| v.to_le_bytes()).collect();
         let view = |cast| MatrixView::new(&bytes, FloatType::F32, cast, 2, 2).scan();
         assert_eq!(view(Cast::None), Scan::Finite(70000.0));

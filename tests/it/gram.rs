@@ -17,6 +17,7 @@ fn weights(dtype: FloatType, count: usize) -> Vec<u8> {
         FloatType::F16 => f16::from_f64(x).to_le_bytes().to_vec(),
         FloatType::F32 => (x as f32).to_le_bytes().to_vec(),
         FloatType::F64 => x.to_le_bytes().to_vec(),
+        _ => unreachable!(),
     };
     (0..count).flat_map(|k| bytes(number(k))).collect()
 }

@@ -536,6 +536,7 @@ fn encoded(dtype: FloatType, rows: usize, cols: usize) -> Vec<u8> {
         FloatType::F16 => f16::from_f64(weight(index)).to_le_bytes().to_vec(),
         FloatType::F32 => (weight(index) as f32).to_le_bytes().to_vec(),
         FloatType::F64 => weight(index).to_le_bytes().to_vec(),
+        _ => unreachable!(),
     };
     (0..rows * cols).flat_map(bytes).collect()
 }

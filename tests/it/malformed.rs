@@ -27,9 +27,9 @@ fn no_such_path() {
 #[test]
 fn a_folder_without_safetensors() {
     let folder = folder();
-    refused(folder.path(), &["holds no .safetensors file", "hint: download"]);
+    refused(folder.path(), &["contains no .safetensors file", "hint: download"]);
     fs::write(folder.path().join("pytorch_model.bin"), "x").unwrap();
-    refused(folder.path(), &["holds no .safetensors file", "pytorch_model.bin is in another format"]);
+    refused(folder.path(), &["contains no .safetensors file", "pytorch_model.bin is in another format"]);
     let inner = folder.path().join("a_snapshot");
     fs::create_dir(&inner).unwrap();
     fs::write(inner.join("config.json"), "{}").unwrap();
@@ -43,7 +43,7 @@ fn not_a_safetensors_file() {
     fs::write(&path, "short").unwrap();
     refused(&path, &["model.safetensors: has 5 bytes"]);
     fs::write(&path, "this is text, and not a header length").unwrap();
-    refused(&path, &["says its header has", "bytes, but the whole file has 37"]);
+    refused(&path, &["states a header of", "bytes, but the whole file has 37"]);
 }
 
 #[cfg(unix)]
@@ -75,9 +75,9 @@ fn a_truncated_file() {
     let path = save(folder.path(), "model.safetensors", small_model());
     let length = fs::metadata(&path).unwrap().len();
     File::options().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
-    refused(&path, &["model.safetensors: tensor `", "the file holds only", "download or save it again"]);
+    refused(&path, &["model.safetensors: tensor `", "the file has only", "download or save it again"]);
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
-    refused(&path, &["says its header has", "but the whole file has 100"]);
+    refused(&path, &["states a header of", "but the whole file has 100"]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn headers_that_lie() {
         (
             r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
             8,
-            vec!["tensor `a`: stands twice in the header"],
+            vec!["tensor `a`: appears twice in the header"],
         ),
         (
             r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
@@ -122,12 +122,12 @@ fn headers_that_lie() {
         (
             r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#,
             12,
-            vec!["tensor `b`: follows a hole"],
+            vec!["tensor `b`: follows a gap"],
         ),
         (
             r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#,
             4,
-            vec!["tensor `a`: its data ends at byte 8, but the file holds only 4"],
+            vec!["tensor `a`: its data ends at byte 8, but the file has only 4"],
         ),
         (
             r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}"#,
@@ -147,7 +147,7 @@ fn headers_that_lie() {
         (
             r#"{"a":{"dtype":"F64","shape":[4294967296,1073741824],"data_offsets":[0,8]}}"#,
             8,
-            vec!["tensor `a`: shape [4294967296, 1073741824] of F64 takes more than 2^61 bytes"],
+            vec!["tensor `a`: shape [4294967296, 1073741824] of F64 takes 36893488147419103232 bytes"],
         ),
         (
             r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551616]}}"#,
@@ -165,7 +165,7 @@ fn a_header_beyond_the_limit_of_the_format() {
     let path = folder.path().join("model.safetensors");
     fs::write(&path, 100_000_001_u64.to_le_bytes()).unwrap();
     File::options().write(true).open(&path).unwrap().set_len(200_000_000).unwrap();
-    refused(&path, &["says its header has 100000001 bytes, more than the format's"]);
+    refused(&path, &["states a header of 100000001 bytes, more than the format's"]);
 }
 
 fn sharded(folder: &Path, index: &str) {
@@ -186,20 +186,20 @@ fn an_index_that_contradicts_the_files() {
             vec![
                 "layers.1.self_attn.q_proj.weight",
                 "names the shard model-9.safetensors, which is missing",
-                "fetch the missing",
+                "download the missing",
             ],
         ),
         (
             format!(r#"{{"weight_map":{{"{first}":"model-1.safetensors","x":"model-2.safetensors"}}}}"#),
-            vec!["tensor `x`: the index puts it into", "model-2.safetensors, which does not hold it"],
+            vec!["tensor `x`: the index says that it is in", "model-2.safetensors, which does not contain it"],
         ),
         (
             format!(r#"{{"weight_map":{{"{first}":"../model-1.safetensors"}}}}"#),
-            vec!["../model-1.safetensors", "no plain file name"],
+            vec!["../model-1.safetensors", "not a plain file name"],
         ),
         (
             format!(r#"{{"weight_map":{{"{first}":"model-1.safetensors","{first}":"model-2.safetensors"}}}}"#),
-            vec!["stands twice in the index"],
+            vec!["appears twice in the index"],
         ),
     ] {
         sharded(folder.path(), &index);
@@ -227,7 +227,10 @@ fn the_same_tensor_in_two_files() {
     let folder = folder();
     save(folder.path(), "a.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 1))]);
     save(folder.path(), "b.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 2))]);
-    refused(folder.path(), &["b.safetensors: tensor", "stands in", "a.safetensors too", "name the file to score"]);
+    refused(
+        folder.path(),
+        &["b.safetensors: tensor", "is also in ", "a.safetensors", "give the path of the file to score"],
+    );
 }
 
 /// One bad matrix among three good ones: exit 4, the rest is written, and the bad one says why.

@@ -273,7 +273,7 @@ fn an_adapter_of_peft_is_scored_as_its_dense_updates() {
 /// The command line refuses a base for an adapter; the library must not subtract it either.
 #[test]
 fn an_update_has_no_difference_to_a_base() {
-    let open = || Checkpoint::open(&adapter()).unwrap();
+    let open = || Checkpoint::open(adapter()).unwrap();
     let updates = Catalog::new(&open(), &Selection::default()).matrices.len();
     let catalog = Catalog::new(&open().with_base(open()), &Selection::default());
     assert_eq!(catalog.matrices.len(), 0);
@@ -432,22 +432,25 @@ fn incomplete_and_foreign_adapters() {
     let other = edited(|_| (), None);
     let (config, weights) = (other.path().join("adapter_config.json"), other.path().join("adapter_model.safetensors"));
     fs::write(&config, "{\"peft_type\": \"LORA\", ").unwrap();
-    refused(other.path(), &["adapter_config.json: is not the config of an adapter"]);
+    refused(other.path(), &["adapter_config.json: is not an adapter config"]);
     fs::write(&config, r#"{"peft_type": "IA3"}"#).unwrap();
-    refused(other.path(), &["adapter_config.json: is of type IA3"]);
+    refused(other.path(), &["adapter_config.json: has peft_type IA3"]);
     fs::remove_file(&config).unwrap();
     refused(other.path(), &["adapter_model.safetensors: is an adapter without its adapter_config.json"]);
     refused(&weights, &["adapter_model.safetensors: is an adapter without its adapter_config.json"]);
 
     let other = edited(|_| (), None);
     fs::remove_file(other.path().join("adapter_model.safetensors")).unwrap();
-    refused(other.path(), &["adapter_config.json: has no adapter_model.safetensors beside it", "fetch the adapter's"]);
+    refused(
+        other.path(),
+        &["adapter_config.json: has no adapter_model.safetensors in the same folder", "download the adapter's"],
+    );
     fs::write(other.path().join("adapter_model.bin"), "x").unwrap();
     refused(other.path(), &["adapter_model.bin is in another format"]);
 
     let other = edited(|_| (), None);
     save(other.path(), "model.safetensors", small_model());
-    refused(other.path(), &["the folder holds a model and an adapter", "name the file"]);
+    refused(other.path(), &["the folder contains a model and an adapter", "give the path of the file"]);
     score(&other.path().join("model.safetensors"), &[]).succeeds();
     score_update(other.path().join("model.safetensors").as_path(), &adapter(), &[])
         .fails(2, &["is an adapter", "remove --base"]);

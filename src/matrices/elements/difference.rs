@@ -101,7 +101,7 @@ mod tests {
             let view = TensorView::new(dtype, vec![rows, cols], &bytes).unwrap();
             let bytes = safetensors::serialize([("model.layers.0.self_attn.q_proj.weight", view)], None).unwrap();
             std::fs::write(folder.path().join(file), bytes).unwrap();
-            Checkpoint::open(&folder.path().join(file)).unwrap()
+            Checkpoint::open(folder.path().join(file)).unwrap()
         };
         let w = |at: usize| 1.0 + at as f32 / 3.0;
         let base = |at: usize| half::bf16::from_f32(at as f32 / 7.0);

@@ -1,67 +1,52 @@
-//! A safetensors header: where each tensor lies in its file.
+//! safetensors: an 8-byte little-endian header length, a JSON header, and data without holes.
 //!
 //! The file is untrusted. Its size bounds every allocation, all arithmetic is checked, and a header that does not
-//! describe the file byte for byte is refused before anything is mapped. The rules are those of the format (8-byte
-//! little-endian header length, JSON, data without holes); the errors say which tensor breaks them.
+//! describe every byte of the file is refused before anything is mapped. Errors name the tensor that breaks a rule.
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use sha2::{Digest, Sha256};
 
-use super::dtype::Dtype;
+use super::format::{Format, Header, HeaderError};
+use crate::checkpoint::dtype::Dtype;
+use crate::checkpoint::hash::sha256;
+use crate::checkpoint::tensor::TensorInfo;
 
-/// Longest header that is read, the limit of the reference implementation.
+/// Longest header accepted, as in the reference implementation.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
-
-/// One tensor as its header describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorInfo {
-    /// Full name, e.g. `model.layers.0.self_attn.q_proj.weight`.
-    pub name: String,
-    /// Element type.
-    pub dtype: Dtype,
-    /// Dimensions, outermost first; elements are row-major.
-    pub shape: Vec<u64>,
-    /// First byte, counted from the start of the file.
-    pub offset: u64,
-    /// Length in bytes.
-    pub bytes: u64,
-}
-
-/// A validated header.
-#[derive(Debug)]
-pub(super) struct Header {
-    pub tensors: Vec<TensorInfo>,
-    pub sha256: String,
-}
-
-/// Why a header is refused: the tensor, if it is about one, the cause, and a hint.
-#[derive(Debug)]
-pub(super) struct HeaderError {
-    pub tensor: Option<String>,
-    pub cause: String,
-    pub hint: &'static str,
-}
-
-const HINT_DAMAGED: &str = "the file is damaged or incomplete: download or save it again";
-const HINT_FORMAT: &str = "is this a safetensors file? `htsr` reads no other format";
-
-impl HeaderError {
-    fn file(cause: impl Into<String>, hint: &'static str) -> Self {
-        HeaderError { tensor: None, cause: cause.into(), hint }
-    }
-
-    fn tensor(name: &str, cause: impl Into<String>) -> Self {
-        HeaderError { tensor: Some(name.into()), cause: cause.into(), hint: HINT_DAMAGED }
-    }
-}
 
 /// Most dimensions of a tensor.
 const MAX_DIMENSIONS: usize = 64;
+
+const HINT_FORMAT: &str = "`htsr` reads safetensors files only: is this one?";
+
+/// The format itself.
+pub(super) struct Safetensors;
+
+impl Format for Safetensors {
+    fn extension(&self) -> &'static str {
+        "safetensors"
+    }
+
+    /// There is no magic number: by extension, or by a plausible length before a JSON object.
+    fn claims(&self, path: &Path, head: &[u8]) -> bool {
+        let plausible = |head: &[u8; 9]| {
+            let [length @ .., first] = *head;
+            u64::from_le_bytes(length) <= MAX_HEADER_BYTES && first == b'{'
+        };
+        path.extension().is_some_and(|extension| extension == self.extension())
+            || head.first_chunk().is_some_and(plausible)
+    }
+
+    fn read_header(&self, file: &mut File, bytes: u64) -> Result<Header, HeaderError> {
+        read(file, bytes)
+    }
+}
 
 #[derive(Deserialize)]
 struct Entry {
@@ -71,7 +56,7 @@ struct Entry {
     data_offsets: (u64, u64),
 }
 
-/// A list of dimensions that ends before it can fill the memory.
+/// A list of dimensions, limited so that it cannot fill the memory.
 fn shape<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     struct Dimensions;
 
@@ -97,8 +82,9 @@ fn shape<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Erro
     deserializer.deserialize_seq(Dimensions)
 }
 
-/// The entries of a header in file order; where one is malformed, `failed` is its name.
+/// The entries of a header in file order.
 struct Entries<'a> {
+    /// Set to the name of the first malformed entry.
     failed: &'a mut Option<String>,
 }
 
@@ -133,26 +119,25 @@ impl<'de> Visitor<'de> for Entries<'_> {
 }
 
 /// Reads and validates the header of a file of `file_bytes` bytes from its start.
-pub(super) fn read(file: &mut impl Read, file_bytes: u64) -> Result<Header, HeaderError> {
-    let unreadable = |error: std::io::Error| HeaderError::file(format!("cannot be read: {error}"), HINT_DAMAGED);
+fn read(file: &mut impl Read, file_bytes: u64) -> Result<Header, HeaderError> {
     if file_bytes < 8 {
-        let cause = format!("has {file_bytes} bytes; the header length alone takes 8");
-        return Err(HeaderError::file(cause, HINT_DAMAGED));
+        let cause = format!("has {file_bytes} bytes, but the header length alone takes 8");
+        return Err(HeaderError::damaged(cause));
     }
     let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(unreadable)?;
+    file.read_exact(&mut length).map_err(HeaderError::unreadable)?;
     let header_bytes = u64::from_le_bytes(length);
     let data_bytes = (file_bytes - 8).checked_sub(header_bytes).ok_or_else(|| {
-        let cause = format!("says its header has {header_bytes} bytes, but the whole file has {file_bytes}");
-        HeaderError::file(cause, "the file is cut short, or it is not a safetensors file")
+        let cause = format!("states a header of {header_bytes} bytes, but the whole file has {file_bytes}");
+        HeaderError::file(cause, "the file is truncated, or is not a safetensors file")
     })?;
     if header_bytes > MAX_HEADER_BYTES {
-        let cause = format!("says its header has {header_bytes} bytes, more than the format's {MAX_HEADER_BYTES}");
+        let cause = format!("states a header of {header_bytes} bytes, more than the format's {MAX_HEADER_BYTES}");
         return Err(HeaderError::file(cause, HINT_FORMAT));
     }
     let mut json = vec![0; header_bytes as usize];
-    file.read_exact(&mut json).map_err(unreadable)?;
-    Ok(Header { tensors: parse(&json, data_bytes)?, sha256: hex(&Sha256::digest(&json)) })
+    file.read_exact(&mut json).map_err(HeaderError::unreadable)?;
+    Ok(Header { tensors: parse(&json, data_bytes)?, sha256: sha256(&json) })
 }
 
 /// Validates the JSON of a header in front of `data_bytes` bytes of data.
@@ -163,7 +148,7 @@ fn parse(json: &[u8], data_bytes: u64) -> Result<Vec<TensorInfo>, HeaderError> {
     let mut tensors = Vec::new();
     for (name, entry) in entries {
         if !names.insert(name.clone()) {
-            return Err(HeaderError::tensor(&name, "stands twice in the header"));
+            return Err(HeaderError::tensor(&name, "appears twice in the header"));
         }
         if let Some(entry) = entry {
             tensors.push(tensor(name, entry, data_start, data_bytes)?);
@@ -173,7 +158,7 @@ fn parse(json: &[u8], data_bytes: u64) -> Result<Vec<TensorInfo>, HeaderError> {
     Ok(tensors)
 }
 
-/// Parses the JSON, and nothing else.
+/// Parses the JSON without checking the entries against the file.
 fn entries(json: &[u8]) -> Result<Vec<(String, Option<Entry>)>, HeaderError> {
     let mut failed = None;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -192,46 +177,73 @@ fn tensor(name: String, entry: Entry, data_start: u64, data_bytes: u64) -> Resul
         return Err(HeaderError::tensor(&name, format!("its data ends ({end}) before it begins ({begin})")));
     }
     if end > data_bytes {
-        let cause = format!("its data ends at byte {end}, but the file holds only {data_bytes} bytes of data");
+        let cause = format!("its data ends at byte {end}, but the file has only {data_bytes} bytes of data");
         return Err(HeaderError::tensor(&name, cause));
     }
-    let elements = shape.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim));
-    let elements = elements.ok_or_else(|| HeaderError::tensor(&name, format!("the product of {shape:?} overflows")))?;
-    if let Some(bits) = dtype.bits() {
-        let needed = elements.checked_mul(bits).map(|bits| bits.div_ceil(8));
-        if needed != Some(end - begin) {
-            let needed = needed.map_or("more than 2^61".to_owned(), |bytes| bytes.to_string());
-            let cause = format!(
-                "shape {shape:?} of {dtype} takes {needed} bytes, but the header gives it {} (offsets {begin}..{end})",
-                end - begin
-            );
-            return Err(HeaderError::tensor(&name, cause));
-        }
+    let needed = dtype.tensor_bytes(&shape).map_err(|cause| HeaderError::tensor(&name, cause))?;
+    if let Some(needed) = needed.filter(|&needed| needed != u128::from(end - begin)) {
+        let cause = format!(
+            "shape {shape:?} of {dtype} takes {needed} bytes, but the header gives it {} (offsets {begin}..{end})",
+            end - begin
+        );
+        return Err(HeaderError::tensor(&name, cause));
     }
-    // `end <= data_bytes`, and the file, of `data_start + data_bytes` bytes, exists: this cannot overflow.
+    // Cannot overflow: `begin <= data_bytes`, and the file has `data_start + data_bytes` bytes.
     Ok(TensorInfo { name, dtype, shape, offset: data_start + begin, bytes: end - begin })
 }
 
-/// The format wants the tensors to cover the data without overlap and without holes.
+/// The format requires that the tensors cover the data without overlaps and holes.
 fn check_covers(tensors: &[TensorInfo], data_start: u64, data_bytes: u64) -> Result<(), HeaderError> {
     let mut by_offset: Vec<&TensorInfo> = tensors.iter().collect();
     by_offset.sort_by_key(|tensor| (tensor.offset, tensor.bytes));
     let mut end = data_start;
     for tensor in by_offset {
         if tensor.offset != end {
-            let relation = if tensor.offset < end { "overlaps the tensor before it" } else { "follows a hole" };
-            let cause = format!("{relation}: it begins at byte {}, expected {}", tensor.offset, end);
+            let relation = if tensor.offset < end { "overlaps the tensor before it" } else { "follows a gap" };
+            let cause = format!("{relation}: it begins at byte {} instead of {}", tensor.offset, end);
             return Err(HeaderError::tensor(&tensor.name, cause));
         }
         end += tensor.bytes;
     }
     if end != data_start + data_bytes {
         let cause = format!("{} bytes follow the last tensor", data_start + data_bytes - end);
-        return Err(HeaderError::file(cause, HINT_DAMAGED));
+        return Err(HeaderError::damaged(cause));
     }
     Ok(())
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor_of(dtype: &str, shape: &str, bytes: usize) -> Result<Header, HeaderError> {
+        let json = format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{bytes}]}}}}"#);
+        let file = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &vec![0; bytes]].concat();
+        read(&mut &file[..], file.len() as u64)
+    }
+
+    #[test]
+    fn blocks_are_counted_in_bytes() {
+        let header = tensor_of("Q4_K", "[2, 256]", 288).unwrap();
+        assert_eq!((header.tensors[0].bytes, header.tensors[0].dtype.to_string()), (288, "Q4_K".into()));
+        for (shape, bytes, cause) in [
+            ("[2, 256]", 287, "shape [2, 256] of Q4_K takes 288 bytes, but the header gives it 287"),
+            ("[256, 2]", 288, "rows that are not whole blocks of 256 Q4_K"),
+        ] {
+            let refused = tensor_of("Q4_K", shape, bytes).unwrap_err();
+            assert_eq!(refused.tensor.as_deref(), Some("a"));
+            assert!(refused.cause.contains(cause), "{}", refused.cause);
+        }
+    }
+
+    #[test]
+    fn files_are_claimed_by_extension_or_by_their_first_bytes() {
+        let head = |length: u64, rest: &[u8]| [&length.to_le_bytes()[..], rest].concat();
+        let claims = |path: &str, head: &[u8]| Safetensors.claims(Path::new(path), head);
+        assert!(claims("a.safetensors", b""));
+        assert!(claims("blob", &head(70, b"{\"a\":")));
+        for head in [head(MAX_HEADER_BYTES + 1, b"{}"), head(70, b"[]"), head(70, b""), b"short".to_vec()] {
+            assert!(!claims("blob", &head), "{head:?}");
+        }
+    }
 }
