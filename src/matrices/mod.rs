@@ -20,11 +20,13 @@ mod skipped;
 mod stack;
 
 pub use catalog::Catalog;
-pub(crate) use elements::Floats;
 pub use elements::{Loaded, Stored, Unavailable, Update, Window};
 pub use farms::Farms;
 pub use matrix::WeightMatrix;
-pub(crate) use place::Place;
 pub use selection::{Layers, Selection};
 pub use skipped::{Skipped, summarize};
 pub(crate) use stack::whole;
+
+/// What benchmarks need to describe a matrix that does not exist yet.
+#[cfg(feature = "cli")]
+pub(crate) use {elements::Floats, place::Place};
