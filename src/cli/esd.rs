@@ -7,10 +7,10 @@ use crate::matrices::{Catalog, Selection};
 use crate::metrics::MetricSelection;
 use crate::pipeline::{Examined, Scorer};
 use crate::plot::{self, Figure, png, svg, terminal};
-use crate::report::Format;
 use crate::tails::TailComparison;
 
 use super::ending::Ending;
+use super::format::OutputFormat;
 use super::options::{BaseArgs, DeviceArgs, MethodArgs, SamplingArgs, SimulationArgs, TailChoice};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
@@ -43,7 +43,7 @@ pub struct EsdArgs {
     ///
     /// json contains everything. [default: by the extension of --output, or table]
     #[arg(long, value_enum, help_heading = "Output", hide_possible_values = true)]
-    pub format: Option<Format>,
+    pub format: Option<OutputFormat>,
     /// Write a picture (.svg, .png) or the results to this file
     ///
     /// The results have the extension .json, .csv, .md or .txt. The file appears complete or not at all.
@@ -73,14 +73,14 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let figure = figure(&examined, &args.fit);
     let drawn = figure.clone().and_then(|figure| picture.map_or(Ok(()), |file| draw(&figure, file, printer)));
     let more = match (output.format(), &figure) {
-        (Format::Table, Ok(figure)) => {
+        (OutputFormat::Table, Ok(figure)) => {
             let (width, unicode) = printer.drawing();
             format!("\n{}", terminal::render(figure, width, unicode))
         }
         _ => String::new(),
     };
     let written = match output.format() {
-        Format::Csv => output.write(&examined.esd.by_eigenvalue(), printer),
+        OutputFormat::Csv => output.write(&examined.esd.by_eigenvalue(), printer),
         _ => output.write_with(&examined.esd.by_number(), &more, printer),
     };
     written.and(drawn)?;

@@ -10,6 +10,7 @@ mod doctor;
 mod ending;
 mod esd;
 mod export;
+mod format;
 mod help;
 mod inspect;
 mod interrupt;
@@ -20,6 +21,7 @@ mod printer;
 mod progress;
 mod score;
 mod scoring;
+mod table;
 mod warnings;
 mod words;
 

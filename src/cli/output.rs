@@ -5,12 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::report::{Document, Format};
+use crate::report::Document;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
+use super::format::OutputFormat;
 use super::interrupt;
 use super::printer::Printer;
+use super::table;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
@@ -19,7 +21,7 @@ pub struct OutputArgs {
     ///
     /// [default: by the extension of --output, or table]
     #[arg(long, value_enum, hide_possible_values = true)]
-    pub format: Option<Format>,
+    pub format: Option<OutputFormat>,
     /// Write the results to this file
     ///
     /// The file appears complete or not at all.
@@ -34,7 +36,7 @@ pub const SCORES: &str = "contains the scores to read";
 
 /// Results in a format, and where they go.
 pub struct Output {
-    format: Format,
+    format: OutputFormat,
     destination: Destination,
 }
 
@@ -47,7 +49,7 @@ impl Output {
     pub fn new(args: OutputArgs) -> Result<Output> {
         let format = match (args.format, &args.output) {
             (Some(format), _) => format,
-            (None, None) => Format::Table,
+            (None, None) => OutputFormat::Table,
             (None, Some(file)) => format_of(file)?,
         };
         Ok(Output { format, destination: Destination::new(args.output)? })
@@ -59,7 +61,7 @@ impl Output {
     }
 
     /// The format of the results.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> OutputFormat {
         self.format
     }
 
@@ -70,7 +72,11 @@ impl Output {
 
     /// Writes `document` and appends `more`.
     pub fn write_with<J: Serialize>(&self, document: &Document<J>, more: &str, printer: &Printer) -> Result<()> {
-        let text = document.render(self.format).map_err(|error| unwritable(&error))? + more;
+        let text = match self.format.of_library() {
+            Some(format) => document.render(format).map_err(|error| unwritable(&error))?,
+            None => table::render(&document.table, &document.footer, self.width(printer)),
+        };
+        let text = text + more;
         self.destination.write(text.as_bytes(), printer)?;
         if self.destination.file.is_some() {
             self.print_footer(&document.footer, printer);
@@ -84,6 +90,11 @@ impl Output {
         for (label, text) in footer {
             printer.note(&format!("{label:width$}  {text}"));
         }
+    }
+
+    /// Columns that a table may take; a table in a file is as wide as it needs to be.
+    fn width(&self, printer: &Printer) -> Option<usize> {
+        if self.destination.file.is_none() { printer.width() } else { None }
     }
 }
 
@@ -166,7 +177,7 @@ fn unwritable(error: &io::Error) -> Error {
     error.hint("check the free space, or use --output FILE to write elsewhere")
 }
 
-fn format_of(file: &Path) -> Result<Format> {
+fn format_of(file: &Path) -> Result<OutputFormat> {
     let extension = file.extension().map(|extension| extension.to_string_lossy().into_owned());
     extension.and_then(|extension| extension.parse().ok()).ok_or_else(|| {
         let cause = "unrecognized file extension";

@@ -53,14 +53,20 @@ impl Printer {
         }
     }
 
+    /// Columns that a table on stdout may take: `COLUMNS`, or the width of the terminal. Without both, any number.
+    pub fn width(&self) -> Option<usize> {
+        let stated = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        stated.or_else(terminal).filter(|&columns| columns > 0)
+    }
+
     /// How many columns a drawing on stdout may have, and whether it may be more than ASCII: on a terminal whose locale is
     /// UTF-8.
     pub fn drawing(&self) -> (usize, bool) {
-        let width = terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0));
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
         let utf8 =
             locale.is_some_and(|locale| locale.to_string_lossy().to_lowercase().replace('-', "").contains("utf8"));
-        (width, io::stdout().is_terminal() && (utf8 || cfg!(windows)))
+        (self.width().unwrap_or(80), io::stdout().is_terminal() && (utf8 || cfg!(windows)))
     }
 
     /// What ends the command.

@@ -13,10 +13,6 @@ mod metrics;
 mod provenance;
 mod read;
 mod schema;
-#[cfg(feature = "cli")]
-mod table;
-
-use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -28,38 +24,18 @@ pub use inspection::Inspection;
 pub use provenance::{Input, InputAdapter, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};
 
-use crate::error::{Result, printable};
+use crate::error::printable;
 use crate::metrics::MetricValue;
 
 /// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
-    /// Aligned columns for people.
-    #[cfg(feature = "cli")]
-    Table,
     /// Everything, for programs.
     Json,
     /// One record per row, in full precision, each with its provenance.
     Csv,
     /// A Markdown table.
     Md,
-}
-
-/// The format that a file's extension stands for.
-impl FromStr for Format {
-    type Err = ();
-
-    fn from_str(extension: &str) -> Result<Self, ()> {
-        match extension.to_ascii_lowercase().as_str() {
-            #[cfg(feature = "cli")]
-            "txt" => Ok(Format::Table),
-            "json" => Ok(Format::Json),
-            "csv" => Ok(Format::Csv),
-            "md" => Ok(Format::Md),
-            _ => Err(()),
-        }
-    }
 }
 
 /// A value in a row.
@@ -130,7 +106,7 @@ pub struct Table {
 
 impl Table {
     /// Names and shown rows of the columns that people see.
-    fn for_people(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    pub(crate) fn for_people(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
         let keep: Vec<usize> = (0..self.columns.len()).filter(|&column| self.columns[column].1).collect();
         let names = keep.iter().map(|&column| self.columns[column].0).collect();
         let rows = self.rows.iter().map(|row| keep.iter().map(|&column| row[column].shown()).collect()).collect();
@@ -138,7 +114,7 @@ impl Table {
     }
 
     /// True for each column that people see and that holds numbers only.
-    fn numeric(&self) -> Vec<bool> {
+    pub(crate) fn numeric(&self) -> Vec<bool> {
         let shown = (0..self.columns.len()).filter(|&column| self.columns[column].1);
         shown.map(|column| self.rows.iter().all(|row| !matches!(row[column], Cell::Text(_)))).collect()
     }
@@ -160,11 +136,9 @@ impl<J: Serialize> Document<'_, J> {
     ///
     /// # Errors
     ///
-    /// None in practice: only if the results could not be serialised.
+    /// None in practice: only if the results could not be serialized.
     pub fn render(&self, format: Format) -> std::io::Result<String> {
         match format {
-            #[cfg(feature = "cli")]
-            Format::Table => Ok(table::render(&self.table, &self.footer)),
             Format::Json => json::render(self.json),
             Format::Csv => csv::render(&self.table),
             Format::Md => Ok(markdown::render(&self.table, &self.footer)),
@@ -190,14 +164,6 @@ mod tests {
     #[test]
     fn every_format() {
         let render = |format| document().render(format).unwrap();
-        assert_eq!(
-            render(Format::Table),
-            "tensor  alpha  tail\n\
-             a|b,c   2.357   115\n\
-             d           -     7\n\
-             \n\
-             top_k  2,1\n"
-        );
         assert_eq!(render(Format::Csv), "tensor,alpha,tail,device\n\"a|b,c\",2.35650253,115,cpu\nd,,7,cpu\n");
         assert_eq!(
             render(Format::Md),

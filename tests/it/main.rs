@@ -34,4 +34,5 @@ mod scores;
 mod stacked;
 mod structure;
 mod support;
+mod terminal;
 mod updates;

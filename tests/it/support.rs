@@ -44,7 +44,7 @@ pub fn command() -> Command {
     // On a machine without Rust, the tests run where they were not built.
     let program = std::env::var_os("HTSR_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_htsr").into());
     let mut command = Command::new(program);
-    command.env("NO_COLOR", "1").env("HTSR_DEVICE", "cpu").stdin(Stdio::null());
+    command.env("NO_COLOR", "1").env("HTSR_DEVICE", "cpu").env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 
