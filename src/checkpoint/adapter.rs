@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 const WEIGHTS: &str = "adapter_model.safetensors";
 const CONFIG: &str = "adapter_config.json";
 
+const HINT_MERGE: &str = "merge the adapter into its model, and score the merged model with $base=ORIGINAL_MODEL";
+
 /// The configuration of an adapter.
 #[derive(Debug)]
 pub struct Adapter {
@@ -144,22 +146,20 @@ impl Adapter {
         let refused = |cause: String| Error::input(config, cause);
         let damaged =
             |cause: String| refused(cause).hint("the config is damaged: download it or save the adapter again");
-        let text = json::read(config).map_err(|error| damaged(format!("cannot be read: {error}")))?;
-        let Typed { peft_type } = serde_json::from_slice(&text)
-            .map_err(|error| damaged(format!("is not an adapter config, which must have a peft_type: {error}")))?;
+        let text = json::read(config).map_err(|error| damaged(format!("cannot be read: {error}")).because(error))?;
+        let Typed { peft_type } = serde_json::from_slice(&text).map_err(|error| {
+            damaged(format!("is not an adapter config, which must have a peft_type: {error}")).because(error)
+        })?;
         if peft_type != "LORA" {
-            return Err(refused(format!("has peft_type {peft_type}, but only LORA is supported"))
-                .hint("merge the adapter into its model, and score the merged model with that model as the base"));
+            return Err(refused(format!("has peft_type {peft_type}, but only LORA is supported")).hint(HINT_MERGE));
         }
-        let raw: Raw =
-            serde_json::from_slice(&text).map_err(|error| damaged(format!("is not a LoRA config: {error}")))?;
+        let raw: Raw = serde_json::from_slice(&text)
+            .map_err(|error| damaged(format!("is not a LoRA config: {error}")).because(error))?;
         if raw.r == 0 || !raw.lora_alpha.is_finite() {
             return Err(damaged(format!("has invalid r {} or lora_alpha {}", raw.r, raw.lora_alpha)));
         }
         if let Some((name, reason)) = raw.obstacle() {
-            return Err(refused(format!("sets {name}, so its update is not only B A: {reason}")).hint(
-                "merge the adapter into its model, and score the merged model with the original model as the base",
-            ));
+            return Err(refused(format!("sets {name}, so its update is not only B A: {reason}")).hint(HINT_MERGE));
         }
         Ok(Adapter {
             config: config.to_owned(),
@@ -194,7 +194,9 @@ fn pattern<T>(field: &str, pairs: Option<Pairs<T>>, config: &Path) -> Result<Pat
     let compile = |(key, value): (String, T)| {
         let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{key})$")).map_err(|error| {
             let cause = format!("the key `{key}` of its {field} is not a supported regular expression: {error}");
-            Error::input(config, cause).hint("look-around and backreferences are not supported: list the names instead")
+            Error::input(config, cause)
+                .hint("look-around and backreferences are not supported: list the names instead")
+                .because(error)
         })?;
         Ok((regex, value))
     };

@@ -28,8 +28,9 @@ pub(super) struct Index {
 /// format count.
 pub(super) fn locate(path: &Path) -> Result<Located> {
     let metadata = std::fs::metadata(path).map_err(|error| {
-        let error = Error::input(path, format!("cannot be opened: {error}"));
-        error.hint("give the path of a .safetensors file or of the folder of a downloaded checkpoint")
+        Error::input(path, format!("cannot be opened: {error}"))
+            .hint("give the path of a .safetensors file or of the folder of a downloaded checkpoint")
+            .because(error)
     })?;
     if metadata.is_dir() {
         let index = path.join(INDEX_NAME);
@@ -43,7 +44,9 @@ pub(super) fn locate(path: &Path) -> Result<Located> {
 
 fn from_folder(folder: &Path) -> Result<Located> {
     let unreadable = |error: std::io::Error| {
-        Error::input(folder, format!("cannot be listed: {error}")).hint("check that you have permission to read it")
+        Error::input(folder, format!("cannot be listed: {error}"))
+            .hint("check that you have permission to read it")
+            .because(error)
     };
     let mut files = Vec::new();
     let mut others = Vec::new();
@@ -75,9 +78,9 @@ fn from_index(path: &Path) -> Result<Located> {
     }
 
     let refused = |cause: String| Error::input(path, cause).hint("download the index again");
-    let text = json::read(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
-    let raw: Raw =
-        serde_json::from_slice(&text).map_err(|error| refused(format!("is not a checkpoint index: {error}")))?;
+    let text = json::read(path).map_err(|error| refused(format!("cannot be read: {error}")).because(error))?;
+    let raw: Raw = serde_json::from_slice(&text)
+        .map_err(|error| refused(format!("is not a checkpoint index: {error}")).because(error))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut shard_of = BTreeMap::new();
     for (tensor, shard) in raw.weight_map.0 {

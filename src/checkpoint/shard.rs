@@ -29,7 +29,7 @@ impl Shard {
                 std::io::ErrorKind::NotFound => "if it is a link, its target is missing",
                 _ => "all files stay open: if there are too many, raise the limit with `ulimit -n`",
             };
-            Error::input(path, format!("cannot be opened: {error}")).hint(hint)
+            Error::input(path, format!("cannot be opened: {error}")).hint(hint).because(error)
         };
         // Checked before the file is opened, because opening a pipe waits for its writer.
         if !std::fs::metadata(path).map_err(failed)?.is_file() {

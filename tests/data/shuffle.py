@@ -1,4 +1,4 @@
-"""The permutation of src/matrices/shuffle.rs, written anew from its definition: ChaCha with 8 rounds (Bernstein, 2008), keyed
+"""The permutation of src/matrices/elements/shuffled.rs, written anew from its definition: ChaCha with 8 rounds (Bernstein, 2008), keyed
 by SHA-256 of the seed and the tensor's name, and Fisher and Yates' shuffle with Lemire's bounded numbers.
 
     python3 tests/data/shuffle.py COUNT SEED NAME

@@ -22,7 +22,7 @@ fn eight(dtype: Dtype, shape: &[usize], bits: &[u8]) -> Tensor {
     Tensor { dtype, shape: shape.to_vec(), bytes: bits.to_vec() }
 }
 
-/// What the bits mean, by the formula: sign, exponent with its bias, mantissa; without NaN and infinity.
+/// The value of the bits by the formula: sign, biased exponent, mantissa; without NaN and infinity.
 fn number(dtype: Dtype, bits: u8) -> f32 {
     let (width, bias) = if dtype == Dtype::F8_E4M3 { (3, 7) } else { (2, 15) };
     let (exponent, mantissa) = (i32::from((bits & 0x7f) >> width), f32::from(bits & ((1 << width) - 1)));
@@ -40,7 +40,7 @@ fn factors(count: usize, seed: u64) -> Vec<f64> {
     (0..count).map(|_| f64::from((0.5 + rng.f32()) * 2.0_f32.powi(rng.i32(-12..-8)))).collect()
 }
 
-/// The weights in f32, where `factor` says which factor an element has.
+/// The weights in f32; `factor` returns the index of an element's factor.
 fn scaled(dtype: Dtype, bits: &[u8], factors: &[f64], factor: impl Fn(usize, usize) -> usize) -> Tensor {
     let element = |at: usize| number(dtype, bits[at]) * factors[factor(at / SHAPE[1], at % SHAPE[1])] as f32;
     Tensor::f32(&SHAPE, &(0..COUNT).map(|at| f64::from(element(at))).collect::<Vec<_>>())
@@ -174,7 +174,7 @@ fn stacked_experts_of_8_bits() {
 }
 
 #[test]
-fn weights_of_8_bits_without_any_factors_are_what_they_are() {
+fn weights_are_not_scaled_if_the_checkpoint_has_no_factors() {
     let folder = folder();
     let bits = bits(COUNT, 1);
     let q = projection(0, 'q');
@@ -214,7 +214,7 @@ fn factors_that_do_not_fit() {
 }
 
 #[test]
-fn numbers_that_are_none_are_found() {
+fn nan_and_infinite_factors_are_found() {
     let folder = folder();
     let mut with_nan = bits(COUNT, 0);
     with_nan[3 * SHAPE[1] + 5] = 0x7f;

@@ -15,7 +15,7 @@ fn query(rows: usize, cols: usize, values: &[f64]) -> (String, Tensor) {
 }
 
 #[test]
-fn minilm_as_the_published_code_has_it() {
+fn minilm_matches_the_published_code() {
     let Some(path) = minilm() else { return };
     let reference = data("minilm_farms.json");
     for rule in ["median", "peak"] {
@@ -37,7 +37,7 @@ fn minilm_as_the_published_code_has_it() {
     }
 }
 
-/// Each window as a tensor of its own has the eigenvalues that it has as a window.
+/// A window has the same eigenvalues as a tensor with the same elements.
 #[test]
 fn a_matrix_of_one_window_is_scored_as_that_window() {
     let values = random(40 * 50, 3);
@@ -103,7 +103,7 @@ fn matrices_that_are_too_small_for_windows_say_so() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_answered() {
+fn invalid_settings_are_refused() {
     let tensors = || vec![(projection(0, 'q'), Tensor::zeros(Dtype::BF16, &[9, 9]))];
     for (settings, answer) in [
         ("row=5", "unknown key `row`: the keys are rows, q and windows"),

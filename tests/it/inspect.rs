@@ -75,13 +75,13 @@ fn a_70b_checkpoint_from_its_headers() {
     assert_eq!(json["matrices"][0]["shard"], "model-00001-of-00016.safetensors");
 }
 
-/// Headers only: what `inspect` holds must not grow with the data.
+/// `inspect` reads headers only, so its memory must not grow with the data.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_70b_checkpoint_in_100_mb() {
     let folder = folder();
     write_sparse_70b(folder.path());
-    // With an address space of 400 MB, code and threads included, nothing of 140 GB can be mapped.
+    // In an address space of 400 MB, including code and threads, no file of these 140 GB can be mapped.
     let script =
         format!("ulimit -v 400000; exec {} inspect {}", command().get_program().display(), folder.path().display());
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();

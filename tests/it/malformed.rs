@@ -1,4 +1,4 @@
-//! Files that are damaged, and matrices that have no alpha: the message, the hint and the exit code of each.
+//! Damaged files, and matrices without an alpha: the message, hint and exit code of each.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -22,6 +22,13 @@ fn refused(path: &Path, fragments: &[&str]) {
 #[test]
 fn no_such_path() {
     refused(Path::new("/no/such/model"), &["/no/such/model: cannot be opened: No such file"]);
+}
+
+#[test]
+fn an_error_has_the_error_below_it_as_its_source() {
+    let error = Checkpoint::open("/no/such/model").unwrap_err();
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
 }
 
 #[test]
@@ -90,7 +97,7 @@ fn bytes_after_the_data() {
 }
 
 #[test]
-fn headers_that_lie() {
+fn headers_that_contradict_the_file() {
     let folder = folder();
     for (header, data, fragments) in [
         ("[]", 0, vec!["its header is not a JSON object"]),
@@ -160,7 +167,7 @@ fn headers_that_lie() {
 }
 
 #[test]
-fn a_header_beyond_the_limit_of_the_format() {
+fn a_header_longer_than_the_format_allows() {
     let folder = folder();
     let path = folder.path().join("model.safetensors");
     fs::write(&path, 100_000_001_u64.to_le_bytes()).unwrap();
@@ -233,7 +240,7 @@ fn the_same_tensor_in_two_files() {
     );
 }
 
-/// One bad matrix among three good ones: exit 4, the rest is written, and the bad one says why.
+/// One bad matrix among three good ones: the exit code is 4, the rest is written, and the bad one has a reason.
 #[track_caller]
 fn one_fails(bad: Tensor, options: &[&str], fragments: &[&str]) -> serde_json::Value {
     let folder = folder();
@@ -310,7 +317,7 @@ fn a_vector_in_the_shape_of_a_matrix() {
     assert_eq!(failed["eigenvalues"], 1);
 }
 
-/// What the shape alone shows takes neither time nor memory, however long the vector.
+/// A failure that follows from the shape costs neither time nor memory, however long the vector is.
 #[test]
 fn a_vector_of_terabytes() {
     let folder = folder();
@@ -404,7 +411,7 @@ fn a_shard_that_shrinks_while_it_is_mapped() {
     save(folder.path(), "b.safetensors", [(projection(1, 'q'), big(3))]);
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
     for tensor in checkpoint.tensors() {
-        // Maps both files, and touches nothing.
+        // Maps both files without reading them.
         checkpoint.bytes_of(tensor.shard, tensor.info).unwrap();
     }
     File::options().write(true).open(folder.path().join("a.safetensors")).unwrap().set_len(4096).unwrap();

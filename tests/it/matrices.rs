@@ -1,4 +1,4 @@
-//! Whole models by their tensor names: what is scored, in which layer, and why the rest is not.
+//! Whole models by their tensor names: which tensors are scored, in which layer, and why others are skipped.
 
 use safetensors::tensor::Dtype;
 
@@ -55,7 +55,7 @@ fn two_stacks_with_the_same_layer_numbers_stay_apart() {
 }
 
 #[test]
-fn experts_share_a_role_and_routers_are_none() {
+fn experts_share_a_role_and_routers_are_skipped() {
     let (layers, skipped) = inspect(&[
         "model.layers.0.mlp.experts.0.up_proj.weight",
         "model.layers.0.mlp.experts.11.up_proj.weight",
@@ -81,7 +81,7 @@ fn stacks_that_differ_in_leading_zeros_only_stay_apart() {
 }
 
 #[test]
-fn a_model_nobody_knows() {
+fn a_model_of_an_unknown_family() {
     let (layers, skipped) =
         inspect(&["net.blocks.3.mixer.in_map.weight", "net.stem.weight", "net.blocks.3.mixer.norm.weight"]);
     assert_eq!(layers, [("net".into(), 3, vec!["in_map".into()])]);

@@ -1,4 +1,4 @@
-//! Experts that are stacked in one tensor of three dimensions, against the same experts in tensors of their own.
+//! Experts stacked in one three-dimensional tensor, compared with the same experts in separate tensors.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ fn alone(layer: usize, expert: usize, role: &str) -> String {
     format!("model.layers.{layer}.mlp.experts.{expert}.{role}.weight")
 }
 
-/// Two layers with so many experts, in stacks and in tensors of their own.
+/// Two layers with this number of experts, stacked and in separate tensors.
 fn models(experts: usize) -> (TempDir, [PathBuf; 2]) {
     let folder = folder();
     let [mut stacked, mut apart] = [Vec::new(), Vec::new()];

@@ -1,4 +1,4 @@
-//! Updates of models: differences to a base, and adapters, against the same updates formed in full.
+//! Updates of models: differences to a base, and adapters, compared with the same updates formed in full.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -82,7 +82,7 @@ fn tuned(types: &[(Dtype, Dtype)]) -> (TempDir, [PathBuf; 3]) {
 }
 
 #[test]
-fn a_difference_is_scored_as_if_it_lay_in_a_file() {
+fn a_difference_is_scored_like_the_same_matrix_in_a_file() {
     let types = [(Dtype::BF16, Dtype::BF16), (Dtype::F32, Dtype::BF16), (Dtype::F64, Dtype::F32)];
     let (_folder, [tuned, base, difference]) = tuned(&types);
     for rule in RULES {
@@ -119,7 +119,7 @@ fn a_cast_rounds_both_before_they_are_subtracted() {
 }
 
 #[test]
-fn what_does_not_pair_is_listed() {
+fn unpaired_tensors_are_listed() {
     let folder = folder();
     let base = save(folder.path(), "base.safetensors", {
         let mut base = small_model();
@@ -155,7 +155,7 @@ fn what_does_not_pair_is_listed() {
 
     let inspect = htsr(["inspect", path.to_str().unwrap(), "--base", base_name, "--format", "json"]).json();
     assert_eq!(unpaired(&inspect), unpaired(&json));
-    // Missing, but it would not be scored.
+    // Missing in the checkpoint, but it would not be scored.
     let head = json["skipped"].as_array().unwrap().iter().find(|row| row["tensor"] == "lm_head.weight").unwrap();
     assert_eq!(head, &json!({ "tensor": "lm_head.weight", "reason": "only in the base" }));
     assert_eq!(inspect["base"]["path"], base_name);
@@ -185,7 +185,7 @@ fn identical_checkpoints_have_no_update() {
         assert_eq!(row["reason"], "unchanged: all elements of W - W_base are zero");
         assert_eq!((&row["alpha"], &row["status"]), (&Value::Null, &json!("failed")));
     }
-    // The base is an input like the other: it is not overwritten.
+    // The base is an input too, and is not overwritten.
     let base = save(folder.path(), "base.safetensors", small_model());
     let arguments = ["-o", base.to_str().unwrap()];
     score_update(&base, &path, &arguments).fails(2, &["belongs to the checkpoint and would be overwritten"]);
@@ -226,7 +226,7 @@ fn edited(edit: impl FnOnce(&mut Value), tensors: Option<BTreeMap<String, Tensor
     folder
 }
 
-/// What numpy finds in the updates, formed in full, of a real adapter that PEFT wrote: tests/data/adapter/expected.py.
+/// numpy's results for the updates, formed in full, of a real adapter written by PEFT: tests/data/adapter/expected.py.
 #[track_caller]
 fn assert_as_expected(path: &Path, expected: &Value) {
     for rule in RULES {
@@ -345,7 +345,7 @@ fn updates_of_every_shape_and_range() {
 }
 
 #[test]
-fn adapter_tensors_that_are_no_update() {
+fn adapter_tensors_that_form_no_update() {
     let mut tensors = BTreeMap::new();
     let matrix = |rows, cols, seed| Tensor::random(rows, cols, seed);
     let add = |tensors: &mut BTreeMap<String, Tensor>, name: &str, tensor: Tensor| {
