@@ -1,4 +1,4 @@
-//! `htsr doctor`: which devices can be used, and what is missing for the others.
+//! `htsr doctor`: which devices are usable, and what the others lack.
 
 use crate::device::cpu::{Cpu, Level};
 use crate::device::{self, Device, DeviceChoice, SolverChoice};
@@ -12,14 +12,14 @@ use super::printer::Printer;
 
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
-    /// Fail (exit code 5) unless this device can be used: auto, cpu, cuda, cuda:N or cuda:all
+    /// Exit with 5 unless this device is usable: auto, cpu, cuda, cuda:N or cuda:all
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
-/// One thing that was looked for.
+/// A component that was checked.
 #[derive(Serialize)]
 struct Check {
     component: String,
@@ -30,17 +30,17 @@ struct Check {
     remedy: Option<String>,
 }
 
-/// What was found.
+/// All components, and what follows from them.
 #[derive(Serialize)]
 struct Diagnosis {
     version: &'static str,
     checks: Vec<Check>,
-    /// What `--device auto` would take, and how it would find eigenvalues.
+    /// The device of `--device auto`, and its eigenvalue solver.
     device: String,
     solver: String,
-    /// What `--solver` can be on a GPU.
+    /// Values of `--solver` on a GPU.
     solvers: Vec<&'static str>,
-    /// Where the kernels come from.
+    /// How the kernels are compiled.
     kernels: &'static str,
 }
 
@@ -48,7 +48,7 @@ pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let diagnosis = Diagnosis::new(Level::from_environment()?);
     output.write(&diagnosis.document(), printer)?;
-    // Opening compiles the kernels, too: if this works, scoring will. `auto` was opened for the diagnosis.
+    // Opening also compiles the kernels: if it works, scoring does. The diagnosis has opened `auto`.
     if args.device != device::DeviceChoice::Auto {
         device::open(args.device, SolverChoice::Auto, None)?;
     }
@@ -85,7 +85,7 @@ impl Diagnosis {
         });
         let names = ["component", "usable", "version", "found"];
         let table = Table { columns: names.map(|name| (name, true)).to_vec(), rows: rows.collect() };
-        let mut footer = vec![("auto", format!("--device auto takes {}, with {}", self.device, self.solver))];
+        let mut footer = vec![("auto", format!("--device auto selects {}, with {}", self.device, self.solver))];
         if !self.solvers.is_empty() {
             footer.push(("solvers", format!("--solver on a GPU: {}", self.solvers.join(", "))));
         }
@@ -96,7 +96,7 @@ impl Diagnosis {
     }
 }
 
-/// Adds what there is of CUDA; returns what `--solver` can be, and where kernels come from.
+/// Adds the components of CUDA; returns the values of `--solver`, and how kernels are compiled.
 #[cfg(feature = "cuda")]
 fn cuda(checks: &mut Vec<Check>) -> (Vec<&'static str>, &'static str) {
     let survey = device::cuda::survey();
@@ -130,8 +130,8 @@ fn cuda(checks: &mut Vec<Check>) -> (Vec<&'static str>, &'static str) {
         checks.push(Check { component, ok: problem.is_none(), version, detail, problem, remedy: None });
     }
     let kernels = match survey.precompiled {
-        true => "built in; NVRTC compiles them for GPUs that this build does not know",
-        false => "compiled by NVRTC when they are first needed, and kept",
+        true => "built in; NVRTC compiles them for other GPU models",
+        false => "compiled by NVRTC on first use, then cached",
     };
     (survey.solvers, kernels)
 }

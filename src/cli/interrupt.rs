@@ -8,11 +8,15 @@ use crate::error::Kind;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static REACTION: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
 
 /// Starts to listen.
 pub fn listen() {
     // Without a handler (none can be installed) a signal ends the process as it always does.
     let _ = ctrlc::set_handler(|| {
+        if let Some(react) = reaction().as_ref() {
+            react();
+        }
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             exit_now();
         }
@@ -22,6 +26,25 @@ pub fn listen() {
 /// True once a signal has come.
 pub fn requested() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Calls `react` at each signal, on another thread, while the guard lives; one at a time.
+pub fn react_with(react: impl Fn() + Send + 'static) -> Reaction {
+    *reaction() = Some(Box::new(react));
+    Reaction(())
+}
+
+/// See [`react_with`].
+pub struct Reaction(());
+
+impl Drop for Reaction {
+    fn drop(&mut self) {
+        *reaction() = None;
+    }
+}
+
+fn reaction() -> MutexGuard<'static, Option<Box<dyn Fn() + Send>>> {
+    REACTION.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Has `path`, a file or folder, removed if the process is ended by a second signal while the guard lives.

@@ -11,6 +11,7 @@ mod ending;
 mod esd;
 mod export;
 mod format;
+mod heartbeat;
 mod help;
 mod inspect;
 mod interrupt;

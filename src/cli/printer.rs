@@ -21,7 +21,8 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Writes what a command has to say. `NO_COLOR` is honoured, and nothing is coloured that is not a terminal.
+/// Prints results and messages. Messages are colored by [`ColorWhen`](super::color::ColorWhen), results never.
+#[derive(Debug, Clone)]
 pub struct Printer {
     quiet: bool,
     verbose: bool,
@@ -38,8 +39,13 @@ impl Printer {
     }
 
     /// True if a progress bar would be seen.
-    pub fn shows_progress(&self) -> bool {
+    pub fn shows_bar(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// True if lines of progress are printed in place of a bar.
+    pub fn shows_progress_lines(&self) -> bool {
+        !self.quiet && !io::stderr().is_terminal()
     }
 
     /// Writes results.

@@ -174,7 +174,7 @@ fn quiet_and_verbose() {
     let run = htsr(["score", path.to_str().unwrap(), "--verbose"]);
     assert!(run.stderr.contains("model.layers.1.self_attn.q_proj.weight [24, 24]: alpha "), "{}", run.stderr);
     assert!(run.stderr.contains("skipped model.norm.weight: normalization"), "{}", run.stderr);
-    assert!(!run.stderr.contains('\u{1b}'), "no colours and no bars where there is no terminal");
+    assert!(!run.stderr.contains('\u{1b}'), "no colors and no bars where there is no terminal");
 }
 
 #[test]
