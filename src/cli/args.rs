@@ -4,13 +4,16 @@ use clap::{Parser, Subcommand};
 
 use super::allocate::AllocateArgs;
 use super::bench::BenchArgs;
+use super::color::ColorWhen;
 use super::compare::CompareArgs;
+use super::completions::CompletionsArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
 use super::esd::EsdArgs;
 use super::export::ExportArgs;
 use super::help::{self, HelpArgs};
 use super::inspect::InspectArgs;
+use super::man::ManArgs;
 use super::printer::Verbosity;
 use super::score::ScoreArgs;
 
@@ -27,6 +30,9 @@ pub struct Args {
     pub command: Command,
     #[command(flatten)]
     pub verbosity: Verbosity,
+    /// Color help and messages: auto, always or never
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", hide_short_help = true)]
+    pub color: ColorWhen,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +55,10 @@ pub enum Command {
     Bench(BenchArgs),
     /// Check GPU support
     Doctor(DoctorArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(ManArgs),
     /// Explain a command or a topic
     Help(HelpArgs),
 }

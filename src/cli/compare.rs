@@ -92,7 +92,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
                     Some(device) => device,
                     None => opened.insert(args.device.open(printer)?),
                 };
-                score(&checkpoint, &scorer, &**device, &[], printer)?
+                score(&checkpoint, &scorer, &**device, &(), &[], printer)?
             }
         };
         // Both get the same number of experts: without --experts, that for the layers of A.

@@ -100,7 +100,7 @@ fn generate_and_score(
     if interrupt::requested() {
         return Err(Error::interrupted());
     }
-    scoring::score(&Checkpoint::open(folder)?, scorer, device, &[], printer)
+    scoring::score(&Checkpoint::open(folder)?, scorer, device, &(), &[], printer)
 }
 
 fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {

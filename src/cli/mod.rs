@@ -3,8 +3,10 @@
 mod allocate;
 mod args;
 mod bench;
+mod color;
 mod command_line;
 mod compare;
+mod completions;
 mod demo;
 mod doctor;
 mod ending;
@@ -15,6 +17,7 @@ mod heartbeat;
 mod help;
 mod inspect;
 mod interrupt;
+mod man;
 mod options;
 mod output;
 mod plots;
@@ -23,6 +26,7 @@ mod progress;
 mod score;
 mod scoring;
 mod table;
+mod timings;
 mod warnings;
 mod words;
 
@@ -32,12 +36,15 @@ use crate::error::Result;
 use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
+use color::ColorWhen;
 use ending::Ending;
 use printer::Printer;
 
 /// Runs the command of this process.
 pub fn run() -> ExitCode {
-    let Args { command, verbosity } = Args::parse();
+    ColorWhen::of_arguments(std::env::args_os()).apply();
+    let Args { command, verbosity, color } = Args::parse();
+    color.apply();
     let printer = Printer::new(&verbosity);
     interrupt::listen();
     match dispatch(command, &printer) {
@@ -61,6 +68,8 @@ fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
         Command::Demo(args) => demo::run(args, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
+        Command::Completions(args) => completions::run(&args, Args::command(), printer),
+        Command::Man(args) => man::run(&args, Args::command(), printer),
         Command::Help(args) => help::run(&args, Args::command(), printer),
     }
 }

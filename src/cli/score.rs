@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::metrics::MetricSelection;
-use crate::pipeline::{Scored, Scorer, Sink};
+use crate::pipeline::{Observer, Scored, Scorer, Sink};
 
 use super::ending::Ending;
 use super::options::choices::explain;
@@ -16,6 +16,7 @@ use super::output::{self, Output, OutputArgs};
 use super::plots::Plots;
 use super::printer::Printer;
 use super::scoring;
+use super::timings::Timings;
 use super::warnings;
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +59,12 @@ pub struct ScoreArgs {
     /// The heat map of alpha by layer and role is alpha.svg.
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub plots: Option<PathBuf>,
+    /// Write the seconds of each matrix to this file, as JSON lines
+    ///
+    /// One line per matrix, and one for the whole run. Where a GPU analyzes a batch of matrices at once, each gets the seconds of
+    /// the batch divided by its matrices. The results contain no timings.
+    #[arg(long, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
+    pub timings: Option<PathBuf>,
     /// One row of the table per layer, matrix or role
     ///
     /// JSON always contains all. [default: what --group allocates to; matrix with --metrics]
@@ -68,6 +75,7 @@ pub struct ScoreArgs {
 }
 
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
+    let results = args.output.output.clone();
     let output = Output::new(args.output)?;
     let sampling = args.sampling.sampling();
     let sensitivity = args.sensitivity.sensitivity();
@@ -83,11 +91,16 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         .with_sensitivity(sensitivity);
     let checkpoint = args.base.open(&args.path)?;
     output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
+    let timings = |file| Timings::new(file, checkpoint.files(), results.as_deref(), printer);
+    let timings = args.timings.map(timings).transpose()?;
     let device = args.device.open(printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
     let plots = args.plots.map(|folder| Plots::new(folder, alternatives, printer)).transpose()?;
-    let sinks: Vec<&dyn Sink> = plots.iter().map(|plots| plots as &dyn Sink).collect();
-    let Scored { report, problems } = scoring::score(&checkpoint, &scorer, &*device, &sinks, printer)?;
+    // Timings come first: drawing is no part of them.
+    let timed = timings.iter().map(|timings| timings as &dyn Sink);
+    let sinks: Vec<&dyn Sink> = timed.chain(plots.iter().map(|plots| plots as &dyn Sink)).collect();
+    let observer: &dyn Observer = timings.as_ref().map_or(&(), |timings| timings);
+    let Scored { report, problems } = scoring::score(&checkpoint, &scorer, &*device, observer, &sinks, printer)?;
     let written = output.write(&ScoreRow::of(rows, &report), printer);
     let finished = sinks.iter().try_for_each(|sink| sink.finish(&report));
     let ending = warnings::report(&report, &problems, printer);

@@ -1,9 +1,9 @@
-//! What the command line prints for people: tables that fit the terminal.
+//! What the command line prints for people and their shells: tables that fit, colors, completions, manual pages, timings.
 
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Run, command, folder, run, save, small_model};
+use crate::support::{Run, command, folder, htsr, run, save, small_model};
 
 /// `htsr score` on the small model, with these options and environment.
 fn score(options: &[&str], environment: &[(&str, &str)]) -> Run {
@@ -53,4 +53,142 @@ fn a_table_in_a_file_is_as_wide_as_it_needs_to_be() {
     let output = folder.path().join("scores.txt");
     score(&["--by", "matrix", "-o", output.to_str().unwrap()], &[("COLUMNS", "50")]).succeeds();
     assert!(widest(fs::read_to_string(&output).unwrap().split("\n\n").next().unwrap()) > 100);
+}
+
+/// stdout and stderr of `htsr` with these arguments and only these variables about colors.
+fn colored(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    let mut command = command();
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    run(command.args(arguments).envs(environment.iter().copied()))
+}
+
+#[test]
+fn colors_follow_the_option_and_the_environment() {
+    let missing = ["score", "no-such-model"];
+    let is_colored = |options: &[&str], environment: &[(&str, &str)]| {
+        let run = colored(&[&missing, options].concat(), environment);
+        run.fails(3, &["no-such-model"]);
+        run.stderr.contains("\u{1b}[")
+    };
+    assert!(!is_colored(&[], &[]), "stderr is no terminal");
+    assert!(is_colored(&[], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!is_colored(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    assert!(is_colored(&["--color", "always"], &[("NO_COLOR", "1")]));
+    assert!(!is_colored(&["--color=never"], &[("CLICOLOR_FORCE", "1")]));
+}
+
+#[test]
+fn help_and_errors_of_usage_are_colored_and_results_are_not() {
+    assert!(colored(&["score", "--help", "--color=always"], &[]).succeeds().stdout.contains("\u{1b}["));
+    assert!(!colored(&["score", "--help"], &[]).succeeds().stdout.contains('\u{1b}'));
+    assert!(colored(&["--color", "always", "score", "--bogus"], &[]).fails(2, &[]).stderr.contains("\u{1b}["));
+    let sometimes = colored(&["--color", "sometimes", "doctor"], &[]);
+    assert!(sometimes.fails(2, &["sometimes"]).stderr.contains("never"));
+    assert!(!colored(&["doctor", "--color", "always"], &[]).succeeds().stdout.contains('\u{1b}'));
+}
+
+const COMMANDS: [&str; 12] = [
+    "score",
+    "esd",
+    "inspect",
+    "allocate",
+    "compare",
+    "export",
+    "demo",
+    "bench",
+    "doctor",
+    "completions",
+    "man",
+    "help",
+];
+
+#[test]
+fn the_list_of_commands_is_complete() {
+    let help = htsr(["-h"]).succeeds().stdout.clone();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, COMMANDS);
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = htsr(["completions", shell]).succeeds().stdout.clone();
+        for name in COMMANDS {
+            assert!(script.contains(name), "{shell}: {name}");
+        }
+        for option in ["timings", "color", "farms"] {
+            assert!(script.contains(option), "{shell}: {option}");
+        }
+        if shell == "bash" {
+            let folder = folder();
+            let file = folder.path().join("htsr.bash");
+            fs::write(&file, script).unwrap();
+            match Command::new("bash").arg("-n").arg(&file).output() {
+                Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+                Err(error) => eprintln!("skipped: bash -n: {error}"),
+            }
+        }
+    }
+    htsr(["completions", "tcsh"]).fails(2, &["tcsh", "zsh"]);
+}
+
+#[test]
+fn manual_pages_describe_every_command() {
+    let page = htsr(["man"]).succeeds().stdout.clone();
+    assert!(page.contains(".TH htsr 1"), "{page}");
+    let folder = folder();
+    let pages = folder.path().join("man1");
+    htsr(["man", "--dir", pages.to_str().unwrap()]).succeeds();
+    for name in COMMANDS {
+        assert!(page.contains(&format!("htsr\\-{name}")), "{name}: {page}");
+        let text = fs::read_to_string(pages.join(format!("htsr-{name}.1"))).unwrap();
+        assert!(text.contains(&format!(".TH htsr-{name} 1")), "{text}");
+    }
+    assert_eq!(fs::read_to_string(pages.join("htsr.1")).unwrap(), page);
+    assert_eq!(fs::read_dir(&pages).unwrap().count(), COMMANDS.len() + 1);
+    let score = fs::read_to_string(pages.join("htsr-score.1")).unwrap();
+    assert!(score.contains("timings") && score.contains("quiet"), "{score}");
+}
+
+#[test]
+fn timings_have_a_line_per_matrix_and_a_total() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let path = path.to_str().unwrap();
+    let file = folder.path().join("timings.jsonl");
+    let plain = htsr(["score", path, "--format", "json"]);
+    let timed = htsr(["score", path, "--format", "json", "--timings", file.to_str().unwrap()]);
+    assert_eq!(timed.succeeds().stdout, plain.succeeds().stdout, "reports have no timings");
+    assert!(timed.stderr.contains("wrote timings to "), "{}", timed.stderr);
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (total, matrices) = lines.split_last().unwrap();
+    let report = plain.json();
+    assert_eq!(matrices.len(), 4);
+    for (line, row) in matrices.iter().zip(report["matrices"].as_array().unwrap()) {
+        assert_eq!((&line["kind"], &line["tensor"], &line["rows"]), (&"matrix".into(), &row["tensor"], &24.into()));
+        assert!(line["seconds"].as_f64().unwrap() > 0.0 && line["metrics_seconds"].as_f64().unwrap() > 0.0, "{line}");
+        assert_eq!(line["parts"], 1);
+        assert!(line["lane"].as_u64() < total["lanes"].as_u64() && line["batch"].as_u64() >= Some(1), "{line}");
+    }
+    assert_eq!((&total["kind"], &total["matrices"]), (&"total".into(), &4.into()));
+    assert_eq!(total["device"], report["provenance"]["device"]);
+    assert!(total["seconds"].as_f64() > matrices[0]["seconds"].as_f64(), "{total}");
+}
+
+#[test]
+fn the_file_of_timings_is_checked_before_the_work() {
+    let folder = folder();
+    let path = save(folder.path(), "model.safetensors", small_model());
+    let before = fs::read(&path).unwrap();
+    let path = path.to_str().unwrap();
+    htsr(["score", path, "--timings", "/no/such/folder/t.jsonl"]).fails(2, &["cannot be written", "hint: "]);
+    htsr(["score", path, "--timings", path]).fails(2, &["would be overwritten"]);
+    let same = folder.path().join("scores.json");
+    let run = htsr(["score", path, "-o", same.to_str().unwrap(), "--timings", same.to_str().unwrap()]);
+    run.fails(2, &["--output and --timings are the same file"]);
+    assert!(!same.exists() && fs::read(path).unwrap() == before);
 }
