@@ -503,9 +503,9 @@ fn scores_that_do_not_allow_a_plan() {
     }
     let csv = saved_csv(&folder, "layer,alpha\n0,2\n1,3\n");
     fails(&csv, &["--allocate", "rank"], &["has no matrix shapes"]);
-    fails(&csv, &["--group", "role"], &["no matrices to group by role"]);
-    fails(&csv, &["--allocate", "tempbalance"], &["no matrices to group by matrix", "--group layer"]);
-    fails(&csv, &["--aggregate", "median"], &["no matrices to take the median alpha of"]);
+    fails(&csv, &["--group", "role"], &["no matrices, which --group role needs"]);
+    fails(&csv, &["--allocate", "tempbalance"], &["no matrices, which --group matrix needs", "--group layer"]);
+    fails(&csv, &["--aggregate", "median"], &["no matrices, so there is no median alpha"]);
     let strange = saved_csv(&folder, "layer,alpha,color\n0,2,red\n");
     fails(&strange, &[], &["unknown column `color`", "the known columns are stack, layer, alpha"]);
 }
