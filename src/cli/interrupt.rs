@@ -10,9 +10,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static REACTION: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
 
-/// Starts to listen.
+/// Installs the signal handler.
 pub fn listen() {
-    // Without a handler (none can be installed) a signal ends the process as it always does.
+    // If no handler can be installed, a signal ends the process as usual.
     let _ = ctrlc::set_handler(|| {
         if let Some(react) = reaction().as_ref() {
             react();
@@ -47,7 +47,7 @@ fn reaction() -> MutexGuard<'static, Option<Box<dyn Fn() + Send>>> {
     REACTION.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Has `path`, a file or folder, removed if the process is ended by a second signal while the guard lives.
+/// Removes `path`, a file or folder, if a second signal ends the process while the guard lives.
 pub fn remove_on_exit(path: &Path) -> Cleanup {
     temporary().push(path.to_owned());
     Cleanup(path.to_owned())
@@ -69,10 +69,10 @@ fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
 #[allow(clippy::exit)] // a second signal means: now
 fn exit_now() {
     for path in temporary().iter() {
-        // Under another name first, so that whoever is still writing into a folder cannot put anything back.
+        // Renamed first, so that a thread that is still writing into a folder cannot create files in it again.
         let doomed = path.with_extension("removed");
         let doomed = if std::fs::rename(path, &doomed).is_ok() { doomed } else { path.clone() };
-        // Somebody else may be removing it too; a few rounds settle that.
+        // Another thread may be removing it too: try again.
         for _ in 0..100 {
             let removed =
                 if doomed.is_dir() { std::fs::remove_dir_all(&doomed) } else { std::fs::remove_file(&doomed) };

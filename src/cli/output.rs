@@ -162,13 +162,13 @@ pub fn refuse_overwrite<'a>(file: &Path, mut inputs: impl Iterator<Item = &'a Pa
     Ok(())
 }
 
-/// Checks that `file` can be written.
 /// True if both paths are the same file, also if it does not exist yet.
 pub fn is_same(a: &Path, b: &Path) -> bool {
     let place = |file: &Path| std::path::absolute(target(file)).ok();
     place(a) == place(b)
 }
 
+/// Checks that `file` can be written.
 pub fn check(file: &Path) -> Result<()> {
     check_writable(file).map_err(|error| cannot_write(file, &error))
 }

@@ -1,4 +1,4 @@
-//! The only writer to stdout and stderr: results to the one, everything else to the other.
+//! The only writer to the standard streams: results go to stdout, everything else to stderr.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -50,7 +50,7 @@ impl Printer {
 
     /// Writes results.
     ///
-    /// A reader that has seen enough (`| head`) closes the pipe; that is no error.
+    /// A pipe that its reader closes early (`| head`) is no error.
     pub fn results(&self, results: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(results).and_then(|()| stdout.flush()) {
@@ -59,15 +59,14 @@ impl Printer {
         }
     }
 
-    /// Columns that a table on stdout may take: `COLUMNS`, or the width of the terminal. Without both, any number.
+    /// The width for tables on stdout: `COLUMNS`, or that of the terminal. `None` without both: there is no limit.
     pub fn width(&self) -> Option<usize> {
         let stated = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
         stated.or_else(terminal).filter(|&columns| columns > 0)
     }
 
-    /// How many columns a drawing on stdout may have, and whether it may be more than ASCII: on a terminal whose locale is
-    /// UTF-8.
+    /// The width for drawings on stdout, and whether they may go beyond ASCII: on a terminal with a UTF-8 locale.
     pub fn drawing(&self) -> (usize, bool) {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
         let utf8 =
@@ -75,17 +74,17 @@ impl Printer {
         (self.width().unwrap_or(80), io::stdout().is_terminal() && (utf8 || cfg!(windows)))
     }
 
-    /// What ends the command.
+    /// Prints the error that ends the command.
     pub fn error(&self, error: &Error) {
         self.message(ERROR, "error", &error.in_style(&CommandLine), hint_of(error).as_deref());
     }
 
-    /// What the user should know before using the results.
+    /// Prints what the user should know before using the results.
     pub fn warning(&self, text: &str, hint: Option<&str>) {
         self.message(WARNING, "warning", text, hint);
     }
 
-    /// Several of these; those that share a hint stand together, above it.
+    /// Prints errors as warnings. Neighbors with the same hint share it.
     pub fn warnings(&self, errors: &[Error]) {
         for group in errors.chunk_by(|a, b| a.hint == b.hint) {
             for (index, error) in group.iter().enumerate() {
@@ -95,21 +94,21 @@ impl Printer {
         }
     }
 
-    /// What is good to know.
+    /// Prints a message, unless `--quiet` is given.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.line(&printable(text));
         }
     }
 
-    /// What only `--verbose` asks for.
+    /// Prints a message with `--verbose` only.
     pub fn detail(&self, text: &str) {
         if self.verbose {
             self.line(&printable(text));
         }
     }
 
-    /// Tensors that are not scored.
+    /// Lists the tensors that are not scored, with `--verbose` only.
     pub fn skipped(&self, skipped: &[Skipped]) {
         for Skipped { tensor, reason, .. } in skipped {
             self.detail(&format!("skipped {tensor}: {reason}"));
@@ -124,7 +123,7 @@ impl Printer {
     }
 
     fn line(&self, text: &str) {
-        // There is nowhere left to report that stderr is gone.
+        // An error of stderr cannot be reported anywhere.
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
 }

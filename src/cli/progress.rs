@@ -25,7 +25,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 /// Shows how far a run has come.
 pub struct Progress<'a> {
     printer: &'a Printer,
-    /// Counts steps, seen or not.
+    /// Counts steps, visible or hidden.
     bar: ProgressBar,
     counts: Arc<Counts>,
     started: Instant,
@@ -146,10 +146,10 @@ fn progress_line(counts: &str, share: f64, elapsed: Duration) -> String {
     format!("{counts}, {percent} %, about {left} left")
 }
 
-/// Nothing until there is something to extrapolate from.
+/// Prints nothing before the first result.
 fn time_left(state: &ProgressState, text: &mut dyn fmt::Write) {
     if state.pos() > 0 {
-        // A display that cannot be written to is not worth an error.
+        // A failure here costs only the display.
         let _ = write!(text, "{:#} left  ", HumanDuration(state.eta()));
     }
 }

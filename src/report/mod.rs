@@ -1,4 +1,4 @@
-//! What is given out: the results with their provenance (schema 1), and the formats they are written in.
+//! The results with their provenance (schema 1), and the formats that they are written in.
 
 mod allocation;
 #[cfg(feature = "cli")]
@@ -41,13 +41,13 @@ pub enum Format {
 /// A value in a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
-    /// Words.
+    /// Text.
     Text(String),
     /// A whole number.
     Whole(u64),
     /// A real number, shown to people with this many significant digits.
     Real(f64, usize),
-    /// Nothing, because there is no such value.
+    /// No value.
     Missing,
 }
 
@@ -98,14 +98,14 @@ fn significant(number: f64, digits: usize) -> String {
 /// Rows under named columns.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
-    /// Name of each column, and whether people see it too; the others are for CSV.
+    /// Name of each column, and whether tables for people show it; CSV has all.
     pub columns: Vec<(&'static str, bool)>,
     /// One cell per column each.
     pub rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    /// Names and shown rows of the columns that people see.
+    /// Names and formatted rows of the columns for people.
     pub(crate) fn for_people(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
         let keep: Vec<usize> = (0..self.columns.len()).filter(|&column| self.columns[column].1).collect();
         let names = keep.iter().map(|&column| self.columns[column].0).collect();
@@ -113,7 +113,7 @@ impl Table {
         (names, rows)
     }
 
-    /// True for each column that people see and that holds numbers only.
+    /// For each column for people: true if it contains numbers only.
     pub(crate) fn numeric(&self) -> Vec<bool> {
         let shown = (0..self.columns.len()).filter(|&column| self.columns[column].1);
         shown.map(|column| self.rows.iter().all(|row| !matches!(row[column], Cell::Text(_)))).collect()

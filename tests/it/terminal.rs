@@ -192,3 +192,81 @@ fn the_file_of_timings_is_checked_before_the_work() {
     run.fails(2, &["--output and --timings are the same file"]);
     assert!(!same.exists() && fs::read(path).unwrap() == before);
 }
+
+/// Runs on a real terminal, of 80 columns.
+#[cfg(unix)]
+mod on_a_terminal {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::process::{Command, Stdio};
+    use std::ptr::null_mut;
+
+    use super::widest;
+    use crate::support::{command, folder, save, small_model};
+
+    /// The ends of the test and of the command.
+    #[allow(unsafe_code)]
+    fn terminal() -> (File, OwnedFd) {
+        let mut size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let (mut ours, mut theirs) = (0, 0);
+        // SAFETY: openpty writes one descriptor to each integer and reads the size; it takes null for name and settings.
+        let opened =
+            unsafe { libc::openpty(&mut ours, &mut theirs, null_mut(), null_mut::<libc::termios>(), &raw mut size) };
+        assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: openpty has just opened both descriptors, and nothing else owns them.
+        unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) }
+    }
+
+    /// Reads until `enough` of the text, or until the command has closed its end.
+    fn read(terminal: &mut File, enough: impl Fn(&str) -> bool) -> String {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        // Linux reports the closed end as an error.
+        while let Ok(count @ 1..) = terminal.read(&mut buffer) {
+            bytes.extend_from_slice(&buffer[..count]);
+            if enough(&String::from_utf8_lossy(&bytes)) {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[test]
+    fn tables_are_as_wide_as_the_terminal() {
+        let folder = folder();
+        let path = save(folder.path(), "model.safetensors", small_model());
+        let (mut ours, theirs) = terminal();
+        let mut command = command();
+        command.arg("score").arg(&path).args(["--by", "matrix"]).stdout(theirs).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // It holds the other end, too, which is to be closed when the child ends.
+        drop(command);
+        let text = read(&mut ours, |_| false).replace('\r', "");
+        assert!(child.wait().unwrap().success());
+        let (table, footer) = text.split_once("\n\n").unwrap();
+        assert!(widest(table) <= 80 && footer.contains("all rows "), "{text}");
+    }
+
+    #[test]
+    fn ctrl_c_clears_the_bar() {
+        let folder = folder();
+        let (mut ours, theirs) = terminal();
+        let mut command = command();
+        command.args(["demo", "--layers", "40", "--threads", "2"]).env("TMPDIR", folder.path()).env("TERM", "xterm");
+        command.stdout(Stdio::null()).stderr(theirs);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let bar = "/280 ";
+        let before = read(&mut ours, |text| text.contains(bar));
+        assert!(before.contains(bar), "{before}");
+        // The second one leaves no time to clean up.
+        for _ in 0..2 {
+            assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        }
+        let after = read(&mut ours, |_| false);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{after:?}");
+        let cleared = "\u{1b}[2K";
+        assert!(!after.rsplit(cleared).next().unwrap().contains(bar) && after.contains(cleared), "{after:?}");
+    }
+}
