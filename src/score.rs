@@ -30,6 +30,7 @@ pub enum Status {
 
 /// Windows of a matrix whose eigenvalues were pooled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WindowSet {
     /// Number of windows.
     pub count: usize,
@@ -54,6 +55,7 @@ impl fmt::Display for WindowSet {
 
 /// One scored matrix: a row of the results (schema 1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MatrixScore {
     /// Full name of the tensor, or of the tensor that is updated.
     pub tensor: String,
@@ -182,6 +184,7 @@ fn accuracy_note(fit: &Fit, spectrum: &Spectrum, method: &Method) -> Option<Stri
 
 /// The mean alpha of a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerScore {
     /// Module path above the layers.
     pub stack: String,

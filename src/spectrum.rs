@@ -6,6 +6,7 @@
 
 /// Error bounds of the eigenvalues of a spectrum. Most solvers leave either `eta` or `delta` at zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Accuracy {
     /// Absolute error of all eigenvalues (of a Gram matrix).
     pub eta: f64,
@@ -31,6 +32,7 @@ pub struct Spectrum {
 
 /// The eigenvalues do not belong to the matrix: the solver failed.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Inconsistent {
     /// What was summed.
     pub of: &'static str,

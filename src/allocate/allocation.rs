@@ -14,6 +14,7 @@ use crate::score::MatrixScore;
 
 /// A unit and its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AllocatedUnit {
     /// The unit.
     #[serde(flatten)]
@@ -35,6 +36,7 @@ pub struct AllocatedUnit {
 
 /// A number for every unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Allocation {
     /// The rule with its parameters, the grouping and the aggregation.
     pub plan: AllocationPlan,

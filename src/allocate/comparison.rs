@@ -14,6 +14,7 @@ const MOST: usize = 100;
 
 /// Alternative allocations of the same units, next to the main one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AllocationComparison {
     /// What differs: the name of a parameter, or `alphas`.
     pub of: String,
@@ -23,6 +24,7 @@ pub struct AllocationComparison {
 
 /// An alternative allocation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Column {
     /// Its name: `beta=1.5`, `ks`, or a file.
     pub label: String,

@@ -96,6 +96,7 @@ pub enum Bound {
 
 /// A budget and how far it was met.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BudgetOutcome {
     /// What is counted: `experts`, `trainable parameters`, `of all weights pruned`.
     pub of: String,
@@ -109,6 +110,7 @@ pub struct BudgetOutcome {
 
 /// Settings and totals of a simulation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stability {
     /// Number of draws.
     pub draws: u32,
@@ -128,6 +130,7 @@ pub struct Stability {
 
 /// The range of one unit's number over the draws.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ValueRange {
     /// 2.5 % of the draws are below.
     pub low: f64,

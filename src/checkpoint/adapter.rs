@@ -22,6 +22,7 @@ const HINT_MERGE: &str = "merge the adapter into its model, and score the merged
 
 /// The configuration of an adapter.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Adapter {
     /// The path of the configuration.
     pub config: PathBuf,

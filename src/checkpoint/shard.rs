@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 
 /// One file of a checkpoint.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Shard {
     /// The path at which it was opened.
     pub path: PathBuf,

@@ -71,6 +71,7 @@ impl fmt::Display for Rule {
 
 /// A fitted power law: density proportional to x^-alpha for x >= xmin.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Fit {
     /// The exponent, > 1.
     pub alpha: f64,

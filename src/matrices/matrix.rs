@@ -8,6 +8,7 @@ use crate::checkpoint::{Cast, Checkpoint, FloatType};
 
 /// A projection matrix of a layer, or the update of one. Cheap to clone: names and elements are shared.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct WeightMatrix {
     /// Full name of the tensor, or of the tensor that is updated.
     pub name: Arc<str>,
@@ -81,7 +82,7 @@ impl WeightMatrix {
     }
 
     /// The tensor that holds the elements; the main one if there are several.
-    pub fn stored(&self) -> &Stored {
+    pub(crate) fn stored(&self) -> &Stored {
         self.elements.stored()
     }
 
@@ -115,7 +116,7 @@ impl WeightMatrix {
     /// # Errors
     ///
     /// If a file cannot be mapped or read or has changed, memory runs out, or a computed element is not finite.
-    pub fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
+    pub(crate) fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
         self.elements.load(checkpoint, cast, false)
     }
 

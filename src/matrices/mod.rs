@@ -20,7 +20,10 @@ mod skipped;
 mod stack;
 
 pub use catalog::Catalog;
-pub use elements::{Loaded, Stored, Unavailable, Update, Window};
+#[cfg(feature = "cuda")]
+pub(crate) use elements::Loaded;
+pub(crate) use elements::Unavailable;
+pub use elements::{Update, Window};
 pub use farms::Farms;
 pub use matrix::WeightMatrix;
 pub use selection::{Layers, Selection};

@@ -59,6 +59,7 @@ impl MetricValue {
 
 /// The metrics of one matrix: two fields of its row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Measured {
     /// Value of each metric; `None` (null) if it does not exist for this matrix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -7,6 +7,7 @@ use crate::matrices::{Farms, WeightMatrix};
 
 /// What of a matrix is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Sampling {
     /// The matrix.
     #[default]

@@ -4,6 +4,7 @@ use super::color::Rgb;
 
 /// Position of a text relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Anchor {
     /// To the right of the point, vertically centered.
     Left,

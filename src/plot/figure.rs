@@ -11,6 +11,7 @@ use crate::tails::{Alternative, TailComparison};
 
 /// A histogram with curves and marks. All coordinates are log10: of an eigenvalue, and of a density per unit of eigenvalue.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Figure {
     /// The tensor.
     pub title: String,
@@ -32,6 +33,7 @@ pub struct Figure {
 
 /// A bin of the histogram.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Bar {
     /// Its lower edge.
     pub from: f64,
@@ -45,6 +47,7 @@ pub struct Bar {
 
 /// What a curve shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CurveKind {
     /// The fitted power law.
     PowerLaw,
@@ -56,6 +59,7 @@ pub enum CurveKind {
 
 /// A line.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Curve {
     /// What it is.
     pub kind: CurveKind,
@@ -67,6 +71,7 @@ pub struct Curve {
 
 /// What a vertical line marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MarkKind {
     /// The start of the tail.
     Xmin,
@@ -76,6 +81,7 @@ pub enum MarkKind {
 
 /// A vertical line.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Mark {
     /// What it marks.
     pub kind: MarkKind,

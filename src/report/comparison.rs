@@ -12,6 +12,7 @@ const NAMED: usize = 8;
 
 /// The results of `compare`.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct ModelComparison {
     /// [`SCHEMA`].
     pub schema: u32,

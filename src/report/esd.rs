@@ -9,6 +9,7 @@ use crate::score::MatrixScore;
 
 /// The ESD of a matrix (schema 1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Esd {
     /// Version of this layout.
     pub schema: u32,

@@ -13,6 +13,7 @@ use crate::matrices::{Catalog, Skipped, Update, WeightMatrix, summarize};
 
 /// The results of `inspect`.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Inspection {
     /// [`SCHEMA`].
     pub schema: u32,

@@ -29,6 +29,7 @@ use crate::metrics::MetricValue;
 
 /// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// Everything, for programs.
     Json,
@@ -40,6 +41,7 @@ pub enum Format {
 
 /// A value in a row.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Cell {
     /// Text.
     Text(String),
@@ -97,6 +99,7 @@ fn significant(number: f64, digits: usize) -> String {
 
 /// Rows under named columns.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Table {
     /// Name of each column, and whether tables for people show it; CSV has all.
     pub columns: Vec<(&'static str, bool)>,
@@ -122,6 +125,7 @@ impl Table {
 
 /// Results in all their forms.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Document<'a, J> {
     /// The main table.
     pub table: Table,

@@ -13,6 +13,7 @@ use crate::uncertainty::Simulations;
 
 /// The provenance of a result. Unknown fields are null: a CSV of alphas has no device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Provenance {
     /// Version of `htsr`.
     pub version: String,
@@ -37,6 +38,7 @@ pub struct Provenance {
 
 /// Options that change the result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Options {
     /// Rounding of the weights before the computation.
     pub cast: Cast,
@@ -79,6 +81,7 @@ impl Options {
 
 /// A checkpoint, or a file of scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Input {
     /// The path as given.
     pub path: String,
@@ -95,6 +98,7 @@ pub struct Input {
 
 /// The configuration of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InputAdapter {
     /// SHA-256 of its configuration.
     pub config_sha256: String,
@@ -106,6 +110,7 @@ pub struct InputAdapter {
 
 /// A file of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InputFile {
     /// Its name, without the folder.
     pub name: String,

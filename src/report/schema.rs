@@ -16,6 +16,7 @@ pub const SCHEMA: u32 = 1;
 
 /// The results of `score` and `allocate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -40,6 +41,7 @@ pub struct Report {
 
 /// A layer with its experts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerRow {
     /// Its score.
     #[serde(flatten)]
@@ -52,6 +54,7 @@ pub struct LayerRow {
 
 /// An allocation, and its experts as lists for programs that need only those.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AllocationRow {
     /// The rule of allocation.
     pub rule: String,

@@ -9,6 +9,7 @@ use crate::metrics::{METRICS, MetricValue};
 
 /// The distribution of a number over the matrices that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Spread {
     /// Number of matrices that have it.
     pub count: usize,
@@ -39,6 +40,7 @@ impl Spread {
 
 /// The matrices of one role.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RoleSummary {
     /// Module path above the layers.
     pub stack: String,
@@ -51,6 +53,7 @@ pub struct RoleSummary {
 
 /// A group of matrices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GroupSummary {
     /// Number of matrices.
     pub matrices: usize,
@@ -81,6 +84,7 @@ impl GroupSummary {
 
 /// A scored model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// The summary of all matrices.
     #[serde(flatten)]

@@ -81,6 +81,7 @@ impl fmt::Display for Alternative {
 
 /// An alternative, fitted and compared with the power law.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TailComparison {
     /// The fitted distribution.
     pub alternative: Alternative,

@@ -76,7 +76,7 @@ fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Ve
     let offsets = offsets(batch.iter().map(Spectrum::len));
     let values: Vec<f64> = batch.iter().flat_map(|spectrum| spectrum.values().iter().copied()).collect();
     let accuracy = |spectrum: &Spectrum| {
-        let Accuracy { eta, delta, smallest } = spectrum.accuracy();
+        let Accuracy { eta, delta, smallest, .. } = spectrum.accuracy();
         [eta, delta, smallest.unwrap_or(-1.0)]
     };
     let accuracies: Vec<[f64; 3]> = batch.iter().map(accuracy).collect();
