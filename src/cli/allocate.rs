@@ -20,7 +20,7 @@ pub struct AllocateArgs {
     /// More files of scores of the same layers, for comparison
     #[arg(value_name = "OTHERS", conflicts_with = "sweep")]
     pub others: Vec<PathBuf>,
-    /// Allocation rule, see `htsr help allocation`
+    /// Allocation rule
     #[arg(long, alias = "rule", default_value_t, value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
     #[arg(hide_possible_values = true, long_help = explain::<AllocationChoice>("Allocation rule"))]
     pub allocate: AllocationChoice,

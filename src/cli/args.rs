@@ -23,7 +23,7 @@ use super::score::ScoreArgs;
 /// LoRA experts to layers in proportion to alpha^beta (AlphaLoRA, arXiv 2410.10054). No training, no GPU needed.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Topics: `htsr help` with rules, metrics, allocation or exit-codes")]
+#[command(after_help = help::TOPICS_IN_SHORT)]
 #[command(after_long_help = help::topics_and_exit_codes())]
 pub struct Args {
     #[command(subcommand)]
@@ -38,6 +38,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Score a checkpoint: an alpha and LoRA experts for every layer
+    #[command(after_help = help::TOPICS_IN_SHORT)]
     Score(Box<ScoreArgs>),
     /// Show one matrix in depth: its spectrum, fit and metrics
     Esd(EsdArgs),

@@ -23,7 +23,7 @@ pub struct ExportArgs {
     /// Tool, or format of the table
     #[arg(long, value_enum, value_name = "TARGET")]
     pub to: Target,
-    /// Allocate by this rule first, see `htsr help allocation`
+    /// Allocate by this rule first
     #[arg(long, alias = "rule", value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
     #[arg(hide_possible_values = true)]
     #[arg(long_help = explain::<AllocationChoice>("Allocate by this rule first; without it, export the allocation in SCORES"))]

@@ -34,6 +34,9 @@ const TOPICS: [Topic; 4] = [
     Topic { name: "exit-codes", about: "what the exit codes mean", text: exit_codes },
 ];
 
+/// The topics, for the end of `-h`.
+pub const TOPICS_IN_SHORT: &str = "Topics: `htsr help` with rules, metrics, allocation or exit-codes";
+
 /// Prints the help of `command`, of one of its subcommands, or a topic.
 ///
 /// # Errors
@@ -43,10 +46,10 @@ pub fn run(args: &HelpArgs, mut command: Command, printer: &Printer) -> Result<E
     // Subcommands get their full usage line and the global options.
     command.build();
     let text = match &args.name {
-        None => command.render_long_help().ansi().to_string(),
+        None => command.render_long_help().to_string(),
         Some(name) => match (TOPICS.iter().find(|topic| topic.name == name), command.find_subcommand_mut(name)) {
             (Some(topic), _) => (topic.text)(),
-            (None, Some(subcommand)) => subcommand.render_long_help().ansi().to_string(),
+            (None, Some(subcommand)) => subcommand.render_long_help().to_string(),
             (None, None) => {
                 let topics: Vec<&str> = TOPICS.iter().map(|topic| topic.name).collect();
                 let error = Error::usage(format!("there is no command or topic `{name}`"));
@@ -54,7 +57,6 @@ pub fn run(args: &HelpArgs, mut command: Command, printer: &Printer) -> Result<E
             }
         },
     };
-    let text = anstream::adapter::strip_str(&text).to_string();
     printer.results(text.as_bytes()).map_err(|error| Error::usage(format!("the help cannot be written: {error}")))?;
     Ok(Ending::Complete)
 }

@@ -9,10 +9,10 @@ use anstyle::{AnsiColor, Style};
 
 #[derive(Debug, clap::Args)]
 pub struct Verbosity {
-    /// Print nothing to stderr but errors and warnings
+    /// Print only errors and warnings to stderr
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Print every matrix as it is scored and every skipped tensor to stderr
+    /// Print each scored matrix and skipped tensor to stderr
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub verbose: bool,
 }

@@ -29,7 +29,7 @@ pub struct ScoreArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub method: MethodArgs,
-    /// Allocation rule, see `htsr help allocation`
+    /// Allocation rule
     #[arg(long, default_value_t, value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
     #[arg(hide_possible_values = true, long_help = explain::<AllocationChoice>("Allocation rule; `htsr allocate` applies another one to saved scores"))]
     pub allocate: AllocationChoice,
@@ -43,9 +43,9 @@ pub struct ScoreArgs {
     pub sensitivity: SensitivityArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Show these metrics of every matrix, e.g. alpha,D or all
+    /// Show these metrics of every matrix, e.g. alpha,D
     ///
-    /// `htsr help metrics` lists them. JSON and CSV always contain the metrics that cost nothing.
+    /// `all` shows all of them; `htsr help metrics` lists them. JSON and CSV always contain the metrics that cost nothing.
     #[arg(long, value_name = "LIST", help_heading = "Output")]
     pub metrics: Option<MetricSelection>,
     /// Compare these tails with the power law by likelihood
@@ -54,7 +54,7 @@ pub struct ScoreArgs {
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "pl", help_heading = "Fit")]
     #[arg(hide_short_help = true)]
     pub fit: Vec<TailChoice>,
-    /// Draw every spectrum, and a heat map of alpha, as SVG files
+    /// Draw every spectrum and a heat map of alpha as SVG
     ///
     /// The heat map of alpha by layer and role is alpha.svg.
     #[arg(long, value_name = "DIR", help_heading = "Output")]

@@ -49,11 +49,13 @@ pub struct SizeArgs {
     /// Matrices of each size [default: about four per lane, fewer if large]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     #[arg(conflicts_with = "model")]
+    #[arg(hide_short_help = true)]
     pub count: Option<u32>,
     /// Largest size that is checked against the reference solver
     ///
     /// The reference solver is faer, on the CPU in f64. 0 checks nothing.
     #[arg(long, value_name = "SIZE", default_value_t = 2048, conflicts_with = "model")]
+    #[arg(hide_short_help = true)]
     pub check_up_to: usize,
 }
 
@@ -87,6 +89,7 @@ pub struct EngineArgs {
     pub precisions: Vec<Precision>,
     /// Eigensolvers of a GPU
     #[arg(long, alias = "solver", value_enum, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
+    #[arg(hide_short_help = true)]
     pub solvers: Vec<SolverChoice>,
     /// Numbers of matrices, or batches of them, to analyze at once
     ///
@@ -97,6 +100,7 @@ pub struct EngineArgs {
     ///
     /// The rule determines which eigenvalues are refined.
     #[arg(long, default_value_t, value_parser = FitRuleParser, hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
     pub rule: Rule,
 }
 

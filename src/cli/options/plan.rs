@@ -54,7 +54,7 @@ pub struct PlanArgs {
     /// Experts per layer in each quarter of the layers: 2468, 8642, 8228, 5555 or a,b,c,d (mola) [default: 2468]
     #[arg(long, value_name = "SHAPE", hide_short_help = true)]
     pub shape: Option<MolaShape>,
-    /// Uniform rank with the same parameter budget (rank) [default: 8]
+    /// Uniform rank with the same budget (rank) [default: 8]
     ///
     /// The ranks together have as many trainable parameters as this rank everywhere.
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
@@ -77,7 +77,7 @@ pub struct PlanArgs {
     /// One lora_alpha for every rank, in place of --lora-scaling (rank)
     #[arg(long, value_name = "A", conflicts_with = "lora_scaling", hide_short_help = true)]
     pub lora_alpha: Option<f64>,
-    /// Share of all weights to prune, from 0 to 1 (alphapruning)
+    /// Share of weights to prune, 0 to 1 (alphapruning)
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub sparsity: Option<f64>,
     /// Largest deviation from the model's sparsity, before scaling (alphapruning) [default: 0.3]
