@@ -19,14 +19,10 @@ const MOST_WINDOWS: usize = 100;
 
 /// The shape and number of windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Farms {
-    /// Rows of a window; fewer in matrices that have fewer rows or columns.
-    pub rows: usize,
-    /// Columns of a window, as a multiple of its rows.
-    pub q: f64,
-    /// Windows along rows and along columns; at most the square of this in total.
-    pub windows: usize,
+    rows: usize,
+    q: f64,
+    windows: usize,
 }
 
 /// The settings of the published code for LLaMA.
@@ -37,6 +33,32 @@ impl Default for Farms {
 }
 
 impl Farms {
+    /// Windows of `rows` rows (fewer in matrices that have fewer rows or columns) and `q` times as many columns; `windows` along
+    /// rows and as many along columns, at most.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if a window has fewer eigenvalues than a power-law fit needs, or the numbers are not in range.
+    pub fn new(rows: usize, q: f64, windows: usize) -> Result<Farms, String> {
+        if !(q > 0.0 && q.is_finite()) {
+            return Err(format!("`q` is not a positive number: {q}"));
+        }
+        let cols = rows as f64 * q;
+        if (rows as f64).min(cols) < MIN_EIGENVALUES as f64 {
+            return Err(format!(
+                "a window of {rows} rows and {cols} columns has fewer than the {MIN_EIGENVALUES} eigenvalues that a power-law \
+                 fit needs"
+            ));
+        }
+        if windows == 0 {
+            return Err("there must be at least one window".into());
+        }
+        if windows > MOST_WINDOWS {
+            return Err(format!("windows={windows} exceeds {MOST_WINDOWS}; the time grows with its square"));
+        }
+        Ok(Farms { rows, q, windows })
+    }
+
     /// The shape of the windows of a rows x cols matrix.
     ///
     /// As in the published code, a window has no more rows than the matrix has rows or columns. For q > 1, the windows of the
@@ -78,55 +100,34 @@ impl FromStr for Farms {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Farms, String> {
-        let mut farms = Farms::default();
-        let mut seen = Vec::new();
-        for part in text.split(',').map(str::trim).filter(|_| text.trim() != "default") {
-            let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            let (key, value) = (key.trim(), value.trim());
-            if seen.contains(&key) {
-                return Err(format!("`{key}` is given twice{HINT}"));
-            }
-            seen.push(key);
-            match key {
-                "rows" => farms.rows = whole(key, value)?,
-                "windows" => farms.windows = whole(key, value)?,
-                "q" => farms.q = value.parse().map_err(|_| format!("`q` is not a number: `{value}`{HINT}"))?,
-                _ => return Err(format!("unknown key `{key}`: the keys are rows, q and windows{HINT}")),
-            }
-        }
-        farms.check()?;
-        Ok(farms)
+        let hint = "write rows=2000,q=1,windows=15 as in the published code, or default for the same";
+        parse(text).map_err(|cause| format!("{cause}\n\nhint: {hint}"))
     }
 }
 
-const HINT: &str = "\n\nhint: write rows=2000,q=1,windows=15 as in the published code, or default for the same";
+fn parse(text: &str) -> Result<Farms, String> {
+    let Farms { mut rows, mut q, mut windows } = Farms::default();
+    let mut seen = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|_| text.trim() != "default") {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        let (key, value) = (key.trim(), value.trim());
+        if seen.contains(&key) {
+            return Err(format!("`{key}` is given twice"));
+        }
+        seen.push(key);
+        match key {
+            "rows" => rows = whole(key, value)?,
+            "windows" => windows = whole(key, value)?,
+            "q" => q = value.parse().map_err(|_| format!("`q` is not a number: `{value}`"))?,
+            _ => return Err(format!("unknown key `{key}`: the keys are rows, q and windows")),
+        }
+    }
+    Farms::new(rows, q, windows)
+}
 
 fn whole(key: &str, value: &str) -> Result<usize, String> {
     let number = value.parse().ok().filter(|&number| number > 0);
-    number.ok_or_else(|| format!("`{key}` is not a positive whole number: `{value}`{HINT}"))
-}
-
-impl Farms {
-    fn check(&self) -> Result<(), String> {
-        if !(self.q > 0.0 && self.q.is_finite()) {
-            return Err(format!("`q` is not a positive number: {}{HINT}", self.q));
-        }
-        let cols = self.rows as f64 * self.q;
-        if (self.rows as f64).min(cols) < MIN_EIGENVALUES as f64 {
-            return Err(format!(
-                "a window of {} rows and {cols} columns has fewer than the {MIN_EIGENVALUES} eigenvalues that a power-law \
-                 fit needs{HINT}",
-                self.rows
-            ));
-        }
-        if self.windows > MOST_WINDOWS {
-            return Err(format!(
-                "windows={} exceeds {MOST_WINDOWS}; the time grows with its square{HINT}",
-                self.windows
-            ));
-        }
-        Ok(())
-    }
+    number.ok_or_else(|| format!("`{key}` is not a positive whole number: `{value}`"))
 }
 
 #[cfg(test)]
@@ -196,6 +197,12 @@ mod tests {
             let error = text.parse::<Farms>().unwrap_err();
             assert!(error.starts_with(answer) && error.contains("\n\nhint: "), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn there_is_at_least_one_window() {
+        assert_eq!(Farms::new(100, 1.0, 0), Err("there must be at least one window".into()));
+        assert_eq!(Farms::new(2000, 1.0, 15), Ok(Farms::default()));
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use regex::Regex;
 
 use super::matrix::WeightMatrix;
+use crate::error::{Error, Result};
 
 /// A set of layer numbers, written like `0-15,20`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,18 +53,51 @@ impl Layers {
 }
 
 /// Which matrices to score. The default is all of them.
+///
+/// ```
+/// # use htsr::matrices::Selection;
+/// let attention = Selection::default().with_include("self_attn")?.with_exclude("o_proj")?.with_layers("0-15,20".parse()?);
+/// assert!(!attention.is_all());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
-#[non_exhaustive]
 pub struct Selection {
     /// If not empty, only matrices whose names match one of these.
-    pub include: Vec<Regex>,
+    pub(crate) include: Vec<Regex>,
     /// No matrices whose names match one of these.
-    pub exclude: Vec<Regex>,
+    pub(crate) exclude: Vec<Regex>,
     /// Only these layers (of every stack).
-    pub layers: Option<Layers>,
+    pub(crate) layers: Option<Layers>,
 }
 
 impl Selection {
+    /// Also includes matrices whose names match `pattern`, a regular expression that may match a part of the name. Without any
+    /// such pattern, all names are included.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if `pattern` is not a regular expression.
+    pub fn with_include(mut self, pattern: &str) -> Result<Selection> {
+        self.include.push(regex(pattern)?);
+        Ok(self)
+    }
+
+    /// Also excludes matrices whose names match `pattern`, even those that are included.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if `pattern` is not a regular expression.
+    pub fn with_exclude(mut self, pattern: &str) -> Result<Selection> {
+        self.exclude.push(regex(pattern)?);
+        Ok(self)
+    }
+
+    /// Selects only these layers, in every stack.
+    #[must_use]
+    pub fn with_layers(self, layers: Layers) -> Selection {
+        Selection { layers: Some(layers), ..self }
+    }
+
     /// True if nothing is left out.
     pub fn is_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty() && self.layers.is_none()
@@ -85,9 +119,18 @@ impl Selection {
     }
 }
 
+fn regex(pattern: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|error| {
+        // The lines above the last one draw the pattern with a mark below the error.
+        let text = error.to_string();
+        let cause = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        Error::usage(format!("`{pattern}` is not a regular expression: {cause}")).because(error)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Layers;
+    use super::{Layers, Selection};
 
     #[test]
     fn layer_lists() {
@@ -96,5 +139,11 @@ mod tests {
         for bad in ["", "a", "3-1", "1-", "-1", "1,,2", "0..3"] {
             assert!(bad.parse::<Layers>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_bad_pattern_is_refused_in_one_line() {
+        let error = Selection::default().with_include("q_proj(").unwrap_err();
+        assert_eq!(error.to_string(), "`q_proj(` is not a regular expression: unclosed group");
     }
 }
