@@ -1,46 +1,18 @@
-// The power-law fit of many spectra at once: the rules of src/fit, which is the specification.
+// The power-law fit of many spectra at once, by the rules of src/fit, which is the specification.
 //
 // A batch is ragged: spectrum b is values[offsets[b] .. offsets[b + 1]], ascending. Three kernels in order: `fit_prepare`
-// takes logarithms and suffix sums and finds the candidates of the rule, `fit_distances` gives each candidate its alpha and
-// KS distance, one warp per candidate, and `fit_select` takes the best. All sums are f64 in a fixed order, and nothing
-// floating is added atomically: the result does not depend on the batch or the schedule.
+// computes logarithms and suffix sums and finds the candidates of the rule, `fit_distances` computes alpha and the KS distance
+// of each candidate, one warp per candidate, and `fit_select` picks the best. All sums are f64 in a fixed order, and no
+// floating-point number is added atomically: the result does not depend on the batch or the schedule.
 #include "common.cuh"
 
-constexpr unsigned MIN_EIGENVALUES = 8;
-constexpr unsigned BINS = 100;
-
-enum Rule : unsigned { PEAK = 0, MEDIAN = 1, KS = 2 };
-enum Status : unsigned { OK = 0, TOO_FEW = 1, RANK_DEFICIENT = 2, NO_TAIL = 3 };
-
-// The candidates of a spectrum: the indices begin .. end, if the status is OK.
-struct Plan {
-    unsigned begin;
-    unsigned end;
-    unsigned status;
-    unsigned unused;
-};
-
-struct Fit {
-    double alpha;
-    double ks_distance;
-    unsigned start;
-    unsigned status;
-};
-
-// What is known of a spectrum: all values to the absolute error eta, their roots (the singular values) to delta, the smallest
-// to the relative error `smallest`, unless that is negative.
-struct Accuracy {
-    double eta;
-    double delta;
-    double smallest;
-
-    __device__ double relative(unsigned index, double value) const {
-        if (index == 0 && smallest >= 0.0) {
-            return smallest;
-        }
-        return value > 0.0 ? eta / value + 2.0 * delta / sqrt(value) : infinity();
+// The relative error of a value of a spectrum.
+__device__ inline double relative_error(const DeviceAccuracy &accuracy, unsigned index, double value) {
+    if (index == 0 && accuracy.smallest >= 0.0) {
+        return accuracy.smallest;
     }
-};
+    return value > 0.0 ? accuracy.eta / value + 2.0 * accuracy.delta / sqrt(value) : infinity();
+}
 
 // The left edge of the first fullest of 100 equal bins of log10 x; 0 if all values are equal. `counts` is shared.
 __device__ double histogram_peak(const double *x, unsigned n, unsigned *counts) {
@@ -92,16 +64,16 @@ __device__ void suffix_sums(const double *logs, unsigned n, double *suffix, doub
     }
 }
 
-// One block per spectrum. Shared memory: 2 doubles per thread, and BINS + 3 unsigned.
-extern "C" __global__ void fit_prepare(const double *values, const unsigned long long *offsets, const Accuracy *accuracies,
-                                       unsigned rule, double *logs, double *suffix, Plan *plans) {
+// One block per spectrum. Shared memory: 2 doubles per thread, and FIT_COUNTERS unsigned.
+KERNEL(fit_prepare)(const double *values, const unsigned long long *offsets, const DeviceAccuracy *accuracies, unsigned rule,
+                    double *logs, double *suffix, Candidates *candidates) {
     const unsigned long long offset = offsets[blockIdx.x];
     const unsigned n = unsigned(offsets[blockIdx.x + 1] - offset);
     const double *x = values + offset;
-    const Accuracy accuracy = accuracies[blockIdx.x];
+    const DeviceAccuracy accuracy = accuracies[blockIdx.x];
     if (n < MIN_EIGENVALUES) {
         if (threadIdx.x == 0) {
-            plans[blockIdx.x] = {0, 0, TOO_FEW, 0};
+            candidates[blockIdx.x] = {0, 0, FIT_TOO_FEW, 0};
         }
         return;
     }
@@ -114,7 +86,7 @@ extern "C" __global__ void fit_prepare(const double *values, const unsigned long
     __syncthreads();
     for (unsigned i = threadIdx.x; i < n; i += blockDim.x) {
         logs[offset + i] = log(x[i]);
-        if (accuracy.relative(i, x[i]) >= 1.0) {
+        if (relative_error(accuracy, i, x[i]) >= 1.0) {
             atomicMax(known, i + 1);
         }
     }
@@ -122,15 +94,15 @@ extern "C" __global__ void fit_prepare(const double *values, const unsigned long
     suffix_sums(logs + offset, n, suffix + offset, sums);
     const unsigned first = *known;
 
-    Plan plan = {first, n - 1, OK, 0};
-    if (rule == MEDIAN) {
-        plan.begin = n / 2;
-        plan.end = plan.begin + 1;
-        plan.status = plan.begin < first ? RANK_DEFICIENT : OK;
-    } else if (rule == KS) {
-        plan.status = plan.begin >= plan.end ? RANK_DEFICIENT : OK;
-    } else if (accuracy.relative(0, x[0]) >= 1.0) {
-        plan.status = RANK_DEFICIENT;
+    Candidates found = {first, n - 1, FIT_OK, 0};
+    if (rule == RULE_MEDIAN) {
+        found.begin = n / 2;
+        found.end = found.begin + 1;
+        found.status = found.begin < first ? FIT_RANK_DEFICIENT : FIT_OK;
+    } else if (rule == RULE_KS) {
+        found.status = found.begin >= found.end ? FIT_RANK_DEFICIENT : FIT_OK;
+    } else if (relative_error(accuracy, 0, x[0]) >= 1.0) {
+        found.status = FIT_RANK_DEFICIENT;
     } else {
         const double peak = histogram_peak(x, n, counts);
         // The published codes compare plain values with this logarithm; it only widens the window.
@@ -144,35 +116,35 @@ extern "C" __global__ void fit_prepare(const double *values, const unsigned long
             }
         }
         __syncthreads();
-        plan.begin = *below > first ? *below : first;
-        plan.end = *within < n - 1 ? *within : n - 1;
-        plan.status = peak > 0.0 && plan.begin < plan.end ? OK : NO_TAIL;
+        found.begin = *below > first ? *below : first;
+        found.end = *within < n - 1 ? *within : n - 1;
+        found.status = peak > 0.0 && found.begin < found.end ? FIT_OK : FIT_NO_TAIL;
     }
     if (threadIdx.x == 0) {
-        plans[blockIdx.x] = plan;
+        candidates[blockIdx.x] = found;
     }
 }
 
-// alpha and D of every candidate; D is infinite where rounding hides alpha. The warps of blockIdx.x = 0, 1 ... take the
-// candidates of spectrum blockIdx.y in turn. blockDim.x is a multiple of 32; no shared memory.
-extern "C" __global__ void fit_distances(const double *values, const unsigned long long *offsets,
-                                         const Accuracy *accuracies, const double *logs, const double *suffix,
-                                         const Plan *plans, double *alphas, double *distances) {
-    const Plan plan = plans[blockIdx.y];
-    if (plan.status != OK) {
+// alpha and the KS distance of every candidate; the distance is infinite where rounding hides alpha. The warps of blockIdx.x =
+// 0, 1 ... take the candidates of spectrum blockIdx.y in turn. blockDim.x is a multiple of WARP; no shared memory.
+KERNEL(fit_distances)(const double *values, const unsigned long long *offsets, const DeviceAccuracy *accuracies,
+                      const double *logs, const double *suffix, const Candidates *candidates, double *alphas,
+                      double *distances) {
+    const Candidates range = candidates[blockIdx.y];
+    if (range.status != FIT_OK) {
         return;
     }
     const unsigned long long offset = offsets[blockIdx.y];
     const unsigned n = unsigned(offsets[blockIdx.y + 1] - offset);
     const double *ln = logs + offset;
-    const Accuracy accuracy = accuracies[blockIdx.y];
+    const DeviceAccuracy accuracy = accuracies[blockIdx.y];
     const unsigned lane = threadIdx.x % WARP;
     const unsigned warps = gridDim.x * (blockDim.x / WARP);
     const unsigned warp = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
-    for (unsigned i = plan.begin + warp; i < plan.end; i += warps) {
+    for (unsigned i = range.begin + warp; i < range.end; i += warps) {
         const double tail = double(n - i);
         const double mean_excess = (suffix[offset + i] - tail * ln[i]) / tail;
-        const double known = fmax(accuracy.relative(i, values[offset + i]), 8.0 * EPSILON * fabs(ln[i]));
+        const double known = fmax(relative_error(accuracy, i, values[offset + i]), 8.0 * EPSILON * fabs(ln[i]));
         if (!(mean_excess > known)) {
             if (lane == 0) {
                 distances[offset + i] = infinity();
@@ -193,23 +165,23 @@ extern "C" __global__ void fit_distances(const double *values, const unsigned lo
     }
 }
 
-// The candidate with the smallest D; of equal ones the first. One block per spectrum, any power of two of threads; shared
-// memory: a double and an unsigned per thread.
-extern "C" __global__ void fit_select(const unsigned long long *offsets, const Plan *plans, const double *alphas,
-                                      const double *distances, Fit *fits) {
-    const Plan plan = plans[blockIdx.x];
+// The candidate with the smallest distance; of equal ones the first. One block per spectrum, any power of two of threads;
+// shared memory: a double and an unsigned per thread.
+KERNEL(fit_select)(const unsigned long long *offsets, const Candidates *candidates, const double *alphas,
+                   const double *distances, DeviceFit *fits) {
+    const Candidates range = candidates[blockIdx.x];
     const unsigned long long offset = offsets[blockIdx.x];
-    if (plan.status != OK) {
+    if (range.status != FIT_OK) {
         if (threadIdx.x == 0) {
-            fits[blockIdx.x] = {0.0, 0.0, 0, plan.status};
+            fits[blockIdx.x] = {0.0, 0.0, 0, range.status};
         }
         return;
     }
     double *best = shared_memory<double>();
     unsigned *start = reinterpret_cast<unsigned *>(best + blockDim.x);
     double distance = infinity();
-    unsigned index = plan.end;
-    for (unsigned i = plan.begin + threadIdx.x; i < plan.end; i += blockDim.x) {
+    unsigned index = range.end;
+    for (unsigned i = range.begin + threadIdx.x; i < range.end; i += blockDim.x) {
         if (distances[offset + i] < distance) {
             distance = distances[offset + i];
             index = i;
@@ -230,6 +202,7 @@ extern "C" __global__ void fit_select(const unsigned long long *offsets, const P
     }
     if (threadIdx.x == 0) {
         const bool found = best[0] < infinity();
-        fits[blockIdx.x] = found ? Fit{alphas[offset + start[0]], best[0], start[0], OK} : Fit{0.0, 0.0, 0, NO_TAIL};
+        fits[blockIdx.x] = found ? DeviceFit{alphas[offset + start[0]], best[0], start[0], FIT_OK}
+                                 : DeviceFit{0.0, 0.0, 0, FIT_NO_TAIL};
     }
 }

@@ -1,30 +1,29 @@
-// Second stage of the tridiagonalisation: a band matrix to a tridiagonal one, by chasing bulges.
+// Second stage of the tridiagonalization: a band matrix to a tridiagonal one, by chasing bulges.
 //
 // Sweep s takes column s to tridiagonal form with a reflector of length BAND. Its other side fills a block below the band, whose
 // first column the next reflector clears, and so on down the matrix; the rest of each bulge stays for the next sweep (Lang,
 // SIAM J. Sci. Comput. 14, 1993). Step k of a sweep touches BAND columns, and may run once the sweep before has done step
 // k + 1, so that many sweeps follow each other down the band, each a block of its own.
 //
-// Blocks take sweeps in order, from a counter: one that waits, waits for a sweep that some block has begun, however few of them
+// Blocks take sweeps in order, from a counter: a block only ever waits for a sweep that some block has begun, however few blocks
 // fit on the GPU at a time.
 #include "common.cuh"
 
-// Of the band in memory, from column to column.
-constexpr unsigned LEAD = 2 * BAND;
-// Columns of a block of the matrix that a warp takes, of thread blocks of 256.
-constexpr unsigned CHASE_WARPS = 8;
+constexpr unsigned LEAD = BAND_LEAD;
+// Columns of a block of the matrix that a warp takes, of thread blocks of THREADS.
+constexpr unsigned CHASE_WARPS = THREADS / WARP;
 constexpr unsigned CHASE_COLUMNS = BAND / CHASE_WARPS;
-// Steps of a sweep that is done.
+// The step count of a finished sweep.
 constexpr unsigned ALL_STEPS = 0xffffffffu;
 
-// A reflector I - tau v v^T: every lane has its element of v.
+// A reflector I - tau v v^T: every lane has its own element of v.
 template <typename T> struct Reflector {
     T v;
     T tau;
     T beta;
 };
 
-// The one that clears all but the first element of x, which becomes beta; every lane has its element of x.
+// The reflector that clears all but the first element of x, which becomes beta; every lane has its own element of x.
 template <typename T> __device__ Reflector<T> reflector(T x) {
     const unsigned lane = threadIdx.x % WARP;
     const T square = warp_sum(lane == 0 ? T(0) : x * x);
@@ -39,8 +38,8 @@ template <typename T> __device__ Reflector<T> reflector(T x) {
     return result;
 }
 
-// Sweeps until none is left. `band` is as take_band leaves it; `progress` has a number for each sweep, and before them the
-// counter, all zero. Shared memory: 2 BAND (BAND + 1) + 2 BAND numbers, and one integer.
+// Runs sweeps until none is left. `band` is as take_band leaves it; `progress` has the counter, then a number for each sweep,
+// all zero. Shared memory: 2 BAND (BAND + 1) + 2 BAND numbers, and one unsigned.
 template <typename T> __device__ void chase(T *band, unsigned n, unsigned *progress) {
     constexpr unsigned PITCH = BAND + 1;
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
@@ -68,7 +67,7 @@ template <typename T> __device__ void chase(T *band, unsigned n, unsigned *progr
             }
             __syncthreads();
             if (step == 0) {
-                // Every warp makes the same reflector; none has written yet.
+                // Every warp computes the same reflector; none has written yet.
                 T *x = band + (unsigned long long)sweep * LEAD + 1;
                 h = reflector(load_fresh(x + lane));
                 __syncthreads();
@@ -130,7 +129,7 @@ template <typename T> __device__ void chase(T *band, unsigned n, unsigned *progr
     }
 }
 
-// Diagonal and subdiagonal, n numbers each, of a band that the sweeps have left, times a factor.
+// Diagonal and subdiagonal, n numbers each, of a band after all sweeps, times a factor.
 template <typename T> __device__ void take_tridiagonal(const T *band, unsigned n, T factor, T *diagonal, T *subdiagonal) {
     for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
         diagonal[i] = band[(unsigned long long)i * LEAD] * factor;
@@ -138,16 +137,14 @@ template <typename T> __device__ void take_tridiagonal(const T *band, unsigned n
     }
 }
 
-extern "C" __global__ void chase_f32(float *band, unsigned n, unsigned *progress) { chase(band, n, progress); }
+KERNEL(chase_f32)(float *band, unsigned n, unsigned *progress) { chase(band, n, progress); }
 
-extern "C" __global__ void chase_f64(double *band, unsigned n, unsigned *progress) { chase(band, n, progress); }
+KERNEL(chase_f64)(double *band, unsigned n, unsigned *progress) { chase(band, n, progress); }
 
-extern "C" __global__ void take_tridiagonal_f32(const float *band, unsigned n, double factor, float *diagonal,
-                                                float *subdiagonal) {
+KERNEL(take_tridiagonal_f32)(const float *band, unsigned n, double factor, float *diagonal, float *subdiagonal) {
     take_tridiagonal(band, n, float(factor), diagonal, subdiagonal);
 }
 
-extern "C" __global__ void take_tridiagonal_f64(const double *band, unsigned n, double factor, double *diagonal,
-                                                double *subdiagonal) {
+KERNEL(take_tridiagonal_f64)(const double *band, unsigned n, double factor, double *diagonal, double *subdiagonal) {
     take_tridiagonal(band, n, factor, diagonal, subdiagonal);
 }

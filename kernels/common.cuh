@@ -2,6 +2,8 @@
 // CUDA thread is a fiber (crates/kernel-emulator): no standard header, no static shared memory, no fast-math.
 #pragma once
 
+#include "abi.cuh"
+
 #ifdef HTSR_EMULATED
 #include "emulation.h"
 #define UNROLL
@@ -14,9 +16,11 @@ template <typename T> __device__ inline T *shared_memory() {
 }
 #endif
 
-constexpr unsigned WARP = 32;
-// Subdiagonals of the band matrix between the stages of the tridiagonalisation: one for each lane.
-constexpr unsigned BAND = WARP;
+// Begins the definition of a kernel, at the start of a line. The build scripts find all kernels by these lines: there is no
+// other list of them.
+#define KERNEL(name) extern "C" __global__ void name
+
+static_assert(BAND == WARP, "a lane for each subdiagonal");
 constexpr unsigned ALL_LANES = 0xffffffffu;
 constexpr double EPSILON = 2.220446049250313e-16;
 
@@ -42,16 +46,16 @@ template <typename T> __device__ inline T warp_sum(T value) {
 __device__ inline float square_root(float x) { return sqrtf(x); }
 __device__ inline double square_root(double x) { return sqrt(x); }
 
-// Square sums below this are taken for zero where a reflector is made: their roots would have too few bits for an orthogonal
+// Sums of squares below this are treated as zero when a reflector is computed: their roots have too few bits for an orthogonal
 // one. Matrices are scaled to elements of order 1 before.
 __device__ inline float negligible(float) { return 1e-30f; }
 __device__ inline double negligible(double) { return 1e-280; }
 
-// What another block may have written since this one began.
+// Reads what another block may have written since this one began.
 template <typename T> __device__ inline T load_fresh(const T *address) { return __ldcg(address); }
 
-// Waits until another block has published that many steps; what it wrote before may then be read by this thread, and by the
-// others after a barrier, with load_fresh.
+// Waits until another block has published that many steps. This thread may then read what it wrote before, and the others may
+// after a barrier, with load_fresh.
 __device__ inline void wait_for(const unsigned *progress, unsigned steps) {
     while (*static_cast<const volatile unsigned *>(progress) < steps) {
         __nanosleep(20);
@@ -59,7 +63,7 @@ __device__ inline void wait_for(const unsigned *progress, unsigned steps) {
     __threadfence();
 }
 
-// Tells other blocks how many steps this one has done, once all its threads have come here.
+// Publishes how many steps this block has done, once all its threads are here.
 __device__ inline void publish(unsigned *progress, unsigned steps) {
     __syncthreads();
     if (threadIdx.x == 0) {

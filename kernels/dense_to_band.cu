@@ -1,25 +1,24 @@
-// First stage of the tridiagonalisation: a full symmetric matrix to a band matrix of BAND subdiagonals, a panel of BAND columns
-// at a time (Bischof, Lang and Sun, ACM Trans. Math. Softw. 26, 2000). cuBLAS does the products; here
-// is what lies between them: the QR factorisation of a panel, the factors of its reflectors' product, and the ways in and out.
+// First stage of the tridiagonalization: a full symmetric matrix to a band matrix of BAND subdiagonals, a panel of BAND columns
+// at a time (Bischof, Lang and Sun, ACM Trans. Math. Softw. 26, 2000). cuBLAS computes the products; the kernels here do the
+// rest: the QR factorization of a panel, the factors of its reflectors' product, scaling, and copying the band out.
 //
-// A panel is `rows` x BAND: the columns of the matrix from some column on, below the diagonal block. Its QR factorisation takes
+// A panel is `rows` x BAND: the columns of the matrix from some column on, below the diagonal block. Its QR factorization takes
 // a launch per column, because a launch is the cheapest barrier between all multiprocessors that every GPU has: each launch
 // applies the reflector whose norm and dot products the launch before has summed, and sums those of the next column.
 //
 // With V the reflectors' vectors, H = I - V T V^T (Schreiber and Van Loan, 1989) and A the rest of the matrix, H^T A H is
-// A - V X^T - X V^T where X = Z T - V (T^T S T) / 2, Z = A V and S = V^T Z. The updates of several panels are made together;
-// until then, Z and the columns of the next panel are corrected for those that wait.
+// A - V X^T - X V^T where X = Z T - V (T^T S T) / 2, Z = A V and S = V^T Z. The updates of several panels are applied together;
+// until then, Z and the columns of the next panel are corrected for the updates that wait.
 #include "common.cuh"
 
-// Rows of a panel that a block takes, ROUNDS to a lane.
-constexpr unsigned ROUNDS = 4;
-constexpr unsigned PANEL_ROWS = ROUNDS * WARP;
-// Columns that a warp takes, of blocks of 256 threads.
-constexpr unsigned PANEL_WARPS = 8;
+// Rows of a panel for each lane.
+constexpr unsigned ROUNDS = PANEL_ROWS / WARP;
+// Columns that a warp takes, of blocks of THREADS.
+constexpr unsigned PANEL_WARPS = THREADS / WARP;
 constexpr unsigned PANEL_COLUMNS = BAND / PANEL_WARPS;
-// How X is shared by the warps of a block: rows, and columns of each.
+// The warps of a block divide X by columns into this many parts, and by rows.
 constexpr unsigned COMBINED_PARTS = 4, COMBINED_COLUMNS = BAND / COMBINED_PARTS;
-constexpr unsigned COMBINED_ROWS = 8 / COMBINED_PARTS * WARP;
+static_assert(COMBINED_ROWS == PANEL_WARPS / COMBINED_PARTS * WARP, "each warp has its rows and columns");
 
 // The matrix times a power of two, in place.
 template <typename T> __device__ void scale(T *matrix, unsigned long long count, T factor) {
@@ -29,7 +28,7 @@ template <typename T> __device__ void scale(T *matrix, unsigned long long count,
     }
 }
 
-// Sums over the lanes, in every lane: those of several values take the time of one.
+// Sums over the lanes, in every lane. Several values take the time of one.
 template <unsigned COUNT, typename T> __device__ void warp_sums(T *values) {
     for (unsigned offset = WARP / 2; offset > 0; offset /= 2) {
         UNROLL
@@ -39,14 +38,14 @@ template <unsigned COUNT, typename T> __device__ void warp_sums(T *values) {
     }
 }
 
-// Launch number `column` of a panel's QR factorisation, 0 to BAND: applies the reflector of the column before, and sums the
-// products of this one with all others, below row number `column`.
+// Launch number `column` of a panel's QR factorization, 0 to BAND: applies the reflector of the column before, and sums the
+// products of this column with all others, below row number `column`.
 //
 // `panel` has columns `lead` apart. The vectors go to `vectors` and `again`, with columns `lead` apart, and R stays in the
 // panel, above what is left there of the columns. `before` and `after` hold BAND sums of each block, then row number `column`;
 // `taus` has BAND factors, and `overlaps` the products of the vectors, BAND x BAND, of which those above the diagonal are written.
 //
-// A launch is over in the time of a few reads one after the other, so all that can be read is read first.
+// A launch takes no longer than a few reads one after the other, so everything is read first.
 template <typename T>
 __device__ void panel_column(T *panel, unsigned rows, unsigned long long lead, unsigned column, const T *before, T *after,
                              T *vectors, T *again, T *taus, T *overlaps) {
@@ -105,7 +104,7 @@ __device__ void panel_column(T *panel, unsigned rows, unsigned long long lead, u
         values[DONE][i] = v;
         values[CURRENT][i] -= step * v;
     }
-    // Every warp has read the column that one of them changes now.
+    // One warp changes this column now; all have read it.
     __syncthreads();
     T products[PANEL_COLUMNS];
     UNROLL
@@ -156,7 +155,7 @@ __device__ void panel_column(T *panel, unsigned rows, unsigned long long lead, u
             after[columns[c] * gridDim.x + blockIdx.x] = products[c];
         }
     }
-    // There is no such row.
+    // Row number `column` does not exist.
     if (column >= rows && blockIdx.x == 0 && threadIdx.x < BAND) {
         after[BAND * gridDim.x + threadIdx.x] = 0;
     }
@@ -195,8 +194,8 @@ template <typename T> __device__ void panel_factors(const T *taus, const T *over
     factors[lane * 2 * BAND + BAND + row] = sum / -2;
 }
 
-// X = Z T + V M, for both of its places; all have columns `lead` apart. Thread blocks of 256 take COMBINED_ROWS rows each; shared
-// memory: 2 BAND BAND numbers.
+// X = Z T + V M, written to both `x` and `again`; all have columns `lead` apart. Blocks of THREADS take COMBINED_ROWS rows each;
+// shared memory: 2 BAND BAND numbers.
 template <typename T>
 __device__ void panel_combine(const T *z, const T *vectors, unsigned rows, unsigned long long lead, const T *factors, T *x,
                               T *again) {
@@ -229,8 +228,8 @@ __device__ void panel_combine(const T *z, const T *vectors, unsigned rows, unsig
     }
 }
 
-// The band of a matrix: column j from the diagonal on, 2 BAND numbers, of which those beyond the band are zero; and zeros for
-// BAND columns more. Threads stride over all.
+// The band of a matrix: for each column 2 BAND numbers from the diagonal on, zero beyond the band; then zeros for BAND more
+// columns. Threads stride over all.
 template <typename T> __device__ void take_band(const T *matrix, unsigned n, T *band) {
     const unsigned count = (n + BAND) * 2 * BAND;
     for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
@@ -240,46 +239,42 @@ template <typename T> __device__ void take_band(const T *matrix, unsigned n, T *
     }
 }
 
-extern "C" __global__ void scale_f32(float *matrix, unsigned long long count, double factor) {
+KERNEL(scale_f32)(float *matrix, unsigned long long count, double factor) {
     scale(matrix, count, float(factor));
 }
 
-extern "C" __global__ void scale_f64(double *matrix, unsigned long long count, double factor) {
+KERNEL(scale_f64)(double *matrix, unsigned long long count, double factor) {
     scale(matrix, count, factor);
 }
 
-extern "C" __global__ void panel_column_f32(float *panel, unsigned rows, unsigned long long lead, unsigned column,
-                                            const float *before, float *after, float *vectors, float *again, float *taus,
-                                            float *overlaps) {
+KERNEL(panel_column_f32)(float *panel, unsigned rows, unsigned long long lead, unsigned column, const float *before, float *after,
+                         float *vectors, float *again, float *taus, float *overlaps) {
     panel_column(panel, rows, lead, column, before, after, vectors, again, taus, overlaps);
 }
 
-extern "C" __global__ void panel_column_f64(double *panel, unsigned rows, unsigned long long lead, unsigned column,
-                                            const double *before, double *after, double *vectors, double *again,
-                                            double *taus, double *overlaps) {
+KERNEL(panel_column_f64)(double *panel, unsigned rows, unsigned long long lead, unsigned column, const double *before,
+                         double *after, double *vectors, double *again, double *taus, double *overlaps) {
     panel_column(panel, rows, lead, column, before, after, vectors, again, taus, overlaps);
 }
 
-extern "C" __global__ void panel_factors_f32(const float *taus, const float *overlaps, const float *projection,
-                                             float *factors) {
+KERNEL(panel_factors_f32)(const float *taus, const float *overlaps, const float *projection, float *factors) {
     panel_factors(taus, overlaps, projection, factors);
 }
 
-extern "C" __global__ void panel_factors_f64(const double *taus, const double *overlaps, const double *projection,
-                                             double *factors) {
+KERNEL(panel_factors_f64)(const double *taus, const double *overlaps, const double *projection, double *factors) {
     panel_factors(taus, overlaps, projection, factors);
 }
 
-extern "C" __global__ void panel_combine_f32(const float *z, const float *vectors, unsigned rows, unsigned long long lead,
-                                             const float *factors, float *x, float *again) {
+KERNEL(panel_combine_f32)(const float *z, const float *vectors, unsigned rows, unsigned long long lead, const float *factors,
+                          float *x, float *again) {
     panel_combine(z, vectors, rows, lead, factors, x, again);
 }
 
-extern "C" __global__ void panel_combine_f64(const double *z, const double *vectors, unsigned rows,
-                                             unsigned long long lead, const double *factors, double *x, double *again) {
+KERNEL(panel_combine_f64)(const double *z, const double *vectors, unsigned rows, unsigned long long lead, const double *factors,
+                          double *x, double *again) {
     panel_combine(z, vectors, rows, lead, factors, x, again);
 }
 
-extern "C" __global__ void take_band_f32(const float *matrix, unsigned n, float *band) { take_band(matrix, n, band); }
+KERNEL(take_band_f32)(const float *matrix, unsigned n, float *band) { take_band(matrix, n, band); }
 
-extern "C" __global__ void take_band_f64(const double *matrix, unsigned n, double *band) { take_band(matrix, n, band); }
+KERNEL(take_band_f64)(const double *matrix, unsigned n, double *band) { take_band(matrix, n, band); }

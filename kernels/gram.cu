@@ -1,16 +1,10 @@
-// Around the Gram matrix, n x n, column-major and full: the sums by which its eigenvalues are checked, and the triangle of a
-// QR factorisation.
+// Around the Gram matrix, n x n, column-major and full: the sums by which its eigenvalues are checked, its upper half, and the
+// triangle of a QR factorization.
 #include "common.cuh"
-
-// The trace and the sum of squares of a part of a matrix: the eigenvalues have the same sum, and the same sum of squares.
-struct Sums {
-    double trace;
-    double squares;
-};
 
 // Block x of matrix y takes the columns x, x + gridDim.x ... and writes sums[y * gridDim.x + x]. The order of the additions
 // is fixed. Any power of two of threads; shared memory: 2 doubles per thread.
-template <typename T> __device__ void gram_sums(const T *matrices, unsigned n, Sums *sums) {
+template <typename T> __device__ void gram_sums(const T *matrices, unsigned n, GramSums *sums) {
     const T *matrix = matrices + (unsigned long long)blockIdx.y * n * n;
     double trace = 0.0, squares = 0.0;
     for (unsigned column = blockIdx.x; column < n; column += gridDim.x) {
@@ -36,8 +30,8 @@ template <typename T> __device__ void gram_sums(const T *matrices, unsigned n, S
     }
 }
 
-// The upper half from the lower one, of each of a batch of n x n matrices: blocks of 256 threads take square tiles of a warp's
-// width, by column and row. Shared memory: WARP (WARP + 1) numbers.
+// Copies the lower half of each n x n matrix of a batch to its upper half. Blocks of THREADS take square tiles of a warp's width,
+// by column and row. Shared memory: WARP (WARP + 1) numbers.
 template <typename T> __device__ void mirror(T *matrices, unsigned n) {
     if (blockIdx.y < blockIdx.x) {
         return;
@@ -59,16 +53,17 @@ template <typename T> __device__ void mirror(T *matrices, unsigned n) {
     }
 }
 
-extern "C" __global__ void mirror_f32(float *matrices, unsigned n) { mirror(matrices, n); }
+KERNEL(mirror_f32)(float *matrices, unsigned n) { mirror(matrices, n); }
 
-extern "C" __global__ void mirror_f64(double *matrices, unsigned n) { mirror(matrices, n); }
+KERNEL(mirror_f64)(double *matrices, unsigned n) { mirror(matrices, n); }
 
-extern "C" __global__ void gram_sums_f32(const float *matrices, unsigned n, Sums *sums) { gram_sums(matrices, n, sums); }
+KERNEL(gram_sums_f32)(const float *matrices, unsigned n, GramSums *sums) { gram_sums(matrices, n, sums); }
 
-extern "C" __global__ void gram_sums_f64(const double *matrices, unsigned n, Sums *sums) { gram_sums(matrices, n, sums); }
+KERNEL(gram_sums_f64)(const double *matrices, unsigned n, GramSums *sums) { gram_sums(matrices, n, sums); }
 
-// Makes zeros of what a QR factorisation left below the diagonal of the n x n triangle. Any grid; no shared memory.
-extern "C" __global__ void clear_below_diagonal(double *matrix, unsigned n, unsigned long long stride) {
+// Sets everything below the diagonal of an n x n triangle to zero: a QR factorization leaves its vectors there. Any grid; no
+// shared memory.
+KERNEL(clear_below_diagonal)(double *matrix, unsigned n, unsigned long long stride) {
     for (unsigned column = blockIdx.x; column < n; column += gridDim.x) {
         for (unsigned row = column + 1 + threadIdx.x; row < n; row += blockDim.x) {
             matrix[column * stride + row] = 0.0;

@@ -2,20 +2,14 @@
 //
 // The algorithm, operation for operation, of src/device/cpu/sturm.rs, which explains why it is accurate; results are the
 // same to the last bit, whatever the batch. One thread per eigenvalue; the matrix passes through shared memory in tiles.
-// Arithmetic is f64 on f32 input too: n is small, and the tridiagonalisation before it costs O(n^3).
+// Arithmetic is f64 on f32 input too: n is small, and the tridiagonalization before it costs O(n^3).
 //
-// A batch is ragged: matrix b has the diagonal diagonal[offsets[b] .. offsets[b + 1]], and its subdiagonal stands at the
-// same offsets, one element shorter.
+// A batch is ragged: matrix b has the diagonal diagonal[offsets[b] .. offsets[b + 1]], and its subdiagonal has the same
+// offsets and is one element shorter.
 #include "common.cuh"
 
 // Halvings that take an interval from the norm's width to half an epsilon of it.
 constexpr int STEPS = 54;
-
-struct Interval {
-    double low;
-    double high;
-    double smallest_pivot;
-};
 
 // Gershgorin's interval, a little widened, and the smallest pivot that a division is safe with. One block per matrix, any
 // power of two of threads; shared memory: 3 doubles per thread.
@@ -61,7 +55,7 @@ __device__ void bisect(const T *diagonal, const T *subdiagonal, const unsigned l
                        const Interval *intervals, double *values) {
     const unsigned long long begin = offsets[blockIdx.y];
     const unsigned n = unsigned(offsets[blockIdx.y + 1] - begin);
-    // The same for the whole block: no thread waits for one that has left.
+    // The whole block returns, so no thread waits at a barrier for one that has returned.
     if (blockIdx.x * blockDim.x >= n) {
         return;
     }
@@ -105,22 +99,20 @@ __device__ void bisect(const T *diagonal, const T *subdiagonal, const unsigned l
     }
 }
 
-extern "C" __global__ void sturm_bounds_f64(const double *d, const double *e, const unsigned long long *offsets,
-                                            Interval *intervals) {
+KERNEL(sturm_bounds_f64)(const double *d, const double *e, const unsigned long long *offsets, Interval *intervals) {
     bounds(d, e, offsets, intervals);
 }
 
-extern "C" __global__ void sturm_bounds_f32(const float *d, const float *e, const unsigned long long *offsets,
-                                            Interval *intervals) {
+KERNEL(sturm_bounds_f32)(const float *d, const float *e, const unsigned long long *offsets, Interval *intervals) {
     bounds(d, e, offsets, intervals);
 }
 
-extern "C" __global__ void sturm_bisect_f64(const double *d, const double *e, const unsigned long long *offsets,
-                                            const Interval *intervals, double *values) {
+KERNEL(sturm_bisect_f64)(const double *d, const double *e, const unsigned long long *offsets, const Interval *intervals,
+                         double *values) {
     bisect(d, e, offsets, intervals, values);
 }
 
-extern "C" __global__ void sturm_bisect_f32(const float *d, const float *e, const unsigned long long *offsets,
-                                            const Interval *intervals, double *values) {
+KERNEL(sturm_bisect_f32)(const float *d, const float *e, const unsigned long long *offsets, const Interval *intervals,
+                         double *values) {
     bisect(d, e, offsets, intervals, values);
 }

@@ -1,9 +1,7 @@
-// A weight as it lies in the file, and the rounding that the user asked for.
+// A weight in the type of the file, and the rounding (cast) that the user asked for.
 #pragma once
 
 #include "common.cuh"
-
-enum Cast : unsigned { NONE = 0, FP16 = 1, BF16 = 2 };
 
 struct Bf16 {
     unsigned short bits;
@@ -35,7 +33,7 @@ struct F64 {
     __device__ double value() const { return bits; }
 };
 
-// The nearest number with so many binary digits, ties to even; subnormal below 2^lowest, infinite above `largest`.
+// The nearest number with `digits` binary digits, ties to even; subnormal below 2^lowest, infinite above `largest`.
 __device__ inline double round_to(double value, int digits, int lowest, double largest) {
     if (!(fabs(value) < infinity())) {
         return value;
@@ -49,10 +47,10 @@ __device__ inline double round_to(double value, int digits, int lowest, double l
 }
 
 __device__ inline double apply(unsigned cast, double value) {
-    if (cast == FP16) {
+    if (cast == CAST_FP16) {
         return round_to(value, 11, -14, 65504.0);
     }
-    if (cast == BF16) {
+    if (cast == CAST_BF16) {
         return round_to(value, 8, -126, 3.3895313892515355e38);
     }
     return value;

@@ -1,30 +1,20 @@
-// Weights as they lie in the file to the precision of the computation, and a look at every element.
+// Converts weights from the type of the file to that of the computation, and checks every element.
 //
-// A block of weights stands in memory as `majors` runs of `minors` consecutive elements: rows of W, or pieces of rows. The
-// rounding that the user asked for, the largest absolute value, and the first element that is NaN or infinite come out of
-// the same pass.
+// A block of weights is `majors` runs of `minors` consecutive elements: rows of W, or pieces of rows. One pass rounds them as the
+// user asked, and finds the largest absolute value and the first element that is NaN or infinite.
 #include "common.cuh"
 #include "weights.cuh"
 
-// What a pass found; the host sets it to {~0, 0} beforehand. Both members only ever move towards the result by integer
-// atomics, whose order does not matter.
-struct Scan {
-    // Index, in its tensor, of the first element that is not finite.
-    unsigned long long first_bad;
-    // Bits of the largest finite absolute value, as a double: non-negative doubles are ordered like their bits.
-    unsigned long long largest;
-};
-
-// Where the elements of a block lie in their tensor: run r begins at element first + r * pitch.
+// The place of a block in its tensor: run r begins at element first + r * pitch.
 struct Place {
     unsigned long long first;
     unsigned long long pitch;
 };
 
-// Calls use(major, minor, value) for every element, and enters what it sees into `scan`. Any grid; no shared memory.
+// Calls use(major, minor, value) for every element, and updates `scan`. Any grid; no shared memory.
 template <typename Source, typename Use>
-__device__ void look(const Source *source, unsigned long long majors, unsigned long long minors, Place place, unsigned cast,
-                     Scan *scan, Use use) {
+__device__ void scan_elements(const Source *source, unsigned long long majors, unsigned long long minors, Place place,
+                              unsigned cast, ElementScan *scan, Use use) {
     unsigned long long bad = ~0ull;
     double largest = 0.0;
     for (unsigned long long major = blockIdx.y; major < majors; major += gridDim.y) {
@@ -52,32 +42,31 @@ __device__ void look(const Source *source, unsigned long long majors, unsigned l
 }
 
 // target[major * major_stride + minor * minor_stride] = scale times the element, rounded once.
-#define WIDEN(name, Source, Target)                                                                                         \
-    extern "C" __global__ void name(const Source *source, unsigned long long majors, unsigned long long minors,             \
-                                    unsigned long long first, unsigned long long pitch, unsigned cast, double scale,        \
-                                    Target *target, unsigned long long major_stride, unsigned long long minor_stride,       \
-                                    Scan *scan) {                                                                           \
-        look(source, majors, minors, Place{first, pitch}, cast, scan,                                                       \
-             [=](unsigned long long major, unsigned long long minor, double value) {                                        \
-                 target[major * major_stride + minor * minor_stride] = Target(value * scale);                               \
-             });                                                                                                            \
+#define WIDEN(Source, Target)                                                                                               \
+    (const Source *source, unsigned long long majors, unsigned long long minors, unsigned long long first,                  \
+     unsigned long long pitch, unsigned cast, double scale, Target *target, unsigned long long major_stride,                \
+     unsigned long long minor_stride, ElementScan *scan) {                                                                  \
+        scan_elements(source, majors, minors, Place{first, pitch}, cast, scan,                                              \
+                      [=](unsigned long long major, unsigned long long minor, double value) {                               \
+                          target[major * major_stride + minor * minor_stride] = Target(value * scale);                      \
+                      });                                                                                                   \
     }
 
-// Only the look, for weights that are multiplied as they are.
-#define SCAN(name, Source)                                                                                                  \
-    extern "C" __global__ void name(const Source *source, unsigned long long majors, unsigned long long minors,             \
-                                    unsigned long long first, unsigned long long pitch, Scan *scan) {                       \
-        look(source, majors, minors, Place{first, pitch}, NONE, scan,                                                       \
-             [](unsigned long long, unsigned long long, double) {});                                                        \
+// Only checks the elements, for weights that are multiplied in the type of the file.
+#define SCAN(Source)                                                                                                        \
+    (const Source *source, unsigned long long majors, unsigned long long minors, unsigned long long first,                  \
+     unsigned long long pitch, ElementScan *scan) {                                                                         \
+        scan_elements(source, majors, minors, Place{first, pitch}, CAST_NONE, scan,                                         \
+                      [](unsigned long long, unsigned long long, double) {});                                               \
     }
 
-WIDEN(widen_bf16_f32, Bf16, float)
-WIDEN(widen_bf16_f64, Bf16, double)
-WIDEN(widen_f16_f32, F16, float)
-WIDEN(widen_f16_f64, F16, double)
-WIDEN(widen_f32_f32, F32, float)
-WIDEN(widen_f32_f64, F32, double)
-WIDEN(widen_f64_f32, F64, float)
-WIDEN(widen_f64_f64, F64, double)
-SCAN(scan_bf16, Bf16)
-SCAN(scan_f16, F16)
+KERNEL(widen_bf16_f32) WIDEN(Bf16, float)
+KERNEL(widen_bf16_f64) WIDEN(Bf16, double)
+KERNEL(widen_f16_f32) WIDEN(F16, float)
+KERNEL(widen_f16_f64) WIDEN(F16, double)
+KERNEL(widen_f32_f32) WIDEN(F32, float)
+KERNEL(widen_f32_f64) WIDEN(F32, double)
+KERNEL(widen_f64_f32) WIDEN(F64, float)
+KERNEL(widen_f64_f64) WIDEN(F64, double)
+KERNEL(scan_bf16) SCAN(Bf16)
+KERNEL(scan_f16) SCAN(F16)

@@ -1,7 +1,6 @@
 //! The CUDA kernels, emulated, against their references in Rust: every rule on unfriendly spectra, in ragged batches, with
 //! several block sizes and orders of threads.
 
-use std::ffi::c_void;
 use std::io::Write;
 
 use half::{bf16, f16};
@@ -9,13 +8,16 @@ use htsr::checkpoint::{Cast, FloatType};
 use htsr::fit::{Fit, NoFit, Rule, fit};
 use htsr::internals::{MatrixView, tridiagonal_eigenvalues};
 use htsr::spectrum::{Accuracy, Spectrum};
-use kernel_emulator::{AVAILABLE, Launch, Order, launch};
+use kernel_emulator::abi::{
+    self, Candidates, CompensatedSum, DeviceAccuracy, DeviceFit, ElementScan, GramSums, Interval, WARP,
+};
+use kernel_emulator::{AVAILABLE, Argument, Launch, Order, Untyped, launch};
 
 use crate::support::random;
 
 pub const ORDERS: [Order; 4] = [Order::Forward, Order::Reverse, Order::Shuffled(1), Order::Shuffled(2)];
 
-/// False, said loudly, where the kernels could not be compiled. Under CI that is a failure.
+/// Returns false and prints a warning if the kernels could not be compiled. Under CI that is a failure.
 pub fn emulated() -> bool {
     let message = "SKIPPED: the CUDA kernels cannot be emulated here; that takes Linux and a C++ compiler";
     assert!(AVAILABLE || std::env::var_os("CI").is_none(), "{message}");
@@ -25,14 +27,14 @@ pub fn emulated() -> bool {
     AVAILABLE
 }
 
-/// Launches a kernel with these parameters, by value.
+/// Launches a kernel with these arguments, whose types are compared with those of its parameters.
 macro_rules! run {
     ($kernel:expr, $grid:expr, $block:expr, $shared:expr, $order:expr, $($parameter:expr),*) => {{
         let launch_of = Launch { grid: $grid, block: [$block, 1, 1], shared_bytes: $shared, order: $order };
-        let mut arguments = [$(std::ptr::from_ref(&$parameter).cast_mut().cast::<c_void>()),*];
-        // SAFETY: the parameters have the kernel's types, and the buffers behind them the sizes of the batch.
+        let arguments = [$(Argument::new(&$parameter)),*];
+        // SAFETY: the buffers behind the arguments have the sizes of the batch.
         #[allow(unsafe_code)]
-        unsafe { launch($kernel, &launch_of, &mut arguments) }.unwrap();
+        unsafe { launch($kernel, &launch_of, &arguments) }.unwrap();
     }};
 }
 pub(crate) use run;
@@ -51,25 +53,25 @@ fn a_wrong_launch_is_an_error() {
         return;
     }
     let shape = Launch { grid: [1, 1, 1], block: [32, 1, 1], shared_bytes: 0, order: Order::Forward };
-    // SAFETY: neither call runs a kernel.
+    let (matrix, n) = (std::ptr::null_mut::<f64>(), 0_u32);
+    let arguments = [Argument::new(&matrix), Argument::new(&n)];
+    // SAFETY: no call runs a kernel.
     #[allow(unsafe_code)]
-    let (unknown, huge) = unsafe {
-        (launch("nothing", &shape, &mut []), launch("fit_select", &Launch { block: [2048, 1, 1], ..shape }, &mut []))
+    let [unknown, mistyped, missing, huge] = unsafe {
+        [
+            launch("nothing", &shape, &[]),
+            launch("mirror_f32", &shape, &arguments),
+            launch("mirror_f64", &shape, &arguments[..1]),
+            launch("mirror_f64", &Launch { block: [2048, 1, 1], ..shape }, &arguments),
+        ]
     };
     assert!(unknown.unwrap_err().contains("no kernel `nothing`"));
+    assert!(mistyped.unwrap_err().contains(r#"`mirror_f32` takes ["Pf", "j"], not ["Pd", "j"]"#));
+    assert!(missing.unwrap_err().contains("`mirror_f64` takes"));
     assert!(huge.unwrap_err().contains("cannot be launched"));
 }
 
 // ---- alpha_fit.cu
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[repr(C)]
-struct DeviceFit {
-    alpha: f64,
-    ks_distance: f64,
-    start: u32,
-    status: u32,
-}
 
 /// Fits a batch on the emulated device.
 fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Vec<DeviceFit> {
@@ -77,26 +79,28 @@ fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Ve
     let values: Vec<f64> = batch.iter().flat_map(|spectrum| spectrum.values().iter().copied()).collect();
     let accuracy = |spectrum: &Spectrum| {
         let Accuracy { eta, delta, smallest, .. } = spectrum.accuracy();
-        [eta, delta, smallest.unwrap_or(-1.0)]
+        DeviceAccuracy { eta, delta, smallest: smallest.unwrap_or(-1.0) }
     };
-    let accuracies: Vec<[f64; 3]> = batch.iter().map(accuracy).collect();
+    let accuracies: Vec<DeviceAccuracy> = batch.iter().map(accuracy).collect();
     let total = values.len();
     let (mut logs, mut suffix) = (vec![f64::NAN; total], vec![f64::NAN; total]);
     let (mut alphas, mut distances) = (vec![f64::NAN; total], vec![f64::NAN; total]);
-    let mut plans = vec![[u32::MAX; 4]; batch.len()];
+    let unset = Candidates { begin: u32::MAX, end: u32::MAX, status: u32::MAX, unused: u32::MAX };
+    let mut candidates = vec![unset; batch.len()];
     let mut fits = vec![DeviceFit::default(); batch.len()];
     let rule = match rule {
-        Rule::Peak => 0_u32,
-        Rule::Median => 1,
-        Rule::Ks => 2,
+        Rule::Peak => abi::RULE_PEAK,
+        Rule::Median => abi::RULE_MEDIAN,
+        Rule::Ks => abi::RULE_KS,
         other => unreachable!("{other} is fitted on the host"),
     };
     let blocks = batch.len() as u32;
     let (values, offsets, accuracies) = (values.as_ptr(), offsets.as_ptr(), accuracies.as_ptr());
-    let (logs, suffix, plans) = (logs.as_mut_ptr(), suffix.as_mut_ptr(), plans.as_mut_ptr());
+    let (logs, suffix, found) = (logs.as_mut_ptr(), suffix.as_mut_ptr(), candidates.as_mut_ptr());
     let (alphas, distances, results) = (alphas.as_mut_ptr(), distances.as_mut_ptr(), fits.as_mut_ptr());
-    let (wide, narrow) = (threads as usize * 16 + 103 * 4, threads as usize * 12);
-    run!("fit_prepare", [blocks, 1, 1], threads, wide, order, values, offsets, accuracies, rule, logs, suffix, plans);
+    let wide = threads as usize * 2 * size_of::<f64>() + abi::FIT_COUNTERS as usize * size_of::<u32>();
+    let narrow = threads as usize * (size_of::<f64>() + size_of::<u32>());
+    run!("fit_prepare", [blocks, 1, 1], threads, wide, order, values, offsets, accuracies, rule, logs, suffix, found);
     run!(
         "fit_distances",
         [3, blocks, 1],
@@ -108,11 +112,11 @@ fn device_fits(batch: &[Spectrum], rule: Rule, threads: u32, order: Order) -> Ve
         accuracies,
         logs,
         suffix,
-        plans,
+        found,
         alphas,
         distances
     );
-    run!("fit_select", [blocks, 1, 1], threads, narrow, order, offsets, plans, alphas, distances, results);
+    run!("fit_select", [blocks, 1, 1], threads, narrow, order, offsets, found, alphas, distances, results);
     fits
 }
 
@@ -159,12 +163,12 @@ fn unfriendly() -> Vec<Spectrum> {
 
 fn agrees(host: &Result<Fit, NoFit>, device: &DeviceFit) -> bool {
     match host {
-        Err(NoFit::TooFew(_)) => device.status == 1,
-        Err(NoFit::RankDeficient { .. }) => device.status == 2,
-        Err(NoFit::NoTail | NoFit::Unresolved) => device.status == 3,
+        Err(NoFit::TooFew(_)) => device.status == abi::FIT_TOO_FEW,
+        Err(NoFit::RankDeficient { .. }) => device.status == abi::FIT_RANK_DEFICIENT,
+        Err(NoFit::NoTail | NoFit::Unresolved) => device.status == abi::FIT_NO_TAIL,
         Err(other) => panic!("the device has no status for {other}"),
         Ok(fit) => {
-            device.status == 0
+            device.status == abi::FIT_OK
                 && device.start as usize == fit.start
                 && (device.alpha / fit.alpha - 1.0).abs() < 1e-11
                 && (device.ks_distance - fit.ks_distance).abs() < 1e-11
@@ -215,17 +219,21 @@ fn of_equal_distances_the_first_wins() {
     for n in [40_usize, 64, 100] {
         for first in [3, 31, 32, 38] {
             let offsets = [0, n as u64];
-            let plans = [[2, n as u32 - 1, 0, 0_u32]];
+            let candidates = [Candidates { begin: 2, end: n as u32 - 1, status: abi::FIT_OK, unused: 0 }];
             let alphas: Vec<f64> = (0..n).map(|i| 2.0 + i as f64).collect();
             let distances: Vec<f64> = (0..n).map(|i| if i >= first { 0.25 } else { 0.5 }).collect();
             for order in ORDERS {
                 let mut fits = [DeviceFit::default()];
-                let (offsets, plans) = (offsets.as_ptr(), plans.as_ptr());
+                let (offsets, candidates) = (offsets.as_ptr(), candidates.as_ptr());
                 let (alphas, distances) = (alphas.as_ptr(), distances.as_ptr());
                 let results = fits.as_mut_ptr();
-                run!("fit_select", [1, 1, 1], 32, 32 * 12, order, offsets, plans, alphas, distances, results);
-                let expected =
-                    DeviceFit { alpha: 2.0 + first as f64, ks_distance: 0.25, start: first as u32, status: 0 };
+                run!("fit_select", [1, 1, 1], 32, 32 * 12, order, offsets, candidates, alphas, distances, results);
+                let expected = DeviceFit {
+                    alpha: 2.0 + first as f64,
+                    ks_distance: 0.25,
+                    start: first as u32,
+                    status: abi::FIT_OK,
+                };
                 assert_eq!(fits[0], expected, "{n}, {order:?}");
             }
         }
@@ -252,7 +260,7 @@ fn tridiagonals() -> Vec<Tridiagonal> {
 }
 
 /// All eigenvalues of a batch on the emulated device, in f64 or f32 storage.
-fn device_eigenvalues<T: Copy + Default>(
+fn device_eigenvalues<T: Copy + Default + kernel_emulator::Pointee>(
     batch: &[Tridiagonal],
     round: impl Fn(f64) -> T,
     suffix: &str,
@@ -267,7 +275,8 @@ fn device_eigenvalues<T: Copy + Default>(
         d[offset..].iter_mut().zip(diagonal).for_each(|(to, &from)| *to = round(from));
         e[offset..].iter_mut().zip(subdiagonal).for_each(|(to, &from)| *to = round(from));
     }
-    let mut intervals = vec![[f64::NAN; 3]; batch.len()];
+    let unset = Interval { low: f64::NAN, high: f64::NAN, smallest_pivot: f64::NAN };
+    let mut intervals = vec![unset; batch.len()];
     let mut values = vec![f64::NAN; total];
     let longest = batch.iter().map(|(diagonal, _)| diagonal.len() as u32).max().unwrap();
     let blocks = batch.len() as u32;
@@ -301,7 +310,7 @@ fn bisection_gives_the_bits_of_the_host() {
 
 // ---- widen.cu
 
-/// How a block of elements lies in its tensor, and where its elements go.
+/// The place of a block of elements in its tensor, and where its elements go.
 #[derive(Clone, Copy)]
 struct Block {
     majors: u64,
@@ -316,13 +325,13 @@ struct Block {
 /// `count` elements in one run.
 fn run_of(count: usize) -> Block {
     let count = count as u64;
-    Block { majors: 1, minors: count, first: 0, pitch: count, cast: 0, scale: 1.0, strides: [count, 1] }
+    Block { majors: 1, minors: count, first: 0, pitch: count, cast: abi::CAST_NONE, scale: 1.0, strides: [count, 1] }
 }
 
 /// Widens bytes on the emulated device; returns the elements, the first that is not finite, and the largest size.
 fn device_widen(source: &[u8], block: Block, kernel: &str, order: Order) -> (Vec<f64>, u64, f64) {
     let Block { majors, minors, first, pitch, cast, scale, strides: [major_stride, minor_stride] } = block;
-    // Kernels may count on aligned elements.
+    // Kernels expect aligned elements.
     let mut aligned = vec![0_u64; source.len().div_ceil(8)];
     aligned.iter_mut().zip(source.chunks(8)).for_each(|(to, from)| {
         let mut bytes = [0; 8];
@@ -330,36 +339,45 @@ fn device_widen(source: &[u8], block: Block, kernel: &str, order: Order) -> (Vec
         *to = u64::from_le_bytes(bytes);
     });
     let count = ((majors - 1) * major_stride + (minors - 1) * minor_stride + 1) as usize;
-    let mut scan = [u64::MAX, 0];
+    let mut scan = ElementScan { first_bad: u64::MAX, largest: 0 };
     let (mut single, mut double) = (vec![f32::NAN; count], vec![f64::NAN; count]);
     let to_single = kernel.ends_with("f32");
-    let target: *mut c_void = if to_single { single.as_mut_ptr().cast() } else { double.as_mut_ptr().cast() };
-    let (bytes, result) = (aligned.as_ptr(), scan.as_mut_ptr());
+    let (bytes, result) = (aligned.as_ptr().cast::<Untyped>(), &raw mut scan);
     if kernel.starts_with("scan") {
         run!(kernel, [2, 3, 1], 64, 0, order, bytes, majors, minors, first, pitch, result);
     } else {
-        let grid = [2, 3, 1];
-        run!(
-            kernel,
-            grid,
-            64,
-            0,
-            order,
-            bytes,
-            majors,
-            minors,
-            first,
-            pitch,
-            cast,
-            scale,
-            target,
-            major_stride,
-            minor_stride,
-            result
-        );
+        macro_rules! into {
+            ($target:expr) => {{
+                let target = $target.as_mut_ptr();
+                let strides = (major_stride, minor_stride);
+                run!(
+                    kernel,
+                    [2, 3, 1],
+                    64,
+                    0,
+                    order,
+                    bytes,
+                    majors,
+                    minors,
+                    first,
+                    pitch,
+                    cast,
+                    scale,
+                    target,
+                    strides.0,
+                    strides.1,
+                    result
+                );
+            }};
+        }
+        if to_single {
+            into!(single);
+        } else {
+            into!(double);
+        }
     }
     let elements = if to_single { single.into_iter().map(f64::from).collect() } else { double };
-    (elements, scan[0], f64::from_bits(scan[1]))
+    (elements, scan.first_bad, f64::from_bits(scan.largest))
 }
 
 fn same(got: f64, expected: f64) -> bool {
@@ -396,7 +414,7 @@ fn casts_are_those_of_the_host() {
         values.extend([tie, -tie, tie * (1.0 + f64::EPSILON), tie * (1.0 - f64::EPSILON / 2.0)]);
     }
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    for (code, cast) in [(1, Cast::Fp16), (2, Cast::Bf16)] {
+    for (code, cast) in [(abi::CAST_FP16, Cast::Fp16), (abi::CAST_BF16, Cast::Bf16)] {
         let mut host = vec![0.0_f64; values.len()];
         MatrixView::new(&bytes, FloatType::F64, cast, 1, values.len()).read_tall_rows(0..values.len(), 1.0, &mut host);
         let block = Block { cast: code, ..run_of(values.len()) };
@@ -418,7 +436,8 @@ fn widening_scales_and_finds_what_is_not_finite() {
         [single, values.iter().flat_map(|x| x.to_le_bytes()).collect()]
     };
     // 25 runs of 40 elements out of rows of 100, from element 5 on, and transposed on the way.
-    let block = Block { majors: 25, minors: 40, first: 5, pitch: 100, cast: 0, scale: 0.25, strides: [1, 25] };
+    let block =
+        Block { majors: 25, minors: 40, first: 5, pitch: 100, cast: abi::CAST_NONE, scale: 0.25, strides: [1, 25] };
     let expected: Vec<f64> = (0..1000).map(|at| values[at % 25 * 40 + at / 25] * 0.25).collect();
     for order in ORDERS {
         for (bytes, from) in encode(&values).iter().zip(["f32", "f64"]) {
@@ -491,13 +510,14 @@ fn device_product(view: &MatrixView, is_forward: bool, scale: f64, x: &[f64], cu
     let (long, n) = (view.long(), view.short());
     let (name, cast) = (view.dtype().to_string().to_lowercase(), view.cast() as u32);
     let mut result = vec![f64::NAN; if is_forward { long } else { n }];
-    let mut totals = vec![[f64::NAN; 2]; long];
+    let unset = CompensatedSum { value: f64::NAN, lost: f64::NAN };
+    let mut totals = vec![unset; long];
     for start in (0..long).step_by(block_rows) {
         let rows = start..long.min(start + block_rows);
         let mut source = vec![0_u64; (rows.len() * n * view.dtype().bytes()).div_ceil(8)];
         let mut bytes = vec![0; rows.len() * n * view.dtype().bytes()];
         view.copy_tall_rows(rows.clone(), &mut bytes);
-        // Kernels may count on aligned elements.
+        // Kernels expect aligned elements.
         source.iter_mut().zip(bytes.chunks(8)).for_each(|(to, from)| {
             let mut bytes = [0; 8];
             bytes[..from.len()].copy_from_slice(from);
@@ -507,11 +527,12 @@ fn device_product(view: &MatrixView, is_forward: bool, scale: f64, x: &[f64], cu
         let (x, into, first) = if is_forward { (x, start, true) } else { (&x[rows.clone()], 0, start == 0) };
         let along = view.is_tall() == is_forward;
         let (count, slices) = if along { (majors, 1) } else { (minors, majors.div_ceil(HEIGHT)) };
-        let mut parts = vec![[f64::NAN; 2]; count * slices];
-        let (source, x, parts, totals) = (source.as_ptr(), x.as_ptr(), parts.as_mut_ptr(), totals.as_mut_ptr());
+        let mut parts = vec![unset; count * slices];
+        let (source, x) = (source.as_ptr().cast::<Untyped>(), x.as_ptr());
+        let (parts, totals) = (parts.as_mut_ptr(), totals.as_mut_ptr());
         let (majors, minors, height) = (majors as u64, minors as u64, HEIGHT as u64);
         if along {
-            let (kernel, shared) = (format!("product_along_{name}"), threads as usize * 16);
+            let (kernel, shared) = (format!("product_along_{name}"), threads as usize * size_of::<CompensatedSum>());
             run!(&kernel, [grid, 1, 1], threads, shared, order, source, majors, minors, cast, scale, x, parts);
         } else {
             let kernel = format!("product_across_{name}");
@@ -598,6 +619,10 @@ fn products_with_weights_are_those_of_twice_the_digits() {
 
 // ---- gram.cu
 
+fn unset_sums() -> GramSums {
+    GramSums { trace: f64::NAN, squares: f64::NAN }
+}
+
 #[test]
 fn trace_and_squares_of_a_batch_do_not_depend_on_the_order_of_threads() {
     if !emulated() {
@@ -608,18 +633,20 @@ fn trace_and_squares_of_a_batch_do_not_depend_on_the_order_of_threads() {
         let single: Vec<f32> = matrices.iter().map(|&x| x as f32).collect();
         let (blocks, order_of) = (4_u32, n as u32);
         for order in ORDERS {
-            let mut sums = vec![[f64::NAN; 2]; 12];
+            let mut sums = vec![unset_sums(); 12];
             let (source, result) = (matrices.as_ptr(), sums.as_mut_ptr());
             run!("gram_sums_f64", [blocks, 3, 1], 64, 64 * 16, order, source, order_of, result);
-            let mut single_sums = vec![[f64::NAN; 2]; 12];
+            let mut single_sums = vec![unset_sums(); 12];
             let (source, result) = (single.as_ptr(), single_sums.as_mut_ptr());
             run!("gram_sums_f32", [blocks, 3, 1], 64, 64 * 16, order, source, order_of, result);
             for (index, matrix) in matrices.chunks(n * n).enumerate() {
                 let expected =
                     [(0..n).map(|i| matrix[i * n + i]).sum::<f64>(), matrix.iter().map(|x| x * x).sum::<f64>()];
                 for (sums, tolerance) in [(&sums, 1e-14), (&single_sums, 1e-6)] {
-                    for (member, expected) in expected.iter().enumerate() {
-                        let got: f64 = sums[index * 4..][..4].iter().map(|part| part[member]).sum();
+                    let parts = &sums[index * 4..][..4];
+                    let trace = parts.iter().map(|part| part.trace).sum::<f64>();
+                    let squares = parts.iter().map(|part| part.squares).sum::<f64>();
+                    for (got, expected) in [trace, squares].into_iter().zip(expected) {
                         assert!((got - expected).abs() <= tolerance * (n as f64), "{n}: {got} {expected}");
                     }
                 }
@@ -629,7 +656,7 @@ fn trace_and_squares_of_a_batch_do_not_depend_on_the_order_of_threads() {
             }
             let forward = sums.clone();
             for other in ORDERS {
-                let mut sums = vec![[f64::NAN; 2]; 12];
+                let mut sums = vec![unset_sums(); 12];
                 let (source, result) = (matrices.as_ptr(), sums.as_mut_ptr());
                 run!("gram_sums_f64", [blocks, 3, 1], 64, 64 * 16, other, source, order_of, result);
                 assert_eq!(sums, forward);
@@ -648,10 +675,11 @@ fn the_upper_halves_are_those_of_the_lower_ones() {
             let lower = |i: usize| if i % (n * n) / n <= i % n { i as f64 } else { f64::NAN };
             let mut double: Vec<f64> = (0..2 * n * n).map(lower).collect();
             let mut single: Vec<f32> = double.iter().map(|&x| x as f32).collect();
-            let (tiles, order_of) = (n.div_ceil(32) as u32, n as u32);
+            let (tiles, order_of) = ((n as u32).div_ceil(WARP), n as u32);
+            let numbers = (WARP * (WARP + 1)) as usize;
             let (of_double, of_single) = (double.as_mut_ptr(), single.as_mut_ptr());
-            run!("mirror_f64", [tiles, tiles, 2], 64, 32 * 33 * 8, order, of_double, order_of);
-            run!("mirror_f32", [tiles, tiles, 2], 64, 32 * 33 * 4, order, of_single, order_of);
+            run!("mirror_f64", [tiles, tiles, 2], 64, numbers * 8, order, of_double, order_of);
+            run!("mirror_f32", [tiles, tiles, 2], 64, numbers * 4, order, of_single, order_of);
             for i in 0..2 * n * n {
                 let (column, row) = (i % (n * n) / n, i % n);
                 let expected = (i / (n * n) * n * n + column.min(row) * n + column.max(row)) as f64;

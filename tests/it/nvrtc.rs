@@ -6,11 +6,11 @@ use std::ptr::null_mut;
 
 use libloading::{Library, Symbol};
 
+#[path = "../../kernels/catalog.rs"]
+mod catalog;
+
 /// A100, RTX 30, RTX 40, H100 and H200, B200, RTX 50.
 const ARCHITECTURES: [&str; 6] = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"];
-const KERNELS: [&str; 7] =
-    ["alpha_fit.cu", "band_to_tridiagonal.cu", "dense_to_band.cu", "gram.cu", "products.cu", "sturm.cu", "widen.cu"];
-const HEADERS: [&CStr; 2] = [c"common.cuh", c"weights.cuh"];
 
 type Create = unsafe extern "C" fn(
     *mut *mut c_void,
@@ -31,7 +31,7 @@ fn compile(
     library: &Library,
     name: &str,
     source: &CStr,
-    headers: &[CString; 2],
+    headers: &[(CString, CString)],
     architecture: &str,
 ) -> Result<String, String> {
     let architecture = CString::new(format!("--gpu-architecture={architecture}")).unwrap();
@@ -46,8 +46,11 @@ fn compile(
         let log: Symbol<Log> = library.get(b"nvrtcGetProgramLog").unwrap();
         let destroy: Symbol<Destroy> = library.get(b"nvrtcDestroyProgram").unwrap();
         let mut program = null_mut();
-        let (headers, names) = (headers.each_ref().map(|text| text.as_ptr()), HEADERS.map(CStr::as_ptr));
-        assert_eq!(create(&mut program, source.as_ptr(), name.as_ptr(), 2, headers.as_ptr(), names.as_ptr()), 0);
+        let count = headers.len() as c_int;
+        let (names, texts): (Vec<_>, Vec<_>) =
+            headers.iter().map(|(name, text)| (name.as_ptr(), text.as_ptr())).unzip();
+        let created = create(&mut program, source.as_ptr(), name.as_ptr(), count, texts.as_ptr(), names.as_ptr());
+        assert_eq!(created, 0);
         let outcome = run(program, options.len() as c_int, options.as_ptr());
         let mut size = 0;
         assert_eq!(log_size(program, &mut size), 0);
@@ -73,8 +76,11 @@ fn every_kernel_compiles_for_every_architecture() {
     #[allow(unsafe_code)]
     let library = unsafe { Library::new(&path) }.unwrap();
     let read = |name: &str| CString::new(std::fs::read(root.join("kernels").join(name)).unwrap()).unwrap();
-    let headers = HEADERS.map(|name| read(name.to_str().unwrap()));
-    for name in KERNELS {
+    let folder = root.join("kernels");
+    let headers: Vec<(CString, CString)> =
+        catalog::headers(&folder).into_iter().map(|name| (CString::new(&*name).unwrap(), read(&name))).collect();
+    for file in catalog::kernel_files(&folder) {
+        let name = &format!("{}.cu", file.name);
         for architecture in ARCHITECTURES {
             let log = compile(&library, name, &read(name), &headers, architecture);
             assert_eq!(log.as_deref(), Ok(""), "{name} for {architecture}");

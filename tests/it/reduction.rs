@@ -1,18 +1,17 @@
-//! The kernels of the two-stage tridiagonalisation, emulated, each against what it must do: factors that give the panel back,
+//! The kernels of the two-stage tridiagonalization, emulated, each against what it must do: factors that give the panel back,
 //! the eigenvalues of the band.
 
 use htsr::internals::{Real, faer_eigenvalues, tridiagonal_eigenvalues};
-use std::ffi::c_void;
-
-use kernel_emulator::{Launch, Order, launch};
+use kernel_emulator::abi::{self, COMBINED_ROWS, PANEL_ROWS, THREADS};
+use kernel_emulator::{Argument, Launch, Order, Pointee, launch};
 
 use crate::kernels::{ORDERS, emulated, run};
 use crate::support::random;
 
-const BAND: usize = 32;
+const BAND: usize = abi::BAND as usize;
 
-/// Numbers of one of the two types, and the kernels that take them.
-trait Number: Real {
+/// One of the two types of numbers, and the kernels that take it.
+trait Number: Real + Pointee {
     const SUFFIX: &'static str;
     /// What rounding may do to results of order 1.
     const TOLERANCE: f64;
@@ -42,7 +41,7 @@ fn panels(rows: usize) -> Vec<Vec<f64>> {
         vec![0.0; count],
         // One column over and over, but for its last element.
         (0..count).map(|i| if i % rows + 1 == rows { noise[i] } else { noise[i % rows] }).collect(),
-        // Columns that become smaller, down to what has no square.
+        // Columns that become smaller, until their squares are zero.
         (0..count).map(|i| noise[i] * 10.0_f64.powi(-10 * column(i) as i32)).collect(),
         // One giant.
         (0..count).map(|i| if i == count / 2 { 1.0 } else { noise[i] * 1e-9 }).collect(),
@@ -59,7 +58,7 @@ fn factorise<T: Number>(panel: &[f64], rows: usize, order: Order) -> [Vec<f64>; 
     for (column, values) in panel.chunks(rows).enumerate() {
         matrix[column * lead..][..rows].copy_from_slice(&of(values));
     }
-    let blocks = rows.div_ceil(128);
+    let blocks = rows.div_ceil(PANEL_ROWS as usize);
     let mut sums = [vec![poison(); BAND * (blocks + 1)], vec![poison(); BAND * (blocks + 1)]];
     let (mut vectors, mut again) = (vec![poison(); lead * BAND], vec![poison(); lead * BAND]);
     let (mut taus, mut overlaps) = (vec![poison(); BAND], vec![poison(); BAND * BAND]);
@@ -71,7 +70,7 @@ fn factorise<T: Number>(panel: &[f64], rows: usize, order: Order) -> [Vec<f64>; 
         let (taus, overlaps) = (taus.as_mut_ptr(), overlaps.as_mut_ptr());
         let (rows, lead, step, grid) = (rows as u32, lead as u64, column as u32, [blocks as u32, 1, 1]);
         let kernel = format!("panel_column_{}", T::SUFFIX);
-        run!(&kernel, grid, 256, 0, order, matrix, rows, lead, step, before, after, vectors, again, taus, overlaps);
+        run!(&kernel, grid, THREADS, 0, order, matrix, rows, lead, step, before, after, vectors, again, taus, overlaps);
     }
     assert_eq!(strip(&vectors, rows, lead), strip(&again, rows, lead));
     let projection = [T::from_f64(0.0); BAND * BAND];
@@ -125,7 +124,7 @@ fn check_panels<T: Number>() {
                     );
                 }
             }
-            // Of all that the order of threads could change, noise would show most.
+            // Noise shows most of what the order of threads could change.
             for order in ORDERS.into_iter().filter(|_| index == 0) {
                 let other = factorise::<T>(&panel, rows, order);
                 assert_eq!(
@@ -173,9 +172,22 @@ fn panels_are_combined() {
             let (mut x, mut again) = (vec![f64::NAN; lead * BAND], vec![f64::NAN; lead * BAND]);
             let (of_z, of_v, of_factors) = (z.as_ptr(), v.as_ptr(), factors.as_ptr());
             let (of_x, of_again, count, stride) = (x.as_mut_ptr(), again.as_mut_ptr(), rows as u32, lead as u64);
-            let grid = [rows.div_ceil(64) as u32, 1, 1];
+            let grid = [(rows as u32).div_ceil(COMBINED_ROWS), 1, 1];
             let shared = 2 * BAND * BAND * 8;
-            run!("panel_combine_f64", grid, 256, shared, order, of_z, of_v, count, stride, of_factors, of_x, of_again);
+            run!(
+                "panel_combine_f64",
+                grid,
+                THREADS,
+                shared,
+                order,
+                of_z,
+                of_v,
+                count,
+                stride,
+                of_factors,
+                of_x,
+                of_again
+            );
             for (i, (x, again)) in x.iter().zip(&again).enumerate() {
                 let (row, column) = (i % lead, i / lead);
                 if row == rows {
@@ -202,7 +214,7 @@ fn bands(n: usize) -> Vec<Vec<f64>> {
         vec![0.0; n * n],
         band(&|row, column| if row == column { 1.0 } else { 0.0 }),
         band(&|_, _| 0.1),
-        // Graded, down to what has no square.
+        // Graded, until squares are zero.
         band(&|row, column| 10.0 * noise[column * n + row] * 10.0_f64.powi(-((row + column) as i32))),
         band(&|row, column| if row == n / 2 && column == n / 2 { 1.0 } else { 1e-9 * noise[column * n + row] }),
         // Tridiagonal already.
@@ -219,9 +231,9 @@ fn chased<T: Number>(matrix: &[f64], n: usize, factor: f64, order: Order) -> [Ve
     let (of_matrix, of_band, of_progress) = (matrix.as_ptr(), band.as_mut_ptr(), progress.as_mut_ptr());
     let (of_diagonal, of_subdiagonal, order_of) = (diagonal.as_mut_ptr(), subdiagonal.as_mut_ptr(), n as u32);
     let kernel = |name: &str| format!("{name}_{}", T::SUFFIX);
-    run!(&kernel("take_band"), [3, 1, 1], 256, 0, order, of_matrix, order_of, of_band);
+    run!(&kernel("take_band"), [3, 1, 1], THREADS, 0, order, of_matrix, order_of, of_band);
     let shared = (2 * BAND * (BAND + 1) + 2 * BAND) * size_of::<T>() + 4;
-    run!(&kernel("chase"), [4, 1, 1], 256, shared, order, of_band, order_of, of_progress);
+    run!(&kernel("chase"), [4, 1, 1], THREADS, shared, order, of_band, order_of, of_progress);
     let take = kernel("take_tridiagonal");
     run!(&take, [2, 1, 1], 64, 0, order, of_band, order_of, factor, of_diagonal, of_subdiagonal);
     [strip(&diagonal, n, n), strip(&subdiagonal, n, n)]

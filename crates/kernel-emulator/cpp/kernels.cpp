@@ -1,17 +1,16 @@
-// The kernels, by name, with their arguments as cuLaunchKernel takes them: an array of pointers to each.
+// The kernels, by name, with their arguments as cuLaunchKernel takes them: an array of pointers to each. The list of kernels is
+// generated from their files (list.rs).
 #define HTSR_EMULATED
 #include "launch.h"
 
-#include "alpha_fit.cu"
-#include "band_to_tridiagonal.cu"
-#include "dense_to_band.cu"
-#include "gram.cu"
-#include "products.cu"
-#include "sturm.cu"
-#include "widen.cu"
+#include "kernel_files.inc"
 
+#include <string>
 #include <tuple>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -25,60 +24,55 @@ template <typename... A> std::function<void()> bind(void (*kernel)(A...), void *
     return copied(kernel, arguments, std::index_sequence_for<A...>{});
 }
 
+// A number by its mangled name; a pointer as P and what it points to: a number, or a struct by its size.
+template <typename A> std::string type_code() {
+    if constexpr (std::is_pointer_v<A>) {
+        using To = std::remove_cv_t<std::remove_pointer_t<A>>;
+        return "P" + (std::is_arithmetic_v<To> ? std::string(typeid(To).name()) : std::to_string(sizeof(To)));
+    } else {
+        return typeid(A).name();
+    }
+}
+
+// The codes of all parameters, each followed by a space.
+template <typename... A> std::string signature(void (*)(A...)) { return ((type_code<A>() + " ") + ... + ""); }
+
+struct Entry {
+    const char *name;
+    emulation::Kernel bind;
+    std::string signature;
+};
+
+#define ENTRY(kernel) {#kernel, [](void **arguments) { return bind(kernel, arguments); }, signature(kernel)},
+
+const std::vector<Entry> &entries() {
+    // Never destroyed: a thread may still look for a kernel while the process exits.
+    static const std::vector<Entry> &entries = *new std::vector<Entry>{
+#include "kernel_entries.inc"
+    };
+    return entries;
+}
+
+const Entry *entry(const char *name) {
+    for (const Entry &entry : entries()) {
+        if (std::strcmp(name, entry.name) == 0) {
+            return &entry;
+        }
+    }
+    return nullptr;
+}
+
 } // namespace
 
-#define KERNEL(kernel)                                                                                                      \
-    if (std::strcmp(name, #kernel) == 0) {                                                                                  \
-        return [](void **arguments) { return bind(kernel, arguments); };                                                    \
-    }
-
 emulation::Kernel emulation::find(const char *name) {
-    KERNEL(fit_prepare)
-    KERNEL(fit_distances)
-    KERNEL(fit_select)
-    KERNEL(scale_f32)
-    KERNEL(scale_f64)
-    KERNEL(panel_column_f32)
-    KERNEL(panel_column_f64)
-    KERNEL(panel_factors_f32)
-    KERNEL(panel_factors_f64)
-    KERNEL(panel_combine_f32)
-    KERNEL(panel_combine_f64)
-    KERNEL(take_band_f32)
-    KERNEL(take_band_f64)
-    KERNEL(chase_f32)
-    KERNEL(chase_f64)
-    KERNEL(take_tridiagonal_f32)
-    KERNEL(take_tridiagonal_f64)
-    KERNEL(mirror_f32)
-    KERNEL(mirror_f64)
-    KERNEL(gram_sums_f32)
-    KERNEL(gram_sums_f64)
-    KERNEL(clear_below_diagonal)
-    KERNEL(product_along_bf16)
-    KERNEL(product_along_f16)
-    KERNEL(product_along_f32)
-    KERNEL(product_along_f64)
-    KERNEL(product_across_bf16)
-    KERNEL(product_across_f16)
-    KERNEL(product_across_f32)
-    KERNEL(product_across_f64)
-    KERNEL(add_parts)
-    KERNEL(sturm_bounds_f32)
-    KERNEL(sturm_bounds_f64)
-    KERNEL(sturm_bisect_f32)
-    KERNEL(sturm_bisect_f64)
-    KERNEL(widen_bf16_f32)
-    KERNEL(widen_bf16_f64)
-    KERNEL(widen_f16_f32)
-    KERNEL(widen_f16_f64)
-    KERNEL(widen_f32_f32)
-    KERNEL(widen_f32_f64)
-    KERNEL(widen_f64_f32)
-    KERNEL(widen_f64_f64)
-    KERNEL(scan_bf16)
-    KERNEL(scan_f16)
-    return nullptr;
+    const Entry *found = entry(name);
+    return found == nullptr ? nullptr : found->bind;
+}
+
+// The types of a kernel's parameters, or null if there is no such kernel.
+extern "C" const char *emulated_signature(const char *name) {
+    const Entry *found = entry(name);
+    return found == nullptr ? nullptr : found->signature.c_str();
 }
 
 extern "C" int emulate_kernel(const char *name, const unsigned grid[3], const unsigned block[3], std::size_t shared,

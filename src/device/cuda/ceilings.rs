@@ -1,13 +1,17 @@
 //! The peak rates of GPUs: copies from page-locked memory, and products by cuBLAS in the arithmetics of the engine.
 //!
-//! Time is the host's, around a stream that is synchronised before and after. Products grow until they take long enough
+//! Time is the host's, around a stream that is synchronized before and after. Products grow until they take long enough
 //! for that to be exact; their factors are random, because a GPU that multiplies zeros draws less power and clocks higher.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::blas::{Blas, Layout, Product};
-use super::driver::{Context, DeviceMemory, Fault, Pinned, Result, Stream};
+use super::sys::blas::{Blas, GramBlock, Layout, Product};
+use super::sys::context::Context;
+use super::sys::error::{CallError, Result};
+use super::sys::memory::{DeviceMemory, PinnedMemory};
+use super::sys::scalar::Scalar;
+use super::sys::stream::Stream;
 use crate::device::Ceilings;
 use crate::device::ceilings::product_flops;
 
@@ -22,7 +26,7 @@ const ORDERS: [usize; 2] = [256, 8192];
 const ENOUGH_SECONDS: f64 = 0.01;
 
 /// Measures all GPUs at the same time, and adds up.
-pub(super) fn measure<'c>(contexts: impl Iterator<Item = &'c Arc<Context>>) -> Result<Ceilings> {
+pub fn measure<'c>(contexts: impl Iterator<Item = &'c Arc<Context>>) -> Result<Ceilings> {
     let rates = std::thread::scope(|scope| {
         let threads: Vec<_> = contexts.map(|context| scope.spawn(|| Rates::of(context))).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
@@ -55,28 +59,28 @@ impl Rates {
         let blas = Blas::new(&stream)?;
         Ok(Rates {
             copy_bytes: copy_rate(&stream)?,
-            f32_flops: product_rate(&stream, &blas, Product::F32)?,
-            f64_flops: product_rate(&stream, &blas, Product::F64)?,
-            bf16_flops: product_rate(&stream, &blas, Product::Bf16)?,
+            f32_flops: product_rate::<f32>(&stream, &blas, Product::F32)?,
+            f64_flops: product_rate::<f64>(&stream, &blas, Product::F64)?,
+            bf16_flops: product_rate::<f32>(&stream, &blas, Product::Bf16)?,
         })
     }
 }
 
 /// Bytes per second.
 fn copy_rate(stream: &Stream) -> Result<f64> {
-    let source = Pinned::new(stream.context(), COPY_BYTES)?;
+    let source = PinnedMemory::new(stream.context(), COPY_BYTES)?;
     let target = DeviceMemory::new(stream.context(), COPY_BYTES as u64)?;
-    let seconds = best_seconds(stream, || stream.copy_from_pinned((&target, 0), &source, COPY_BYTES))?;
+    let seconds = best_seconds(stream, || stream.copy_from_pinned(target.first(COPY_BYTES), &source))?;
     Ok(COPY_BYTES as f64 / seconds)
 }
 
 /// Floating-point operations per second, of the orders that fit into memory.
-fn product_rate(stream: &Stream, blas: &Blas, product: Product) -> Result<f64> {
+fn product_rate<T: Scalar>(stream: &Stream, blas: &Blas, product: Product) -> Result<f64> {
     let (mut n, [_, largest]) = (ORDERS[0], ORDERS);
     let mut best: f64 = 0.0;
     loop {
-        let seconds = match product_seconds(stream, blas, product, n) {
-            Err(Fault { out_of_memory: Some(_), .. }) if best > 0.0 => return Ok(best),
+        let seconds = match product_seconds::<T>(stream, blas, product, n) {
+            Err(CallError { out_of_memory: Some(_), .. }) if best > 0.0 => return Ok(best),
             seconds => seconds?,
         };
         best = best.max(product_flops(n) / seconds);
@@ -87,12 +91,13 @@ fn product_rate(stream: &Stream, blas: &Blas, product: Product) -> Result<f64> {
     }
 }
 
-fn product_seconds(stream: &Stream, blas: &Blas, product: Product, n: usize) -> Result<f64> {
+fn product_seconds<T: Scalar>(stream: &Stream, blas: &Blas, product: Product, n: usize) -> Result<f64> {
     let words = noise(product, n * n * product.factor_bytes() / size_of::<u64>());
     let factor = DeviceMemory::new(stream.context(), size_of_val(words.as_slice()) as u64)?;
-    let result = DeviceMemory::new(stream.context(), (n * n * size_of::<f64>()) as u64)?;
-    stream.upload(&factor, &words)?;
-    best_seconds(stream, || blas.add_gram_strip(product, Layout::Rows, [n, n], 0..n, &factor, &result, 0, false, 0..n))
+    let result = DeviceMemory::new(stream.context(), (n * n * size_of::<T>()) as u64)?;
+    stream.upload(factor.all(), &words)?;
+    let block = GramBlock { product, layout: Layout::Rows, rows: n, columns: n, data: factor.all() };
+    best_seconds(stream, || blas.add_gram_strip(block, 0..n, 0..n, result.all::<T>(), false))
 }
 
 /// The least time, for one of them, in which work enqueued by `enqueue` was done.

@@ -1,11 +1,13 @@
-//! What there is of CUDA on this machine, for `htsr doctor`: looked for, never assumed.
+//! Which CUDA libraries and GPUs this machine has, for `htsr doctor`.
 
 use std::path::PathBuf;
 
-use super::driver::{self, Context, Fault};
-use super::library::{self, Component};
-use super::solver::{self, Path};
-use super::{compile, solver_version};
+use super::kernels::compile;
+use super::sys::context::{self, Context};
+use super::sys::error::CallError;
+use super::sys::library::{self, Component};
+use super::sys::nvrtc;
+use super::sys::solver::{self, SolverPath};
 
 /// A library, and whether it can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub struct Finding {
     pub component: String,
     /// Its version, if it answers.
     pub version: Option<String>,
-    /// Its file, where the system tells.
+    /// Its file, if the system reports it.
     pub path: Option<PathBuf>,
     /// Why it cannot be used.
     pub problem: Option<String>,
@@ -27,7 +29,7 @@ pub struct Finding {
 pub struct GpuFinding {
     /// Its number.
     pub ordinal: usize,
-    /// What it is, or what the driver says instead.
+    /// What it is, or the error of the driver.
     pub about: Result<AboutGpu, String>,
 }
 
@@ -46,7 +48,7 @@ pub struct AboutGpu {
     pub total_bytes: u64,
 }
 
-/// All that was found.
+/// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// The libraries.
@@ -55,7 +57,7 @@ pub struct Survey {
     pub gpus: Vec<GpuFinding>,
     /// What `--solver` can be, the default first; empty without cuSOLVER.
     pub solvers: Vec<&'static str>,
-    /// Whether this program was built with compiled kernels, so that NVRTC may be missing.
+    /// Whether this program was built with compiled kernels, so that NVRTC is not needed.
     pub precompiled: bool,
 }
 
@@ -65,25 +67,25 @@ pub fn survey() -> Survey {
     let present = |component: Component| library::load(component).is_ok();
     let mut gpus = Vec::new();
     if present(Component::Driver) {
-        match driver::initialize().and_then(|()| driver::device_count()) {
-            Ok(0) => findings[0].complain("it shows no GPU", "is it hidden by CUDA_VISIBLE_DEVICES?"),
+        match context::initialize().and_then(|()| context::device_count()) {
+            Ok(0) => findings[0].set_problem("it shows no GPU", "is it hidden by CUDA_VISIBLE_DEVICES?"),
             Ok(count) => gpus.extend(
                 (0..count)
-                    .map(|ordinal| GpuFinding { ordinal, about: about(ordinal).map_err(|fault| fault.to_string()) }),
+                    .map(|ordinal| GpuFinding { ordinal, about: about(ordinal).map_err(|error| error.to_string()) }),
             ),
-            Err(fault) => findings[0].complain(&fault.to_string(), "does `nvidia-smi` list a GPU?"),
+            Err(error) => findings[0].set_problem(&error.to_string(), "does `nvidia-smi` list a GPU?"),
         }
     }
     let solvers = match present(Component::Cusolver).then(solver::version) {
         Some(Ok(version)) => {
             let all = [
-                ("two-stage", Path::TwoStage),
-                ("batched", Path::Batched),
-                ("sytrd", Path::Sytrd),
-                ("syevd", Path::Syevd),
-                ("syevd-two-stage", Path::SyevdTwoStage),
+                ("two-stage", SolverPath::TwoStage),
+                ("batched", SolverPath::Batched),
+                ("sytrd", SolverPath::Sytrd),
+                ("syevd", SolverPath::Syevd),
+                ("syevd-two-stage", SolverPath::SyevdTwoStage),
             ];
-            all.into_iter().filter(|&(_, path)| solver::offers(path, version)).map(|(name, _)| name).collect()
+            all.into_iter().filter(|&(_, path)| path.is_available(version)).map(|(name, _)| name).collect()
         }
         _ => Vec::new(),
     };
@@ -94,12 +96,12 @@ fn find(component: Component) -> Finding {
     let mut finding =
         Finding { component: component.to_string(), version: None, path: None, problem: None, remedy: None };
     match library::load(component) {
-        Err(problem) => finding.complain(&problem, component.remedy()),
+        Err(problem) => finding.set_problem(&problem, component.remedy()),
         Ok(loaded) => {
             finding.path = loaded.path;
             match version(component) {
                 Ok(version) => finding.version = version,
-                Err(fault) => finding.complain(&fault.to_string(), component.remedy()),
+                Err(error) => finding.set_problem(&error.to_string(), component.remedy()),
             }
         }
     }
@@ -107,23 +109,23 @@ fn find(component: Component) -> Finding {
 }
 
 impl Finding {
-    fn complain(&mut self, problem: &str, remedy: &str) {
+    fn set_problem(&mut self, problem: &str, remedy: &str) {
         self.problem = Some(problem.to_owned());
         self.remedy = Some(remedy.to_owned());
     }
 }
 
-fn version(component: Component) -> Result<Option<String>, Fault> {
+fn version(component: Component) -> Result<Option<String>, CallError> {
     Ok(match component {
-        Component::Driver => Some(format!("CUDA {}", compile::shown(driver::version()?))),
-        // cuBLAS tells its version only to those who have a GPU.
+        Component::Driver => Some(format!("CUDA {}", compile::version_text(context::version()?))),
+        // cuBLAS reports its version only if there is a GPU.
         Component::Cublas => None,
-        Component::Cusolver => Some(solver_version(solver::version()?)),
-        Component::Nvrtc => Some(compile::shown(compile::version()?)),
+        Component::Cusolver => Some(solver::version_text(solver::version()?)),
+        Component::Nvrtc => Some(compile::version_text(nvrtc::version()?)),
     })
 }
 
-fn about(ordinal: usize) -> Result<AboutGpu, Fault> {
+fn about(ordinal: usize) -> Result<AboutGpu, CallError> {
     let context = Context::open(ordinal)?;
     let (free_bytes, total_bytes) = context.memory()?;
     let (name, capability, processors) = (context.name()?, context.capability()?, context.processors()?);

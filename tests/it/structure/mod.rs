@@ -16,18 +16,6 @@ use std::path::Path;
 use circles::circles;
 use house::{House, Uses};
 
-/// Circles that are still there: the files of each. A circle may shrink; an entry whose circle is gone must go.
-const KNOWN: &[&[&str]] = &[&[
-    "device/cuda/compile.rs",
-    "device/cuda/factors.rs",
-    "device/cuda/kernels.rs",
-    "device/cuda/lane.rs",
-    "device/cuda/mod.rs",
-    "device/cuda/plan.rs",
-    "device/cuda/products.rs",
-    "device/cuda/two_stage.rs",
-]];
-
 /// Every file below `folder`, by its path relative to `src`.
 fn sources(folder: &Path, prefix: &str, into: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(folder).expect("src can be read") {
@@ -65,18 +53,8 @@ fn describe(house: &House, uses: &Uses, circle: &BTreeSet<usize>) -> String {
 fn no_circle_among_the_files_of_the_library() {
     let house = House::read(&library());
     let uses = house.uses();
-    let found = found(&house, &uses);
-    let fits = |known: &[&str], circle: &BTreeSet<usize>| {
-        circle.iter().all(|file| known.contains(&house.files[*file].as_str()))
-    };
-    let new: Vec<String> = found
-        .iter()
-        .filter(|circle| !KNOWN.iter().any(|known| fits(known, circle)))
-        .map(|circle| describe(&house, &uses, circle))
-        .collect();
-    assert!(new.is_empty(), "files use each other:\n{}", new.join("\n"));
-    let gone: Vec<_> = KNOWN.iter().filter(|known| !found.iter().any(|circle| fits(known, circle))).collect();
-    assert!(gone.is_empty(), "these circles are open now, take them off KNOWN: {gone:#?}");
+    let circles: Vec<String> = found(&house, &uses).iter().map(|circle| describe(&house, &uses, circle)).collect();
+    assert!(circles.is_empty(), "files use each other:\n{}", circles.join("\n"));
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Where the CUDA libraries are, and whether they are usable: asked before the first call into them, because `cudarc` panics
-//! where one, or a function of one, is missing.
+//! Finds and loads the CUDA libraries, and checks them before the first call into them: `cudarc` panics if a library, or a
+//! function of one, is missing.
 //!
-//! A library is taken from the system's search path if it is there, else from the folders in which CUDA is usually
-//! installed, by NVIDIA's installers or by pip. One that was loaded from a folder is then found by its name, too.
+//! A library is taken from the system's search path, or else from the folders in which CUDA is usually installed, by NVIDIA's
+//! installers or by pip. A library that was loaded from a folder is found by its name afterwards.
 #![allow(unsafe_code)]
 
 use std::ffi::OsStr;
@@ -12,12 +12,11 @@ use std::sync::OnceLock;
 
 use libloading::Library;
 
-/// Folders to search first, separated as in PATH.
-const FOLDERS_VARIABLE: &str = "HTSR_CUDA_PATH";
+use super::library_search::{files, folders};
 
-/// What the engine needs of CUDA.
+/// The libraries of CUDA that the engine needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Component {
+pub enum Component {
     Driver,
     Cublas,
     Cusolver,
@@ -38,7 +37,7 @@ impl Component {
         }
     }
 
-    /// Libraries that it depends on and that may lie in folders of their own, in order.
+    /// Libraries that it depends on and that may be in folders of their own, in order.
     fn dependencies(self) -> &'static [&'static str] {
         match self {
             Component::Driver => &[],
@@ -48,7 +47,7 @@ impl Component {
         }
     }
 
-    /// Every function that is called, and has to be there.
+    /// Every function that is called, and must exist.
     fn symbols(self) -> &'static [&'static str] {
         match self {
             Component::Driver => &[
@@ -152,7 +151,7 @@ impl Component {
         }
     }
 
-    /// What to install where it is missing.
+    /// What to install if it is missing.
     pub fn remedy(self) -> &'static str {
         match self {
             Component::Driver => "install NVIDIA's driver",
@@ -176,8 +175,8 @@ impl fmt::Display for Component {
 
 /// A component that can be called.
 #[derive(Debug, Clone)]
-pub(super) struct Loaded {
-    /// The file, where the system tells.
+pub struct Loaded {
+    /// The file, if the system reports it.
     pub path: Option<PathBuf>,
 }
 
@@ -186,19 +185,19 @@ pub(super) struct Loaded {
 /// # Errors
 ///
 /// A sentence that says what is missing.
-pub(super) fn load(component: Component) -> Result<Loaded, String> {
+pub fn load(component: Component) -> Result<Loaded, String> {
     static LOADED: [OnceLock<Result<Loaded, String>>; 4] = [const { OnceLock::new() }; 4];
     LOADED[component as usize].get_or_init(|| find(component)).clone()
 }
 
 /// True if the library has a function that only newer versions have. It must have been loaded.
-pub(super) fn has(component: Component, symbol: &str) -> bool {
+pub fn has(component: Component, symbol: &str) -> bool {
     // SAFETY: the address is not used.
     unsafe { component.opened().get::<*const ()>(symbol.as_bytes()).is_ok() }
 }
 
 fn find(component: Component) -> Result<Loaded, String> {
-    // Loaded once and for good: to look, `cudarc` loads and unloads, which takes long for some and is not safe for all.
+    // Loaded for the life of the process: `cudarc` would load and unload it to look, which is slow for some and unsafe for others.
     let names = cudarc::get_lib_name_candidates(component.library());
     names.iter().find_map(|name| open(Path::new(name)));
     if !component.is_present() {
@@ -230,83 +229,16 @@ fn searched(folders: &[PathBuf]) -> String {
     }
 }
 
-/// Loads a library for good.
+/// Loads a library for the life of the process.
 fn open(path: &Path) -> Option<()> {
     // SAFETY: as in `is_present`.
     let library = unsafe { Library::new(path) }.ok()?;
-    // It is needed as long as the process lives.
+    // It is needed for the life of the process.
     std::mem::forget(library);
     Some(())
 }
 
-/// The files of a library in a folder, the newest version first.
-fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
-    let prefix = format!("{}{name}", std::env::consts::DLL_PREFIX);
-    let is_library = |path: &PathBuf| {
-        let file = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        // cusolver, but not cusolverMg; nvrtc, but not nvrtc-builtins: libNAME.so.VERSION, NAME64_VERSION.dll.
-        let rest = file.strip_prefix(&prefix);
-        let matches = |rest: &str| rest.starts_with(".so") || (rest.starts_with("64_") && rest.ends_with(".dll"));
-        rest.is_some_and(matches)
-    };
-    let mut files: Vec<PathBuf> = entries(folder).into_iter().filter(is_library).collect();
-    files.sort_by(|a, b| b.cmp(a));
-    files
-}
-
-/// Folders beyond the search path, those that exist.
-fn folders() -> Vec<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let mut folders: Vec<PathBuf> =
-        variable(FOLDERS_VARIABLE).iter().flat_map(|list| std::env::split_paths(list).collect::<Vec<_>>()).collect();
-    let roots = ["CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX"].into_iter().filter_map(variable).map(PathBuf::from);
-    for root in roots.chain([PathBuf::from("/usr/local/cuda"), PathBuf::from("/opt/cuda")]) {
-        folders.extend(["lib64", "lib", "bin", "targets/x86_64-linux/lib"].map(|folder| root.join(folder)));
-    }
-    // pip puts each library into site-packages/nvidia/NAME/lib.
-    for packages in python_packages() {
-        folders.extend(entries(&packages.join("nvidia")).into_iter().map(|package| package.join("lib")));
-    }
-    folders.retain(|folder| folder.is_dir());
-    folders
-}
-
-/// The package folders of the Python installations that are likely to be used.
-fn python_packages() -> Vec<PathBuf> {
-    let mut prefixes: Vec<PathBuf> =
-        ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for folder in std::env::split_paths(&path) {
-        // A virtual environment's python3 is a link: what matters is where the link lies, and where it leads.
-        let python = folder.join("python3");
-        if python.exists() {
-            prefixes.extend(folder.parent().map(Path::to_owned));
-            let real = python.canonicalize().ok();
-            prefixes.extend(real.as_deref().and_then(|real| Some(real.parent()?.parent()?.to_owned())));
-        }
-    }
-    prefixes.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local")));
-    prefixes.extend([PathBuf::from("/usr/local"), PathBuf::from("/usr")]);
-    let mut packages = Vec::new();
-    for lib in prefixes.iter().map(|prefix| prefix.join("lib")) {
-        let is_python =
-            |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("python3"));
-        for python in entries(&lib).into_iter().filter(is_python) {
-            packages.extend(["site-packages", "dist-packages"].map(|folder| python.join(folder)));
-        }
-    }
-    packages
-}
-
-/// What lies in a folder, in order of name; nothing if it cannot be read.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    entries
-}
-
-/// The file from which a library was loaded, where the system tells.
+/// The file from which a library was loaded, if the system reports it.
 fn mapped_path(library: &str) -> Option<PathBuf> {
     let prefix = format!("{}{library}", std::env::consts::DLL_PREFIX);
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
