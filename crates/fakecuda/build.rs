@@ -8,15 +8,19 @@ mod list;
 
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 14] = [
     "cpp/calls.cpp",
     "cpp/copies.cpp",
     "cpp/cublas.cpp",
     "cpp/device.cpp",
-    "cpp/factorisations.cpp",
+    "cpp/device_calls.cpp",
+    "cpp/factorizations.cpp",
     "cpp/memory.cpp",
     "cpp/modules.cpp",
     "cpp/nvrtc.cpp",
+    "cpp/report.cpp",
+    "cpp/settings.cpp",
+    "cpp/stream_calls.cpp",
     "cpp/streams.cpp",
     "cpp/triangular.cpp",
 ];

@@ -125,7 +125,7 @@ fn spectrum(values: Vec<f64>) -> Spectrum {
     Spectrum::from_gram(values, trace, f64::EPSILON).unwrap()
 }
 
-/// Spectra of all sizes around block edges, and of all kinds that hurt.
+/// Spectra of all sizes around block edges, and of all difficult kinds.
 fn unfriendly() -> Vec<Spectrum> {
     let mut rng = fastrand::Rng::with_seed(4);
     let mut lognormal = |n: usize, sigma: f64, scale: f64| -> Vec<f64> {
@@ -302,7 +302,7 @@ fn bisection_gives_the_bits_of_the_host() {
         }
     }
     let single = |list: &[f64]| list.iter().map(|&x| f64::from(x as f32)).collect::<Vec<_>>();
-    // 1e150 has no place in f32.
+    // f32 cannot represent 1e150.
     let batch = &batch[..batch.len() - 1];
     let host: Vec<f64> = batch.iter().flat_map(|(d, e)| tridiagonal_eigenvalues(&single(d), &single(e))).collect();
     assert_eq!(device_eigenvalues(batch, |x| x as f32, "f32", 64, Order::Shuffled(3)), host);
@@ -406,7 +406,7 @@ fn casts_are_those_of_the_host() {
     let mut rng = fastrand::Rng::with_seed(6);
     let special = [0.0, -0.0, f64::NAN, f64::INFINITY, 65504.0, 65519.999, 65520.0, 3.4e38, 3.39e38, 1e300, 5e-324];
     let mut values: Vec<f64> = special.to_vec();
-    // All magnitudes, and for each format ties and their neighbours.
+    // All magnitudes, and for each format ties and their neighbors.
     values.extend((0..20_000).map(|_| f64::from_bits(rng.u64(..))));
     for _ in 0..5_000 {
         let (digits, exponent) = if rng.bool() { (10, rng.i32(-26..17)) } else { (7, rng.i32(-136..129)) };
@@ -458,7 +458,7 @@ fn widening_scales_and_finds_what_is_not_finite() {
 }
 
 #[test]
-fn a_look_changes_nothing_and_finds_the_same() {
+fn a_scan_finds_the_same_as_a_conversion() {
     if !emulated() {
         return;
     }
@@ -481,7 +481,7 @@ fn a_look_changes_nothing_and_finds_the_same() {
 
 // ---- products.cu
 
-/// A sum in twice the digits of f64, renormalised at every step.
+/// A sum in twice the digits of f64, renormalized at every step.
 fn exact_dot(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     let (mut high, mut low) = (0.0_f64, 0.0_f64);
     for (x, y) in pairs {
@@ -545,7 +545,7 @@ fn device_product(view: &MatrixView, is_forward: bool, scale: f64, x: &[f64], cu
     result
 }
 
-/// Weights in pairs of equal rows and columns, so that sums with opposite neighbours cancel to a billionth or less.
+/// Weights in pairs of equal rows and columns, so that sums with opposite neighbors cancel to a billionth or less.
 fn encoded(dtype: FloatType, rows: usize, cols: usize) -> Vec<u8> {
     let halves = random(rows.div_ceil(2) * cols.div_ceil(2), (rows * cols) as u64);
     let weight = |index: usize| {
@@ -562,7 +562,7 @@ fn encoded(dtype: FloatType, rows: usize, cols: usize) -> Vec<u8> {
     (0..rows * cols).flat_map(bytes).collect()
 }
 
-/// Opposite neighbours, of all sizes, that differ in the last digits or not at all.
+/// Opposite neighbors, of all sizes, that differ in the last digits or not at all.
 fn cancelling(count: usize, seed: u64) -> Vec<f64> {
     let mut values: Vec<f64> = random(count, seed).iter().zip(0..).map(|(x, i)| x * 1e4_f64.powi(i / 2 % 3)).collect();
     for (pair, seen) in values.chunks_exact_mut(2).zip([0.0, 1e-9, 1e-15].into_iter().cycle()) {

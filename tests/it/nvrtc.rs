@@ -1,4 +1,4 @@
-//! NVIDIA's run-time compiler accepts every kernel, for every architecture that is to run it. No GPU is needed for that.
+//! NVIDIA's run-time compiler accepts every kernel for every supported architecture. This needs no GPU.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::Write;
@@ -72,7 +72,7 @@ fn every_kernel_compiles_for_every_architecture() {
         let _ = writeln!(std::io::stderr(), "\n{message}");
         return;
     }
-    // SAFETY: NVRTC is an ordinary library, and its initialisation touches nothing of this process.
+    // SAFETY: NVRTC is an ordinary library, and its initialization touches nothing of this process.
     #[allow(unsafe_code)]
     let library = unsafe { Library::new(&path) }.unwrap();
     let read = |name: &str| CString::new(std::fs::read(root.join("kernels").join(name)).unwrap()).unwrap();

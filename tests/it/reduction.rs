@@ -51,7 +51,7 @@ fn panels(rows: usize) -> Vec<Vec<f64>> {
 }
 
 /// R above what is left of the panel, V, and the factor T of its reflectors' product, from the emulated device.
-fn factorise<T: Number>(panel: &[f64], rows: usize, order: Order) -> [Vec<f64>; 3] {
+fn factorize<T: Number>(panel: &[f64], rows: usize, order: Order) -> [Vec<f64>; 3] {
     let poison = || T::from_f64(f64::NAN);
     let lead = rows + 3;
     let mut matrix = vec![poison(); lead * BAND];
@@ -104,7 +104,7 @@ fn reflected(vectors: &[f64], factor: &[f64], x: &[f64], rows: usize) -> Vec<f64
 fn check_panels<T: Number>() {
     for rows in [1, 2, 32, 33, 128, 129] {
         for (index, panel) in panels(rows).into_iter().enumerate() {
-            let [upper, vectors, factor] = factorise::<T>(&panel, rows, Order::Forward);
+            let [upper, vectors, factor] = factorize::<T>(&panel, rows, Order::Forward);
             let close = |one: f64, other: f64| (one - other).abs() <= 30.0 * T::TOLERANCE;
             let found = reflected(&vectors, &factor, &panel, rows);
             for (i, (&found, &upper)) in found.iter().zip(&upper).enumerate() {
@@ -126,7 +126,7 @@ fn check_panels<T: Number>() {
             }
             // Noise shows most of what the order of threads could change.
             for order in ORDERS.into_iter().filter(|_| index == 0) {
-                let other = factorise::<T>(&panel, rows, order);
+                let other = factorize::<T>(&panel, rows, order);
                 assert_eq!(
                     other,
                     [upper.clone(), vectors.clone(), factor.clone()],
@@ -138,14 +138,14 @@ fn check_panels<T: Number>() {
 }
 
 #[test]
-fn panels_are_factorised_in_f32() {
+fn panels_are_factorized_in_f32() {
     if emulated() {
         check_panels::<f32>();
     }
 }
 
 #[test]
-fn panels_are_factorised_in_f64() {
+fn panels_are_factorized_in_f64() {
     if emulated() {
         check_panels::<f64>();
     }

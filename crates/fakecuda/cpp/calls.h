@@ -1,9 +1,12 @@
 // What every function of the API passes through: the lock, the count, the call that is made to fail, the schedule.
 #pragma once
 
+#include "device.h"
 #include "status.h"
+#include "streams.h"
 
 #include <cstddef>
+#include <map>
 #include <mutex>
 #include <string>
 
@@ -14,25 +17,19 @@ namespace fake {
 // One lock for everything: the fake proves logic, and an operation that runs alone is easier to reason about.
 std::mutex &everything();
 
+struct Calls {
+    std::size_t total = 0;
+    std::map<std::string, std::size_t> by_function;
+    std::string failed; // the function that was made to fail; empty if none was
+};
+
+// All calls so far.
+Calls &calls();
+
 // Counts a call. True if it is the one that FAKECUDA_FAIL names.
 bool count(const char *function);
 
-// The error of a call that needs a current context on this thread, or SUCCESS.
-int context_error();
-
-// Runs some pending operations, if the schedule is random.
-void run_some();
-
-// For what CUDA would answer with corrupted memory or a hang.
-[[noreturn]] __attribute__((format(printf, 1, 2))) void die(const char *format, ...);
-
-// The value of an environment variable, or `otherwise`. Dies of anything that is no number.
-std::size_t setting(const char *name, std::size_t otherwise);
-// The number that is part of the setting of that name.
-std::size_t parse_number(const char *name, const std::string &text);
-std::string text_setting(const char *name);
-
-// A call. `failure` is what it returns, undone, when it is made to fail.
+// A call. If it is made to fail, it returns `failure` and does nothing.
 template <typename Body> int call(const char *function, int failure, Body body) {
     std::lock_guard<std::mutex> guard(everything());
     if (count(function)) {
@@ -50,7 +47,7 @@ template <typename Body> int call_in_context(const char *function, int failure, 
     });
 }
 
-// A call that gives something back. It does so even when it is made to fail: what leaks then is the caller's fault.
+// A call that frees something. It does so even if it is made to fail: what leaks then is the caller's fault.
 template <typename Body> int release(const char *function, int failure, Body body) {
     std::lock_guard<std::mutex> guard(everything());
     const bool fails = count(function);

@@ -1,8 +1,9 @@
 // Copies and memset. They are deferred, also from pageable memory, of which the driver may but need not take its copy at the
-// call. What goes to pageable memory is waited for.
+// call. A copy to pageable memory is waited for.
 #include "calls.h"
 #include "device.h"
 #include "memory.h"
+#include "settings.h"
 #include "streams.h"
 
 #include <cstring>
@@ -36,7 +37,7 @@ void refuse_overlap(const char *function, const char *target, const char *source
     }
 }
 
-// The checks that all have in common.
+// The checks of all copies.
 int target_error(const Stream *stream, const void *device_memory, std::size_t bytes) {
     if (const int error = stream_error(stream)) {
         return error;

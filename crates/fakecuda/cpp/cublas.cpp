@@ -1,4 +1,4 @@
-// cuBLAS: general and symmetric products. Everything is checked at the call and computed when the stream comes to it.
+// cuBLAS: general and symmetric products. Everything is checked at the call and computed when the operation runs.
 #include "cublas.h"
 
 #include "calls.h"
@@ -7,6 +7,7 @@
 #include "handles.h"
 #include "libraries.h"
 #include "memory.h"
+#include "settings.h"
 
 namespace fake {
 
@@ -21,7 +22,7 @@ Handles<Blas> &handles() {
     return handles;
 }
 
-// What to do with a product. Host scalars are read at the call.
+// How a product changes its target. Host scalars are read at the call.
 template <typename T> struct Update {
     T alpha, beta;
     T *target;
@@ -36,7 +37,7 @@ template <typename T> void apply(const Update<T> &update, const std::vector<T> &
         T *to = update.target + j * update.stride;
         for (std::size_t i = begin; i < end; i++) {
             const T product = update.alpha * sum[j * m + i];
-            // With beta = 0 what was there is not read, NaN or not.
+            // With beta = 0 the target is not read, which may be NaN.
             to[i] = update.beta == T(0) ? product : product + update.beta * to[i];
         }
     }
@@ -151,7 +152,7 @@ API int cublasSetStream_v2(Blas *blas, Stream *stream) {
         if (stream_error(stream) != SUCCESS) {
             return BLAS_INVALID_VALUE;
         }
-        // As documented: a new stream takes the caller's workspace away.
+        // As documented: a new stream resets the workspace.
         *blas = {blas->device, stream, nullptr, 0};
         return SUCCESS;
     });
@@ -171,7 +172,7 @@ API int cublasSetWorkspace_v2(Blas *blas, void *workspace, std::size_t bytes) {
     });
 }
 
-// TensorFloat-32 and the emulated modes would change results, and are not modelled.
+// TensorFloat-32 and the emulated modes would change results, and are not modeled.
 API int cublasSetMathMode(Blas *blas, int mode) {
     return call(__func__, BLAS_EXECUTION_FAILED, [&] {
         if (!handles().has(blas)) {

@@ -6,6 +6,7 @@
 #include "handles.h"
 #include "libraries.h"
 #include "memory.h"
+#include "settings.h"
 
 namespace fake {
 

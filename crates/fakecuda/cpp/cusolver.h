@@ -23,7 +23,7 @@ bool is_params(const Params *params);
 // MAJOR * 1000 + MINOR * 100 + PATCH.
 int solver_version();
 
-// True once, at the execution that FAKECUDA_SOLVER_INFO names: it is to report that it did not converge.
+// True once, at the execution that FAKECUDA_SOLVER_INFO names: that one must report that it did not converge.
 bool is_made_to_fail();
 
 } // namespace fake

@@ -1,11 +1,9 @@
-// Initialisation, devices, contexts, and the names of errors.
+// The state of devices and contexts.
 #include "device.h"
 
-#include "calls.h"
-#include "streams.h"
+#include "settings.h"
+#include "status.h"
 
-#include <cstdio>
-#include <map>
 #include <vector>
 
 namespace fake {
@@ -20,40 +18,38 @@ std::vector<Context> &contexts() {
     return contexts;
 }
 
+} // namespace
+
+void initialize() {
+    while (int(contexts().size()) < device_count()) {
+        contexts().push_back({int(contexts().size()), 0});
+    }
+    initialized = true;
+}
+
+bool is_initialized() { return initialized; }
+
+int device_count() { return int(setting("FAKECUDA_DEVICES", 1)); }
+
 bool is_device(int device) { return device >= 0 && device < int(contexts().size()); }
+
+Context &primary_context(int device) { return contexts()[std::size_t(device)]; }
 
 bool is_context(const Context *context) {
     return !contexts().empty() && context >= contexts().data() && context < contexts().data() + contexts().size();
 }
 
-// A call that needs nothing but cuInit.
-template <typename Body> int call_initialized(const char *function, Body body) {
-    return call(function, CUDA_UNKNOWN, [&] { return initialized ? body() : CUDA_NOT_INITIALIZED; });
+std::size_t contexts_retained() {
+    std::size_t retained = 0;
+    for (const Context &context : contexts()) {
+        retained += context.retained;
+    }
+    return retained;
 }
 
-const std::map<int, std::pair<const char *, const char *>> &errors() {
-    static const auto &errors = *new std::map<int, std::pair<const char *, const char *>>{
-        {SUCCESS, {"CUDA_SUCCESS", "no error"}},
-        {CUDA_INVALID_VALUE, {"CUDA_ERROR_INVALID_VALUE", "invalid argument"}},
-        {CUDA_OUT_OF_MEMORY, {"CUDA_ERROR_OUT_OF_MEMORY", "out of memory"}},
-        {CUDA_NOT_INITIALIZED, {"CUDA_ERROR_NOT_INITIALIZED", "initialization error"}},
-        {CUDA_NO_DEVICE, {"CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"}},
-        {CUDA_INVALID_DEVICE, {"CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"}},
-        {CUDA_INVALID_IMAGE, {"CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"}},
-        {CUDA_INVALID_CONTEXT, {"CUDA_ERROR_INVALID_CONTEXT", "invalid device context"}},
-        {CUDA_NO_BINARY_FOR_GPU,
-         {"CUDA_ERROR_NO_BINARY_FOR_GPU", "no kernel image is available for execution on the device"}},
-        {CUDA_INVALID_HANDLE, {"CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"}},
-        {CUDA_NOT_FOUND, {"CUDA_ERROR_NOT_FOUND", "named symbol not found"}},
-        {CUDA_NOT_READY, {"CUDA_ERROR_NOT_READY", "device not ready"}},
-        {CUDA_CONTEXT_IS_DESTROYED, {"CUDA_ERROR_CONTEXT_IS_DESTROYED", "context is destroyed"}},
-        {CUDA_NOT_SUPPORTED, {"CUDA_ERROR_NOT_SUPPORTED", "operation not supported"}},
-        {CUDA_UNKNOWN, {"CUDA_ERROR_UNKNOWN", "unknown error"}},
-    };
-    return errors;
-}
+Context *current_context() { return current; }
 
-} // namespace
+void set_current_context(Context *context) { current = context; }
 
 int context_error() {
     if (!initialized) {
@@ -67,152 +63,4 @@ int context_error() {
 
 int current_device() { return context_error() == SUCCESS ? current->device : -1; }
 
-int device_count() { return int(setting("FAKECUDA_DEVICES", 1)); }
-
-std::size_t contexts_retained() {
-    std::size_t retained = 0;
-    for (const Context &context : contexts()) {
-        retained += context.retained;
-    }
-    return retained;
-}
-
 } // namespace fake
-
-using namespace fake;
-
-API int cuInit(unsigned flags) {
-    return call(__func__, CUDA_UNKNOWN, [&] {
-        if (flags != 0) {
-            return CUDA_INVALID_VALUE;
-        }
-        if (device_count() == 0) {
-            return CUDA_NO_DEVICE;
-        }
-        while (int(contexts().size()) < device_count()) {
-            contexts().push_back({int(contexts().size()), 0});
-        }
-        initialized = true;
-        return SUCCESS;
-    });
-}
-
-API int cuDriverGetVersion(int *version) {
-    return call(__func__, CUDA_UNKNOWN, [&] {
-        *version = 13040;
-        return SUCCESS;
-    });
-}
-
-API int cuDeviceGetCount(int *number) {
-    return call_initialized(__func__, [&] {
-        *number = int(contexts().size());
-        return SUCCESS;
-    });
-}
-
-API int cuDeviceGet(int *device, int ordinal) {
-    return call_initialized(__func__, [&] {
-        if (!is_device(ordinal)) {
-            return CUDA_INVALID_DEVICE;
-        }
-        *device = ordinal;
-        return SUCCESS;
-    });
-}
-
-API int cuDeviceGetName(char *name, int length, int device) {
-    return call_initialized(__func__, [&] {
-        if (!is_device(device)) {
-            return CUDA_INVALID_DEVICE;
-        }
-        std::snprintf(name, std::size_t(length), "Emulated CUDA device %d", device);
-        return SUCCESS;
-    });
-}
-
-API int cuDeviceGetAttribute(int *value, int attribute, int device) {
-    return call_initialized(__func__, [&] {
-        static const std::map<int, int> &values = *new std::map<int, int>{
-            {1, 1024},                     // threads per block
-            {16, 4},                       // multiprocessors
-            {75, COMPUTE_CAPABILITY / 10}, // major
-            {76, COMPUTE_CAPABILITY % 10}, // minor
-            {87, int(setting("FAKECUDA_DOUBLE_RATIO", 64))},
-            {115, 0},                      // memory pools
-        };
-        if (!is_device(device)) {
-            return CUDA_INVALID_DEVICE;
-        }
-        const auto known = values.find(attribute);
-        if (known == values.end()) {
-            return CUDA_NOT_SUPPORTED;
-        }
-        *value = known->second;
-        return SUCCESS;
-    });
-}
-
-API int cuDevicePrimaryCtxRetain(Context **context, int device) {
-    return call_initialized(__func__, [&] {
-        if (!is_device(device)) {
-            return CUDA_INVALID_DEVICE;
-        }
-        contexts()[std::size_t(device)].retained++;
-        *context = &contexts()[std::size_t(device)];
-        return SUCCESS;
-    });
-}
-
-API int cuDevicePrimaryCtxRelease_v2(int device) {
-    return release(__func__, CUDA_UNKNOWN, [&] {
-        if (!is_device(device)) {
-            return CUDA_INVALID_DEVICE;
-        }
-        Context &context = contexts()[std::size_t(device)];
-        if (context.retained == 0) {
-            return CUDA_INVALID_CONTEXT;
-        }
-        if (context.retained == 1) {
-            complete_device(device);
-        }
-        context.retained--;
-        return SUCCESS;
-    });
-}
-
-API int cuCtxSetCurrent(Context *context) {
-    return call_initialized(__func__, [&] {
-        if (context != nullptr && (!is_context(context) || context->retained == 0)) {
-            return CUDA_INVALID_CONTEXT;
-        }
-        current = context;
-        return SUCCESS;
-    });
-}
-
-API int cuCtxGetCurrent(Context **context) {
-    return call_initialized(__func__, [&] {
-        *context = current;
-        return SUCCESS;
-    });
-}
-
-API int cuCtxSynchronize() {
-    return call_in_context(__func__, CUDA_UNKNOWN, [&] {
-        complete_device(current->device);
-        return SUCCESS;
-    });
-}
-
-API int cuGetErrorName(int error, const char **name) {
-    const auto known = errors().find(error);
-    *name = known == errors().end() ? nullptr : known->second.first;
-    return known == errors().end() ? CUDA_INVALID_VALUE : SUCCESS;
-}
-
-API int cuGetErrorString(int error, const char **text) {
-    const auto known = errors().find(error);
-    *text = known == errors().end() ? nullptr : known->second.second;
-    return known == errors().end() ? CUDA_INVALID_VALUE : SUCCESS;
-}

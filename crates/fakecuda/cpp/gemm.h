@@ -39,7 +39,7 @@ inline float widen(F16 x) {
     return value;
 }
 
-// A matrix as it lies in memory, transposed or not.
+// A matrix in memory, transposed or not.
 template <typename S> struct Operand {
     const S *elements;
     std::size_t stride;
@@ -51,11 +51,11 @@ template <typename S> struct Operand {
 };
 
 template <typename T> struct Tile {
-    // Two vectors of 16 bytes: with four columns, what fits the registers of any x86-64.
+    // Two vectors of 16 bytes: with four columns, this fits the registers of any x86-64.
     static constexpr std::size_t ROWS = 32 / sizeof(T), COLUMNS = 4, DEPTH = 256;
 };
 
-// `panel` rows at a time, each step of the depth contiguous; what is outside is zero.
+// `panel` rows at a time, each step of the depth contiguous; padding is zero.
 template <typename T, typename S>
 void pack(const Operand<S> &from, bool by_rows, std::size_t panel, std::size_t begin, std::size_t extent, std::size_t deep,
           std::size_t depth, T *to) {

@@ -1,4 +1,4 @@
-// The live handles of one kind. What is not among them was destroyed, or never was.
+// The live handles of one kind. A handle that is not among them was destroyed, or never existed.
 #pragma once
 
 #include <cstddef>

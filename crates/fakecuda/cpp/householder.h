@@ -1,4 +1,4 @@
-// Householder reflections, and the reductions that are made of them: QR, tridiagonal, bidiagonal. Unblocked, column-major,
+// Householder reflections, and the reductions that use them: QR, tridiagonal, bidiagonal. Unblocked, column-major,
 // in the precision of T; backward stable, as the textbook algorithms are (Golub and Van Loan, chapters 5 and 8).
 #pragma once
 
@@ -88,7 +88,7 @@ template <typename T> void qr(T *a, std::size_t m, std::size_t n, std::size_t st
 }
 
 // The tridiagonal matrix of a symmetric one, of which the lower triangle is read and destroyed: n, n - 1 and n - 1 elements.
-template <typename T> void tridiagonalise(T *a, std::size_t n, T *d, T *e, T *tau) {
+template <typename T> void tridiagonalize(T *a, std::size_t n, T *d, T *e, T *tau) {
     std::vector<T> w(n);
     for (std::size_t j = 0; j + 1 < n; j++) {
         T *v = a + (j + 1) + j * n;

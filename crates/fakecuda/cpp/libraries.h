@@ -1,4 +1,4 @@
-// What the libraries beside the driver own, for the report.
+// Live objects of each kind, for the report.
 #pragma once
 
 #include <cstddef>
@@ -6,13 +6,14 @@
 
 namespace fake {
 
+std::size_t live_events();
 std::size_t live_modules();
 std::size_t live_blas();
 std::size_t live_solvers();
 std::size_t live_params();
 std::size_t live_programs();
 
-// How an image begins that "NVRTC" made; the number of the architecture follows, and the source on the next line.
+// The first words of an image of the fake NVRTC; the number of the architecture follows, and the source on the next line.
 constexpr const char *CUBIN_MAGIC = "FAKECUBIN sm_";
 constexpr const char *PTX_MAGIC = "FAKEPTX compute_";
 

@@ -3,6 +3,7 @@
 
 #include "calls.h"
 #include "device.h"
+#include "settings.h"
 #include "streams.h"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ namespace {
 constexpr std::size_t PAGE = 4096;
 constexpr std::size_t ALIGNMENT = 256;
 constexpr unsigned char CANARY = 0xc5;
-// So many freed allocations keep their addresses, where nothing can be touched any more.
+// This many freed allocations keep their addresses, and touching them is a fault.
 constexpr std::size_t QUARANTINE = 4096;
 
 struct Allocation {
@@ -76,7 +77,7 @@ bool fits(const Allocation &allocation, const char *start, std::size_t bytes) {
     return bytes <= allocation.bytes - std::size_t(start - allocation.start);
 }
 
-// Null if this machine has no room.
+// Null if this machine has not enough memory.
 char *allocate(std::size_t bytes, int device) {
     const std::size_t page_bytes = rounded(rounded(bytes, ALIGNMENT), PAGE);
     void *mapped = mmap(nullptr, page_bytes + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -3,6 +3,7 @@
 #include "device.h"
 #include "handles.h"
 #include "libraries.h"
+#include "settings.h"
 #include "streams.h"
 
 #include "launch.h"
@@ -26,7 +27,7 @@ struct Module {
     Handles<Function> functions; // freed with the module, as in CUDA
 };
 
-// Beyond this a kernel must opt in with cuFuncSetAttribute, which is not modelled.
+// Beyond this a kernel must opt in with cuFuncSetAttribute, which is not modeled.
 constexpr unsigned SHARED_BYTES = 48 << 10;
 constexpr unsigned MOST_BLOCKS_Y = 65535;
 

@@ -1,4 +1,4 @@
-// "Compiling" checks options and includes, and keeps the text. Whether NVIDIA's compiler takes it, only that can say.
+// "Compiling" checks options and includes, and keeps the text. Only NVIDIA's compiler can tell whether the text is valid.
 #include "calls.h"
 #include "handles.h"
 #include "libraries.h"
@@ -19,7 +19,7 @@ struct Program {
 };
 
 constexpr int ARCHITECTURES[] = {75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121};
-// What changes nothing here.
+// Options without effect here.
 const char *const ACCEPTED[] = {"--std=c++17",       "-std=c++17", "--fmad=false",        "-fmad=false",
                                 "--device-as-default-execution-space", "-default-device", "--generate-line-info",
                                 "-lineinfo"};
@@ -41,7 +41,7 @@ int architecture_of(const std::string &name) {
     return 0;
 }
 
-// The first quoted include that no header answers, or nothing.
+// The first quoted include that names no header, or nothing.
 std::string missing_include(const Program &program) {
     const std::string directive = "#include \"";
     for (std::size_t at = program.source.find(directive); at != std::string::npos;
@@ -148,7 +148,7 @@ API int nvrtcCompileProgram(Program *program, int number, const char *const *opt
     });
 }
 
-// The log is always there, if only its terminating zero.
+// The log always has at least its terminating zero.
 API int nvrtcGetProgramLogSize(Program *program, std::size_t *bytes) {
     return with_program(__func__, program, false, [&](const Program &of) { *bytes = of.log.size() + 1; });
 }
@@ -166,7 +166,7 @@ API int nvrtcGetPTX(Program *program, char *ptx) {
     return with_program(__func__, program, true, [&](const Program &of) { copy_text(ptx, of.ptx); });
 }
 
-// 0 for a virtual architecture, as NVRTC has it.
+// 0 for a virtual architecture, as in NVRTC.
 API int nvrtcGetCUBINSize(Program *program, std::size_t *bytes) {
     return with_program(__func__, program, true, [&](const Program &of) { *bytes = size_of(of.cubin); });
 }

@@ -10,7 +10,7 @@
 namespace fake {
 
 // The eigenvalues, ascending, in place of the diagonal d; e has n elements, the last unused. Implicit QL (EISPACK's imtql1,
-// the plane rotations computed with hypot, so that tiny elements cannot spoil them). False if it does not converge.
+// the plane rotations computed with hypot, which protects them from tiny elements). False if it does not converge.
 template <typename T> bool tridiagonal_eigenvalues(T *d, T *e, std::size_t n) {
     constexpr int SWEEPS = 60;
     constexpr T negligible = std::numeric_limits<T>::epsilon() / 2;

@@ -1,4 +1,4 @@
-// What the four libraries return. All are ints, so that one wrapper serves every function.
+// Statuses of the four libraries. All are ints, so that one wrapper serves every function.
 #pragma once
 
 namespace fake {

@@ -1,6 +1,6 @@
 // cuSOLVER: eigenvalues of symmetric matrices, and the tridiagonal form. Values only.
 //
-// Workspaces are overwritten to their last byte when an operation runs, as is the matrix: what counts on either is wrong.
+// Workspaces are overwritten to their last byte when an operation runs, and so is the matrix: a program that relies on either gets NaN.
 #include "calls.h"
 #include "cublas.h"
 #include "cusolver.h"
@@ -17,7 +17,7 @@ namespace {
 constexpr int R_32F = 0, R_64F = 1;
 constexpr int NOVECTOR = 0;
 
-// The full lower triangle, contiguous, whichever one was given.
+// The lower triangle, contiguous, whichever triangle was given.
 template <typename T> std::vector<T> lower_triangle(const T *a, std::size_t n, std::size_t stride, bool lower) {
     std::vector<T> copy(n * n);
     for (std::size_t j = 0; j < n; j++) {
@@ -28,7 +28,7 @@ template <typename T> std::vector<T> lower_triangle(const T *a, std::size_t n, s
     return copy;
 }
 
-// A power of two that brings the largest element near one, so that no square overflows; NaN if an element is not finite.
+// A power of two that scales the largest element to nearly one, so that no square overflows; NaN if an element is not finite.
 template <typename T> T scale_of(const std::vector<T> &a) {
     const T most = largest(a.data(), a.size());
     if (!std::isfinite(most)) {
@@ -50,7 +50,7 @@ template <typename T> struct Tridiagonal {
         for (T &element : copy) {
             element *= scale;
         }
-        tridiagonalise(copy.data(), n, d.data(), e.data(), tau.data());
+        tridiagonalize(copy.data(), n, d.data(), e.data(), tau.data());
         for (std::size_t i = 0; i < n; i++) {
             d[i] /= scale;
             e[i] /= scale;
@@ -221,7 +221,7 @@ API int cusolverDnXsyevd(const Solver *solver, const Params *params, int mode, i
             poison(work, work_bytes);
             poison(host_work, host_bytes);
         });
-        // Part of the real one runs on the host, between two synchronisations.
+        // Part of the real function runs on the host, between two synchronizations.
         complete(solver->stream);
         return SUCCESS;
     });

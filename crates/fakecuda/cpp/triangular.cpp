@@ -20,7 +20,7 @@ struct System {
 
 void solve(const System &system) {
     const std::size_t n = std::size_t(system.n);
-    // A transposed lower matrix is solved from the end, as an upper one is.
+    // A transposed lower matrix is solved from the end, like an upper one.
     const bool forward = system.lower != system.transposed;
     for (std::size_t done = 0; done < n; done++) {
         const std::size_t i = forward ? done : n - 1 - done;

@@ -1,6 +1,8 @@
-// What CUDA offers a kernel, on a CPU. Every CUDA thread is a fiber; fibers.cpp runs them one at a time, block after block,
+// What CUDA offers to a kernel, on a CPU. Every CUDA thread is a fiber; fibers.cpp runs them one at a time, block after block,
 // and switches only where threads wait for each other. Shared memory is poisoned before every block.
 #pragma once
+
+#include "dim3.h"
 
 #include <cmath>
 #include <cstdint>
@@ -12,11 +14,7 @@
 
 namespace emulation {
 
-struct Dim3 {
-    unsigned x, y, z;
-};
-
-// Of the thread that is running.
+// The indices of the running thread.
 extern Dim3 thread, block, block_size, grid_size;
 
 // The dynamic shared memory of the block.
@@ -68,7 +66,7 @@ template <typename T> T __shfl_sync(unsigned mask, T value, unsigned source) {
 
 template <typename T> T __ldcg(const T *address) { return *address; }
 inline void __threadfence() {}
-// A block runs until it has returned: what it waits for must have been done by one before.
+// A block runs until it returns: what it waits for must have been done by an earlier block.
 [[noreturn]] inline void __nanosleep(unsigned) { std::abort(); }
 
 // Fibers are never interrupted: a plain read and write is atomic.

@@ -21,8 +21,8 @@ constexpr unsigned char POISON = 0xff; // as a double: NaN
 
 enum class State { Ready, AtBlockBarrier, AtWarpBarrier, Returned };
 
-// A stack with a thread on it. It outlives the thread, and runs the next one: beginning on a new stack takes a system call,
-// going on with one does not.
+// A stack with a thread on it. It outlives the thread, and runs the next one: switching to a new stack takes a system call,
+// resuming a used one does not.
 struct Fiber {
     std::unique_ptr<unsigned char[]> stack{new unsigned char[STACK_BYTES]};
     bool begun = false;
@@ -77,7 +77,7 @@ void run(Fiber &fiber) {
     setcontext(&context);
 }
 
-// Lets waiting threads go on where all that they wait for have come. Returns false if nobody could be released.
+// Releases waiting threads once all that they wait for have arrived. Returns false if none could be released.
 bool release() {
     bool released = false;
     for (std::size_t first = 0; first < fibers.size(); first += 32) {
@@ -159,7 +159,7 @@ Outcome launch(Dim3 grid, Dim3 size, std::size_t shared, Order order, std::uint6
     std::mt19937_64 random(seed);
     const std::size_t blocks = std::size_t(grid.x) * grid.y * grid.z;
     for (std::size_t b = 0; b < blocks; b++) {
-        // In reverse order blocks too come last first: none may depend on an earlier one.
+        // In reverse order the last block runs first: no block may depend on an earlier one.
         const std::size_t i = order == Order::Reverse ? blocks - 1 - b : b;
         block = {unsigned(i % grid.x), unsigned(i / grid.x % grid.y), unsigned(i / grid.x / grid.y)};
         shared_bytes.assign(shared, POISON);
@@ -174,7 +174,7 @@ Outcome launch(Dim3 grid, Dim3 size, std::size_t shared, Order order, std::uint6
                 }
             }
             if (!all_returned() && !release()) {
-                fibers.clear(); // they would go on where they wait
+                fibers.clear(); // the next launch must not resume them
                 return Outcome::Deadlock;
             }
         }

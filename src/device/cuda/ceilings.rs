@@ -15,7 +15,7 @@ use super::sys::stream::Stream;
 use crate::device::Ceilings;
 use crate::device::ceilings::product_flops;
 
-/// Runs of which the best counts.
+/// Runs; the best counts.
 const ROUNDS: usize = 3;
 /// Copies or products that one run enqueues.
 const REPEATS: usize = 4;

@@ -67,10 +67,11 @@ impl Gpu {
                 gib(free),
                 self.name
             ),
-            Err(_) => format!("the GPU has not enough memory: {error}"),
+            Err(_) => format!("not enough GPU memory: {error}"),
         };
-        Error::device(cause)
-            .hint("close other programs on this GPU, score the large matrices apart (--include), or use --device cpu")
+        Error::device(cause).hint(
+            "close other programs on this GPU, score the large matrices separately (--include), or use --device cpu",
+        )
     }
 }
 
@@ -97,5 +98,5 @@ pub fn connect() -> Result<usize> {
 }
 
 fn hint_for(component: Component) -> String {
-    format!("{}; `htsr doctor` prints where it was looked for; --device cpu needs no CUDA", component.remedy())
+    format!("{}; `htsr doctor` prints what was found; --device cpu needs no CUDA", component.remedy())
 }

@@ -53,7 +53,7 @@ pub fn stacked_rows(long: usize, short: usize) -> usize {
 
 macro_rules! buffers {
     ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
-        /// Something for each buffer of a lane: its size in bytes, or its memory.
+        /// A value for each buffer of a lane: its size in bytes, or its memory.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct Buffers<B> { $($(#[$attribute])* pub $name: B),* }
 
@@ -89,7 +89,7 @@ buffers! {
     vector,
     /// The status of each matrix, from cuSOLVER.
     status,
-    /// What the elements of each matrix are like.
+    /// What was found among the elements of each matrix.
     scans,
     /// Sums of parts of each Gram matrix.
     gram_sums,
@@ -107,7 +107,7 @@ buffers! {
     accuracies,
     /// Logarithms of the eigenvalues.
     logs,
-    /// Sums of the logarithms from each on.
+    /// Sums of the logarithms, each from one to the end.
     suffix,
     /// alpha of each candidate.
     alphas,

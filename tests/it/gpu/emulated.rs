@@ -1,4 +1,4 @@
-//! What only an emulated GPU can be made to do: fail, be late, be short of memory, be old.
+//! Tests that only an emulated GPU allows: calls that fail, late work, little memory, old libraries.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ fn results_do_not_depend_on_when_the_gpu_works() {
     }
 }
 
-/// Two matrices: one that f32 suffices for, and one that takes every path of f64.
+/// Two matrices: one for which f32 suffices, and one that takes every path of f64.
 fn two_matrices(folder: &Path) -> PathBuf {
     let mut singular_values: Vec<f64> = (0..12).map(|k| 1.0 + 0.1 * k as f64).collect();
     let healthy = matrix_with_singular_values(20, 12, &singular_values, 1);
@@ -38,7 +38,7 @@ fn two_matrices(folder: &Path) -> PathBuf {
     save(folder, "model.safetensors", tensors)
 }
 
-/// Every call into CUDA fails once. The outcome is a clean error or the right result, and nothing is left behind.
+/// Every call into CUDA fails once. The outcome is a clean error or the right result, and nothing leaks.
 fn sweep(solver: &str, schedule: &str) {
     let Some(machine) = emulated(fakecuda::FOLDER) else { return };
     let folder = folder();
@@ -71,7 +71,7 @@ fn sweep(solver: &str, schedule: &str) {
             assert_eq!(count, 0, "{kind} leaked, {case}");
         }
     }
-    // Most calls matter; those that free something do not.
+    // Most failures end the run; those of calls that free something do not.
     assert!(outcomes[&5] > outcomes[&0], "{outcomes:?}");
 }
 
@@ -90,7 +90,7 @@ fn every_call_may_fail_with_our_own_solver() {
     sweep("two-stage", "random:1");
 }
 
-/// A spike that the sum of squares does not quite give away: f32 is given up before anything is refined.
+/// A spike that the sum of squares almost reveals: f32 is given up before anything is refined.
 #[test]
 fn f32_without_a_chance_is_not_refined() {
     let Some(machine) = emulated(fakecuda::FOLDER) else { return };
@@ -163,10 +163,8 @@ fn too_little_memory_means_fewer_lanes_and_then_a_sentence() {
     let run = mib(20).score(&path, &[]);
     run.fails(5, &["GiB of GPU memory, and 0.02 GiB are free on Emulated CUDA device 0", "hint: close other programs"]);
     assert!(run.stdout.is_empty());
-    // Not even room for a handle, which libraries report as anything but that.
-    mib(3)
-        .score(&path, &[])
-        .fails(5, &["the GPU has not enough memory: cusolverDnCreate", "hint: close other programs"]);
+    // No memory for even a handle: libraries report other reasons for that.
+    mib(3).score(&path, &[]).fails(5, &["not enough GPU memory: cusolverDnCreate", "hint: close other programs"]);
 }
 
 #[test]
@@ -174,12 +172,12 @@ fn lanes_go_where_there_is_memory() {
     let Some(machine) = emulated(fakecuda::FOLDER) else { return };
     let (model, reports) = (folder(), folder());
     let path = demo(model.path(), 1, 64);
-    // One matrix after the other, so that there is work for many lanes.
+    // One matrix at a time, so that there is work for many lanes.
     let arguments = ["--device", "cuda:all", "--solver", "two-stage"];
     let right = machine.score(&path, &arguments).succeeds().json();
     let report = reports.path().join("report.json");
     let machine = machine.with("FAKECUDA_DEVICES", 2).with("FAKECUDA_REPORT", report.display());
-    // Megabytes of two GPUs, of which a lane takes 34, and how many lanes each may have at most.
+    // Megabytes of two GPUs, and how many lanes each may have at most; a lane takes 34 MB.
     for ([first, second], lanes) in
         [([1000, 1000], [4, 4]), ([1000, 80], [4, 1]), ([1000, 20], [4, 0]), ([20, 1000], [0, 4])]
     {
@@ -221,7 +219,7 @@ fn a_device_that_does_not_exist() {
     let none = machine.with("FAKECUDA_DEVICES", 0);
     none.score(&path, &[])
         .fails(5, &["cannot be used: cuInit returned CUDA_ERROR_NO_DEVICE", "hint: does `nvidia-smi`"]);
-    // auto may take the CPU, and says so.
+    // auto may use the CPU, and prints that.
     let auto = run_auto(&none, &path);
     auto.succeeds();
     assert!(auto.stderr.contains("warning: using the CPU: the NVIDIA driver cannot be used"), "{}", auto.stderr);
@@ -285,13 +283,13 @@ fn the_doctor_says_what_was_found() {
     assert!(run.stdout.contains("pip install nvidia-cusolver"), "{}", run.stdout);
 }
 
-/// NVIDIA's own compiler, on the emulated driver, which can only refuse what it makes.
+/// NVIDIA's own compiler on the emulated driver, which must refuse real machine code.
 #[test]
 fn the_real_compiler_compiles_what_the_driver_then_refuses() {
     let Some(machine) = emulated(fakecuda::FOLDER) else { return };
     let compiler = crate::support::root().join("fixtures/nvrtc");
     if !compiler.exists() {
-        return; // tests/it/nvrtc.rs says so
+        return; // tests/it/nvrtc.rs prints that
     }
     let folder = folder();
     for name in ["libcuda.so", "libcublas.so", "libcusolver.so"] {
@@ -329,6 +327,6 @@ fn kernels_are_compiled_once() {
     assert_eq!(compilations(&cached), 1);
     // A folder that cannot be written to costs time only.
     assert_eq!(compilations(&machine.with("HTSR_CACHE", "/proc/nowhere")), 7);
-    // Another driver, another file.
+    // The cache is off again.
     assert_eq!(compilations(&machine), 7);
 }

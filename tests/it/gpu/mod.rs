@@ -1,8 +1,8 @@
 //! The GPU engine against the CPU engine: the same checkpoints, the same answers.
 //!
-//! Where there is no GPU, which is nearly everywhere, the real program runs on emulated CUDA libraries (crates/fakecuda):
-//! that proves what is computed, in which order and what happens when calls fail, and nothing about speed or NVIDIA's own
-//! rounding. With HTSR_REQUIRE_GPU=1 the tests run on the real GPU, and fail without one.
+//! By default the real program runs on emulated CUDA libraries (crates/fakecuda). That proves what is computed, in which order,
+//! and what happens when calls fail; it proves nothing about speed or NVIDIA's rounding. With HTSR_REQUIRE_GPU=1 the tests
+//! run on the real GPU, and fail without one.
 
 mod emulated;
 mod scores;
@@ -21,7 +21,7 @@ struct Machine {
     variables: Vec<(&'static str, String)>,
 }
 
-/// The machine to test on; `None`, said loudly, where nothing can be emulated. Under CI that is a failure.
+/// The machine to test on; `None`, with a warning, if CUDA cannot be emulated here. Under CI that is a failure.
 fn machine() -> Option<Machine> {
     if std::env::var_os("HTSR_REQUIRE_GPU").is_some() {
         return Some(Machine { variables: Vec::new() });
@@ -29,7 +29,7 @@ fn machine() -> Option<Machine> {
     emulated(fakecuda::FOLDER)
 }
 
-/// A machine whose emulation can be told what to do; `None` on a real GPU, where that cannot be tested.
+/// A machine whose emulation has settings; `None` on a real GPU.
 fn emulated(libraries: Option<&str>) -> Option<Machine> {
     if std::env::var_os("HTSR_REQUIRE_GPU").is_some() {
         return None;
@@ -64,7 +64,7 @@ fn on_cpu(path: &Path, arguments: &[&str]) -> Run {
     run(command().args(["score", path.to_str().unwrap(), "--format", "json", "-q"]).args(arguments))
 }
 
-/// Asserts that both are the same but for where they come from and the last digits: `tolerance` is relative.
+/// Asserts that both are the same, except for the device and for a relative `tolerance`.
 #[track_caller]
 fn assert_alike(one: &Value, other: &Value, tolerance: f64, place: &str) {
     match (one, other) {
@@ -72,7 +72,7 @@ fn assert_alike(one: &Value, other: &Value, tolerance: f64, place: &str) {
             assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>(), "{place}");
             for (key, value) in one {
                 let elsewhere = place.ends_with("provenance") && ["device", "solver"].contains(&key.as_str());
-                // The smallest eigenvalue is known to 1e-6 for the peak rule, and else as rounding leaves it.
+                // The smallest eigenvalue is accurate to 1e-6 for the peak rule; for others it may be lost to rounding.
                 let noise = key == "lambda_min" && one["rule"] != "peak";
                 if !elsewhere && !noise {
                     let tolerance = if key == "lambda_min" { 1e-5 } else { tolerance };
@@ -88,18 +88,18 @@ fn assert_alike(one: &Value, other: &Value, tolerance: f64, place: &str) {
         }
         (Value::Number(one), Value::Number(other)) => {
             let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
-            // A difference of alphas and the logarithm of what may be 1, of which little may be left.
+            // Differences of alphas, and logarithms of what may be 1: cancellation may leave few digits.
             let small = ["peak_jump", "alpha_weighted", "log_spectral_norm"].iter().any(|key| place.contains(key));
             let scale = one.abs().max(other.abs()).max(if small { 1.0 } else { 0.0 });
             assert!((one - other).abs() <= tolerance * scale, "{place}: {one:e} {other:e}");
         }
-        // A failed matrix has no precision but the one that was asked for, and a bound says how far rounding goes.
+        // A failed matrix has only the precision that was asked for, and a note has the bound of the device.
         _ if place.ends_with("note") || place.ends_with("precision") => {}
         _ => assert_eq!(one, other, "{place}"),
     }
 }
 
-/// Scores `path` on GPU and CPU in f64 and compares all that is given out.
+/// Scores `path` on GPU and CPU in f64, and compares all output.
 #[track_caller]
 fn compare(machine: &Machine, path: &Path, arguments: &[&str], code: i32) {
     compare_to(1e-9, machine, path, arguments, code);
@@ -112,7 +112,7 @@ fn compare_to(tolerance: f64, machine: &Machine, path: &Path, arguments: &[&str]
     let (gpu, cpu) = (machine.score(path, &arguments), on_cpu(path, &arguments));
     assert_eq!((gpu.code, cpu.code), (code, code), "{arguments:?}: {} {}", gpu.stderr, cpu.stderr);
     assert_alike(&gpu.json(), &cpu.json(), tolerance, "");
-    // What is wrong with a matrix is told in the same words.
+    // Problems of matrices are reported in the same words.
     assert_eq!(gpu.stderr, cpu.stderr);
 }
 

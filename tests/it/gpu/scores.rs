@@ -33,7 +33,7 @@ fn the_demo_is_scored_as_on_the_cpu() {
 
 /// Orders around the edges of bands, panels and blocks; on all scales.
 #[test]
-fn our_own_tridiagonalisation_takes_any_order() {
+fn our_own_tridiagonalization_takes_any_order() {
     let Some(machine) = machine() else { return };
     let folder = folder();
     let orders = [8, 33, 34, 35, 65, 129, 161, 301];
@@ -257,7 +257,7 @@ fn auto_keeps_its_promise_on_hard_spectra() {
 }
 
 /// Smallest eigenvalues that a Gram matrix in f64 gives too coarsely, and products with W well: nothing needs a QR
-/// factorisation, which takes long. The weights of long matrices do not stay on the GPU, and are sent for every product.
+/// factorization, which is slow. The weights of long matrices do not stay on the GPU, and are sent for every product.
 #[test]
 fn smallest_eigenvalues_come_from_products_with_the_weights() {
     let Some(machine) = machine() else { return };
@@ -297,7 +297,7 @@ fn smallest_eigenvalues_come_from_products_with_the_weights() {
     }
 }
 
-/// Triangles of many rows are stacked and factorised again.
+/// Triangles of many rows are stacked and factorized again.
 #[test]
 fn nearly_singular_tall_matrices() {
     let Some(machine) = machine() else { return };

@@ -53,7 +53,7 @@ fn check_products<S: Copy, R: Copy + Default + Into<f64>>(
             let (wide_a, wide_b): (Vec<f64>, Vec<f64>) =
                 (a.iter().map(|&x| wide(x)).collect(), b.iter().map(|&x| wide(x)).collect());
             let expected = reference((&wide_a, stride_a, transpose_a), (&wide_b, stride_b, transpose_b), [m, n, k]);
-            // With beta = 0 the NaN in C does not matter; with beta = 1 what was there is added.
+            // With beta = 0 the NaN in C does not matter; with beta = 1 the old C is added.
             for (alpha, beta, before) in [(1.0, 0.0, f64::NAN), (0.5, 1.0, 3.0)] {
                 let stride_c = m + 3;
                 let c = gpu.upload(&vec![result(before); stride_c * n]);
@@ -93,7 +93,7 @@ fn check_products<S: Copy, R: Copy + Default + Into<f64>>(
                     let context = format!("{m} {n} {k} {transpose_a} {transpose_b} {input:?}: {got} {expected}");
                     assert!(error <= epsilon * (20.0 * bound + 4.0), "{context}");
                 }
-                // Between the columns nothing is touched.
+                // The numbers between the columns are unchanged.
                 if m > 0 && n > 0 {
                     let between: f64 = c[m].into();
                     assert!(between.is_nan() == before.is_nan() && (before.is_nan() || between == before));
@@ -247,7 +247,7 @@ fn what_is_not_modelled_or_not_allocated_is_refused() {
             let workspace = gpu.upload(&[0_u8; 512]);
             blas::cublasSetWorkspace_v2(gpu.blas, at(workspace), 512).result().unwrap();
             product(a, c, 8, single, exact).result().unwrap();
-            // It is used to the last byte.
+            // The last byte is used, too.
             assert_eq!(gpu.download::<u8>(workspace, 512), [255; 512]);
             blas::cublasDestroy_v2(gpu.blas).result().unwrap();
         }

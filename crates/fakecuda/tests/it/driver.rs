@@ -1,4 +1,4 @@
-//! Initialisation, contexts, memory, failing calls, the report.
+//! Initialization, contexts, memory, failing calls, the report.
 
 use std::ptr::null_mut;
 
@@ -85,7 +85,7 @@ fn the_safe_wrapper_works_and_leaves_nothing_behind() {
 
 #[test]
 fn memory_is_limited_aligned_and_poisoned() {
-    // Room for handles, and a bit more.
+    // Enough for handles, and a little more.
     const TOTAL: usize = 20_000 * 256;
     let Some(outcome) = in_child(&[("FAKECUDA_MEMORY", &TOTAL.to_string())], || unsafe {
         let gpu = Gpu::new();
@@ -134,7 +134,7 @@ fn damage_beside_an_allocation_is_found() {
         };
         outcome.expect_death(message);
     }
-    // An allocation of whole pages has no canaries: the write itself dies, as one after the end of its life does.
+    // An allocation of whole pages has no canaries: the write itself faults, like a write after the memory was freed.
     for freed in ["no", "yes"] {
         let Some(outcome) = in_child(&[("FREED", freed)], || unsafe {
             context();

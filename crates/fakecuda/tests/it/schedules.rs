@@ -1,4 +1,4 @@
-//! Streams and events under each schedule: what runs when, and which mistakes show.
+//! Streams and events under each schedule: what runs when, and which mistakes are found.
 
 use std::ptr::null_mut;
 
@@ -53,7 +53,7 @@ fn a_source_is_read_when_the_copy_runs() {
         (&raw mut plain).write_volatile(2);
         assert_eq!(gpu.download::<u64>(a, 1), [2]);
         assert_eq!(gpu.download::<u64>(b, 1), [2]);
-        // A range that runs out of the pinned allocation, and a device's address as a host's.
+        // A range that extends past the pinned allocation, and the address of a device for that of a host.
         assert_eq!(
             cuda::cuMemcpyHtoDAsync_v2(a, host.add(1).cast_const().cast::<u8>().sub(4).cast(), 8, gpu.stream),
             E::CUDA_ERROR_INVALID_VALUE

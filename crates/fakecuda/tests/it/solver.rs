@@ -14,7 +14,7 @@ const NOVECTOR: solver::cusolverEigMode_t = solver::cusolverEigMode_t::CUSOLVER_
 const LOWER: Fill = Fill::CUBLAS_FILL_MODE_LOWER;
 const UPPER: Fill = Fill::CUBLAS_FILL_MODE_UPPER;
 
-/// In epsilons of the largest value. faer's own eigenvalues, to which some are compared, are good to thirty.
+/// In epsilons of the largest value. faer's own eigenvalues, to which some are compared, are accurate to thirty.
 const TOLERANCE: f64 = 60.0;
 
 /// A number in which a solver computes.
@@ -121,7 +121,7 @@ fn syevd<T: Real>(gpu: &Gpu, matrix: &[f64], n: usize, stride: usize, fill: Fill
         assert_eq!(solve(allocate(device_bytes - 1), device_bytes), E::CUSOLVER_STATUS_INVALID_VALUE);
         cuda::cuMemsetD8Async(work, 0, device_bytes, gpu.stream).result().unwrap();
         solve(work, device_bytes).result().unwrap();
-        // Work and matrix are gone.
+        // Workspace and matrix are overwritten.
         assert_eq!(gpu.download::<u8>(work, device_bytes), vec![255; device_bytes]);
         if n > 0 {
             assert!(wide(gpu.download::<T>(matrix, n)).iter().all(|x| x.is_nan()));
@@ -260,7 +260,7 @@ fn batched<T: Real>(gpu: &Gpu, matrices: &[Vec<f64>], n: usize, clear: bool) -> 
                 batch,
             )
         };
-        // 2^31 bytes and more are not taken.
+        // 2^31 bytes and more are refused.
         assert_eq!(solve((1 << 31) / (n * n * size_of::<T>()) as i64 + 1), E::CUSOLVER_STATUS_INVALID_VALUE);
         solve(batch).result().unwrap();
     }

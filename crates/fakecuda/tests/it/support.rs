@@ -11,10 +11,10 @@ use cudarc::driver::sys as cuda;
 use fakecuda::FOLDER;
 use serde_json::Value;
 
-/// How a child exits that ran its body to the end: a test that passed without that must not count.
+/// The exit code of a child that ran its body to the end: a test that passes without it must not count.
 const RAN: i32 = 42;
 
-/// What became of a child.
+/// The outcome of a child.
 pub struct Outcome {
     output: Output,
     /// The fake's report; null if the child died before it could write it.
@@ -42,8 +42,8 @@ impl Outcome {
     }
 }
 
-/// Runs the body in a child, or says that the test is skipped. The body's type names the test that contains it. `None` means
-/// that this is not for here: a test that has several children goes on to the next.
+/// Runs the body in a child, or prints that the test is skipped. The type of the body names the test that contains it. `None`
+/// means that another child of this test runs here.
 pub fn in_child<F: FnOnce()>(environment: &[(&str, &str)], body: F) -> Option<Outcome> {
     in_child_with(FOLDER, environment, body)
 }
@@ -80,7 +80,7 @@ pub fn in_child_with<F: FnOnce()>(folder: Option<&str>, environment: &[(&str, &s
     Some(Outcome { output, report })
 }
 
-/// A device with one stream and the handles of the libraries. Nothing is ever given back: the process ends.
+/// A device with one stream and the handles of the libraries. Nothing is freed: the process ends.
 pub struct Gpu {
     pub stream: cuda::CUstream,
     pub blas: blas::cublasHandle_t,
@@ -133,7 +133,7 @@ impl Gpu {
         let bytes = size_of_val(values);
         let pointer = allocate(bytes.max(1));
         let kept = values.to_vec().leak();
-        // SAFETY: both sides have that many bytes, and the source stays for whenever it is read.
+        // SAFETY: both sides have that many bytes, and the source lives until it is read.
         unsafe { cuda::cuMemcpyHtoDAsync_v2(pointer, kept.as_ptr().cast(), bytes, self.stream).result().unwrap() };
         pointer
     }
@@ -159,7 +159,7 @@ pub fn at<T>(pointer: cuda::CUdeviceptr) -> *mut T {
     pointer as *mut c_void as *mut T
 }
 
-/// Standard normal values, as far as a sum of twelve uniform ones goes.
+/// Nearly standard normal values: sums of twelve uniform ones.
 pub fn normal(seed: u64, count: usize) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..count).map(|_| (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).collect()

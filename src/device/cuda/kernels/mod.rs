@@ -69,7 +69,7 @@ impl Kernels {
         (BLOCKS_PER_PROCESSOR * self.processors) as usize
     }
 
-    /// Blocks for so many threads' work, but no more than keep the GPU busy.
+    /// Blocks for a thread for each item, but no more than keep the GPU busy.
     fn blocks_for(&self, items: usize) -> u32 {
         items.div_ceil(abi::THREADS as usize).min(self.blocks()) as u32
     }

@@ -74,7 +74,7 @@ impl Kernels {
     ///
     /// # Panics
     ///
-    /// If the type has not 16 bits.
+    /// If the type is not 16 bits wide.
     pub fn scan(
         &self,
         stream: &Stream,

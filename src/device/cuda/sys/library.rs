@@ -127,7 +127,7 @@ impl Component {
 
     /// True if `cudarc` finds the library by a name that it knows.
     fn is_present(self) -> bool {
-        // SAFETY: these load NVIDIA's libraries, whose initialisers touch nothing of this process.
+        // SAFETY: these load NVIDIA's libraries, whose initializers touch nothing of this process.
         unsafe {
             match self {
                 Component::Driver => cudarc::driver::sys::is_culib_present(),

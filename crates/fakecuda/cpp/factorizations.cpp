@@ -113,7 +113,7 @@ API int cusolverDnDpotrf(const Solver *solver, int uplo, int n, double *a, int s
         enqueue(solver->stream, [=] {
             const std::size_t order = std::size_t(n), step = std::size_t(stride);
             poison(work, std::size_t(size) * sizeof *work);
-            // The other triangle comes back as it was.
+            // The other triangle is unchanged.
             if (uplo == FILL_UPPER) {
                 transpose(a, order, step);
             }
