@@ -342,7 +342,7 @@ fn the_oracle_is_a_solver_too() {
     score("sytrd").fails(2, &["this solver is cuSOLVER's", "hint: use --device cuda"]);
     if cfg!(feature = "cuda") {
         let on_gpu = htsr(["score", path.to_str().unwrap(), "--device", "cuda", "--solver", "faer"]);
-        on_gpu.fails(2, &["this solver is the CPU's", "hint: say --device cpu"]);
+        on_gpu.fails(2, &["this solver is the CPU's", "hint: use --device cpu"]);
     }
 }
 
