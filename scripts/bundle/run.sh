@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks and measures htsr on this machine's GPU, and says which step failed. Results, raw and as a summary, go to the folder
-# that is given, by default ./results. Works from any folder, without a network, as root or not, in under 8 minutes.
+# Checks and measures htsr on this machine's GPU, and prints which step failed. Writes raw results and a summary to the given
+# folder, by default ./results. Works from any folder, without a network, as root or not, in under 8 minutes.
 #
 #   ./run.sh [RESULTS]
 #
@@ -14,7 +14,7 @@ out=$(cd "$out" && pwd)
 steps=${HTSR_STEPS:-doctor parity demo model bench torch sanitizer}
 sizes=${HTSR_BENCH_SIZES:-512,1024,2048,4096,8192}
 model=${HTSR_BENCH_MODEL:-llama-2-70b}
-# Kernels of an earlier version must not be found, and home may not be writable.
+# No compiled kernels of an earlier version may be used, and the home folder may not be writable.
 export HTSR_CACHE="$out/cache" HTSR_ROOT="$here" HTSR_BIN="$here/htsr" HTSR_DEVICE=cuda NO_COLOR=1
 started=$SECONDS
 budget=${HTSR_SECONDS:-450}
@@ -56,7 +56,7 @@ step() {
   return $code
 }
 
-# skip NAME WHY: says that a step cannot run here.
+# skip NAME WHY: reports that a step cannot run here.
 skip() {
   case " $steps " in *" $1 "*) echo "| $1 | skipped: $2 | | |" >> "$summary" ;; esac
 }
@@ -66,8 +66,8 @@ step doctor-json 60 "$here/htsr" doctor --format json
 step parity 150 env HTSR_REQUIRE_GPU=1 "$here/htsr-tests" gpu::scores:: --test-threads 8
 step demo 60 "$here/htsr" demo --format json
 
-# A few layers first: whatever happens later, there is a number. Then the whole model, and the memory of the GPU sampled from
-# outside.
+# A few layers first, so that there is a number whatever happens later. Then the whole model, while nvidia-smi samples the GPU's
+# memory.
 step model-some 100 "$here/htsr" bench --model "$model" --layers "${HTSR_BENCH_LAYERS:-4}" --format json
 if [ -z "${HTSR_BENCH_LAYERS:-}" ]; then
   watcher=
@@ -91,7 +91,7 @@ fi
 if command -v compute-sanitizer > /dev/null; then
   for check in memcheck:192 racecheck:64; do
     tool=${check%:*}
-    # Above 64, several blocks work on a matrix and wait for each other; racecheck, which is slow, looks at shared memory only.
+    # Above 64, several blocks work on a matrix and wait for each other; racecheck is slow and checks shared memory only.
     order=${check#*:}
     for solver in two-stage batched; do
       step "sanitizer-$tool-$solver" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 \
@@ -102,7 +102,7 @@ else
   skip sanitizer "compute-sanitizer is not on the PATH"
 fi
 
-# What fails is in its own file, and does not stop the others.
+# Each step writes a file of its own, and a failure does not stop the others.
 solvers="two-stage sytrd syevd"
 "$here/htsr" doctor --format json 2> /dev/null | grep -q '"syevd-two-stage"' && solvers="$solvers syevd-two-stage"
 for solver in $solvers; do
@@ -117,7 +117,7 @@ step bench-auto 60 "$here/htsr" bench --sizes "$sizes" --lanes 1,2,4 --check-up-
 
 {
   echo
-  echo "$((SECONDS - started)) s in all"
+  echo "$((SECONDS - started)) s in total"
 } >> "$summary"
 cat "$summary"
 exit $failed

@@ -1,4 +1,4 @@
-"""What people run today: torch.linalg.svdvals(W), and eigvalsh(W^T W), on the same GPU and the same kind of matrices.
+"""Times the usual alternatives, torch.linalg.svdvals(W) and eigvalsh(W^T W), on the same GPU and the same kind of matrices.
 
     python3 torch_peer.py 1024,28672x8192 float32,float64 > torch.json
 """
@@ -11,7 +11,7 @@ import torch
 
 
 def median_seconds(function, runs, limit):
-    """Median of some runs after one to warm up; fewer runs where one takes long."""
+    """Median of several runs after a warm-up; fewer runs if one is slow."""
     function()
     torch.cuda.synchronize()
     times = []

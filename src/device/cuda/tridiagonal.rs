@@ -64,7 +64,7 @@ impl<'m, T: Scalar> Reduction<'m, T> {
         let [left, right] = self.panels(rest);
         let rows = n - rest;
         let shape = [rows, rows, 2 * before * BAND];
-        self.blas.multiply(shape, (-1.0, left, right.transpose()), (1.0, self.matrix.from(rest, rest)))
+        self.blas.multiply(shape, (-1.0, left, right.transpose()), (1.0, self.matrix.starting_at(rest, rest)))
     }
 
     /// Takes the columns from `column` on to band form, after `before` panels of the group.
@@ -75,17 +75,17 @@ impl<'m, T: Scalar> Reduction<'m, T> {
         let waiting = 2 * before * BAND;
         if before > 0 {
             let [left, right] = self.panels(column);
-            let here = matrix.from(column, column);
+            let here = matrix.starting_at(column, column);
             blas.multiply([n - column, BAND, waiting], (-1.0, left, right.transpose()), (1.0, here))?;
         }
         let [left, right] = self.panels(first);
-        let [v, x] = [0, BAND].map(|after| left.from(0, waiting + after));
-        let [x_again, v_again] = [0, BAND].map(|after| right.from(0, waiting + after));
+        let [v, x] = [0, BAND].map(|after| left.starting_at(0, waiting + after));
+        let [x_again, v_again] = [0, BAND].map(|after| right.starting_at(0, waiting + after));
         let small = self.small(rows);
-        let panel = Panel { rows, columns: matrix.from(first, column), vectors: v, vectors_again: v_again };
+        let panel = Panel { rows, columns: matrix.starting_at(first, column), vectors: v, vectors_again: v_again };
         kernels.panel_qr(stream, panel, small)?;
-        let z = Matrix::new(self.buffers.panel_z.first(BAND * n), n).from(first, 0);
-        blas.multiply([rows, BAND, rows], (1.0, matrix.from(first, first), v), (0.0, z))?;
+        let z = Matrix::new(self.buffers.panel_z.first(BAND * n), n).starting_at(first, 0);
+        blas.multiply([rows, BAND, rows], (1.0, matrix.starting_at(first, first), v), (0.0, z))?;
         if before > 0 {
             let correction = Matrix::new(self.buffers.panel_correction.first(waiting * BAND), waiting);
             blas.multiply([waiting, BAND, rows], (1.0, right.transpose(), v), (0.0, correction))?;
@@ -101,7 +101,7 @@ impl<'m, T: Scalar> Reduction<'m, T> {
     fn panels(&self, row: usize) -> [Matrix<'m, T>; 2] {
         let columns = 2 * PANEL_GROUP * BAND;
         [&self.buffers.panels, &self.buffers.panels_swapped]
-            .map(|memory| Matrix::new(memory.first(columns * self.n), self.n).from(row, 0))
+            .map(|memory| Matrix::new(memory.first(columns * self.n), self.n).starting_at(row, 0))
     }
 
     /// The small matrices of a panel of that many rows.

@@ -37,7 +37,7 @@ impl<'m, T> Matrix<'m, T> {
     }
 
     /// The matrix from a row and a column of the memory on.
-    pub fn from(self, row: usize, column: usize) -> Self {
+    pub fn starting_at(self, row: usize, column: usize) -> Self {
         Matrix { data: self.data.part(row + column * self.lead..self.data.len()), ..self }
     }
 
