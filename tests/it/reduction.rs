@@ -3,7 +3,7 @@
 
 use htsr::internals::{Real, faer_eigenvalues, tridiagonal_eigenvalues};
 use kernel_emulator::abi::{self, COMBINED_ROWS, PANEL_ROWS, THREADS};
-use kernel_emulator::{Argument, Launch, Order, Pointee, launch};
+use kernel_emulator::{Order, Pointee};
 
 use crate::kernels::{ORDERS, emulated, run};
 use crate::support::random;

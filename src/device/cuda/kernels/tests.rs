@@ -77,7 +77,7 @@ fn all() -> Vec<(KernelName, Vec<String>)> {
 #[test]
 fn parameters_have_the_types_of_the_kernels() {
     if !kernel_emulator::AVAILABLE {
-        return; // tests/it/kernels.rs says so
+        return; // tests/it/kernels/ says so
     }
     let names: Vec<&str> =
         SOURCES.iter().flat_map(|source| source.kernels).map(|name| name.to_str().unwrap()).collect();
