@@ -50,7 +50,7 @@ compile_error!("htsr reads weights as little-endian bytes; this target is big-en
 ///
 /// [`Kind::Usage`](crate::error::Kind::Usage) if `weights` does not have `rows` x `cols` elements,
 /// [`Kind::Input`](crate::error::Kind::Input) if the matrix has no spectrum; then [`source`](std::error::Error::source) is a
-/// [`Failure`](crate::device::Failure). A spectrum without a power law is no error: see [`Analysis::fit`].
+/// [`Failure`](crate::device::Failure). A spectrum without a power law is not an error: see [`Analysis::fit`].
 ///
 /// # Examples
 ///

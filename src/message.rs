@@ -53,7 +53,8 @@ impl Message {
     }
 }
 
-/// What stands behind a `$` at the beginning of `text`, and how many bytes it takes. A `$` before anything else is a `$`.
+/// Formats the mark at the beginning of `text`, which follows a `$`. Returns it and the number of bytes read. Without a mark,
+/// the `$` stays.
 fn mark(text: &str, style: &dyn Style) -> (String, usize) {
     if let Some(end) = text.strip_prefix('(').and_then(|inside| inside.find(')')) {
         let words: Vec<&str> = text[1..=end].split_whitespace().collect();

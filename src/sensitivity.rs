@@ -9,7 +9,7 @@ use crate::metrics::{MetricValue, alpha_by};
 use crate::report::Report;
 use crate::score::{self, LayerScore, MatrixScore};
 
-/// What to compute beside an allocation.
+/// What to compute in addition to an allocation.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct SensitivityAnalysis {

@@ -103,7 +103,7 @@ impl Checkpoint {
         Checkpoint { base: Some(Box::new(base)), ..self }
     }
 
-    /// The base of which the checkpoint is an update, if there is one.
+    /// The base checkpoint to subtract, if [`with_base`](Self::with_base) was used.
     pub fn base(&self) -> Option<&Checkpoint> {
         self.base.as_deref()
     }

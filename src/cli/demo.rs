@@ -39,7 +39,7 @@ pub struct DemoArgs {
     pub output: OutputArgs,
 }
 
-/// The results, beside the planted alphas.
+/// The results, and the planted alphas.
 #[derive(Serialize)]
 struct Demonstration<'a> {
     /// The planted alpha of each layer.

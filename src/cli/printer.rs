@@ -33,7 +33,7 @@ impl Printer {
         Printer { quiet: verbosity.quiet, verbose: verbosity.verbose }
     }
 
-    /// True if details were asked for.
+    /// True if details were requested.
     pub fn verbose(&self) -> bool {
         self.verbose
     }
@@ -50,7 +50,7 @@ impl Printer {
 
     /// Writes results.
     ///
-    /// A pipe that its reader closes early (`| head`) is no error.
+    /// It is not an error if the reader closes the pipe early (`| head`).
     pub fn results(&self, results: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(results).and_then(|()| stdout.flush()) {

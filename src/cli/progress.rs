@@ -101,7 +101,7 @@ impl Observer for Progress<'_> {
         }
     }
 
-    fn cancelled(&self) -> bool {
+    fn canceled(&self) -> bool {
         interrupt::requested()
     }
 }

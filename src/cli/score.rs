@@ -96,7 +96,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let device = args.device.open(printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
     let plots = args.plots.map(|folder| Plots::new(folder, alternatives, printer)).transpose()?;
-    // Timings come first: drawing is no part of them.
+    // Timings come first, so that they do not include drawing.
     let timed = timings.iter().map(|timings| timings as &dyn Sink);
     let sinks: Vec<&dyn Sink> = timed.chain(plots.iter().map(|plots| plots as &dyn Sink)).collect();
     let observer: &dyn Observer = timings.as_ref().map_or(&(), |timings| timings);

@@ -54,7 +54,7 @@ impl Observer for Both<'_> {
         self.progress.finished(matrix, outcome);
     }
 
-    fn cancelled(&self) -> bool {
-        self.progress.cancelled()
+    fn canceled(&self) -> bool {
+        self.progress.canceled()
     }
 }

@@ -74,7 +74,7 @@ enum Line<'a> {
         lane: usize,
         /// Matrices that the lane analyzed together with this one.
         batch: usize,
-        /// What was analyzed for it: windows, or a randomized copy beside it; else 1.
+        /// The number of analyses: the number of windows, 2 for a matrix and its randomized copy, else 1.
         parts: usize,
     },
     Total {

@@ -14,7 +14,7 @@ pub struct Rename {
     new: String,
 }
 
-/// Parses `OLD=NEW`, either of which may be empty.
+/// Parses `OLD=NEW`. Either side may be empty.
 impl FromStr for Rename {
     type Err = String;
 

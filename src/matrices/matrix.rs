@@ -101,7 +101,7 @@ impl WeightMatrix {
         self.elements.update()
     }
 
-    /// Rows and columns of the weight matrix or its update as a whole, of which a device may read a smaller equivalent.
+    /// Rows and columns of the whole weight matrix or update. A device may read a smaller equivalent.
     pub fn whole_shape(&self) -> [usize; 2] {
         self.elements.whole_shape()
     }

@@ -1,4 +1,4 @@
-//! Metrics: what a spectrum says about a matrix besides its alpha.
+//! Metrics: numbers computed from a spectrum in addition to alpha.
 //!
 //! Each metric is a line of [`METRICS`]. It has the name that WeightWatcher uses, if the definitions agree
 //! (`docs/metrics.md` lists all definitions, sources and differences). Metrics are computed on the thread that computed

@@ -21,7 +21,7 @@ pub trait Observer: Sync {
     }
 
     /// Called before each batch and at the end: true ends the run.
-    fn cancelled(&self) -> bool {
+    fn canceled(&self) -> bool {
         false
     }
 }

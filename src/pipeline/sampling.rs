@@ -14,7 +14,7 @@ pub enum Sampling {
     Whole,
     /// Windows of it, whose eigenvalues are laid together.
     Windows(Farms),
-    /// The matrix, and beside it its elements in the random order that this seed determines.
+    /// The matrix, and a copy with its elements in the random order that this seed determines.
     Randomized(u64),
 }
 
@@ -22,7 +22,7 @@ impl Sampling {
     /// The method by which a device has to work for this.
     ///
     /// `--precision auto` knows whether f32 is enough for the fit of each spectrum. That of many together is another fit, so
-    /// that windows are computed in f64 unless f32 is asked for.
+    /// that windows are computed in f64 unless f32 is requested.
     pub fn method(self, method: Method) -> Method {
         match (self, method.precision) {
             (Sampling::Windows(_), Precision::Auto) => Method { precision: Precision::F64, ..method },

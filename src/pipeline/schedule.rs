@@ -54,7 +54,7 @@ pub(super) fn analyze_and<T: Send>(
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            if observer.cancelled() {
+            if observer.canceled() {
                 return Err(Error::interrupted());
             }
             let members: Vec<&WeightMatrix> = batch.iter().map(|&index| &matrices[index]).collect();
@@ -68,7 +68,7 @@ pub(super) fn analyze_and<T: Send>(
         Ok(())
     };
     in_lanes(lanes, &stop, || work().inspect_err(|_| stop.store(true, Ordering::Relaxed)))?;
-    if observer.cancelled() {
+    if observer.canceled() {
         return Err(Error::interrupted());
     }
     let kept = kept.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -76,7 +76,7 @@ pub(super) fn analyze_and<T: Send>(
     results.map(|(index, result)| result.map_or_else(|| keep(index, unanswered()), Ok)).collect()
 }
 
-/// Runs `work` on one thread per lane; `stop` tells those that run to end if one cannot be started.
+/// Runs `work` on one thread per lane. If a thread cannot be started, sets `stop` to end the others.
 fn in_lanes(lanes: usize, stop: &AtomicBool, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
     let work = &work;
     std::thread::scope(|scope| {

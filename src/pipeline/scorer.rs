@@ -92,7 +92,7 @@ impl Scorer {
         Scorer { selection, ..self }
     }
 
-    /// Scores each matrix whole, through windows, or beside its elements in random order.
+    /// Scores each matrix whole, through windows, or together with a copy whose elements are in random order.
     pub fn with_sampling(self, sampling: Sampling) -> Scorer {
         Scorer { sampling, ..self }
     }

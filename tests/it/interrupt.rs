@@ -1,4 +1,4 @@
-//! Signals end a run within a matrix and leave nothing behind.
+//! A signal ends a run within the time of one matrix, and no file is left.
 #![cfg(unix)]
 
 use std::fs;
@@ -16,7 +16,7 @@ use htsr::pipeline::Observer;
 
 use crate::support::{Tensor, command, folder, projection, save};
 
-/// 280 matrices.
+/// A demo with 280 matrices.
 const DEMO: [&str; 7] = ["demo", "--layers", "40", "--hidden", "256", "--threads", "2"];
 const BENCH: [&str; 10] =
     ["bench", "--device", "cpu", "--sizes", "256", "--count", "500", "--lanes", "2", "--check-up-to=0"];
@@ -34,7 +34,7 @@ fn interrupted_by(signal: &str, arguments: &[&str]) {
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-    // The first matrix has been scored, hundreds are left.
+    // The first matrix has been scored; hundreds remain.
     assert!(stderr.any(|line| line.unwrap().contains("alpha")));
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let rest: Vec<String> = stderr.map(|line| line.unwrap()).collect();
@@ -44,7 +44,7 @@ fn interrupted_by(signal: &str, arguments: &[&str]) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Interrupted once the first matrix is done.
+/// Cancels the run after the first matrix.
 #[derive(Default)]
 struct StopsAfterOne(AtomicBool);
 
@@ -53,14 +53,14 @@ impl Observer for StopsAfterOne {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    fn cancelled(&self) -> bool {
+    fn canceled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// A signal counts even if no other matrix is left to begin with.
+/// A signal counts even if no matrix remains to be started.
 #[test]
-fn in_the_last_matrix() {
+fn a_signal_during_the_last_matrix_ends_the_run() {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 1))]);
     let checkpoint = Checkpoint::open(&path).unwrap();
@@ -70,14 +70,14 @@ fn in_the_last_matrix() {
 }
 
 #[test]
-fn ctrl_c() {
+fn ctrl_c_ends_the_run() {
     interrupted_by("-INT", &DEMO);
     interrupted_by("-INT", &BENCH);
 }
 
-/// A part of a checkpoint would pass for a whole one.
+/// A partial checkpoint could be mistaken for a complete one.
 #[test]
-fn a_checkpoint_that_is_not_complete_is_not_kept() {
+fn an_incomplete_checkpoint_is_not_kept() {
     let folder = folder();
     let kept = folder.path().join("kept");
     let mut child = command()
@@ -98,6 +98,6 @@ fn a_checkpoint_that_is_not_complete_is_not_kept() {
 }
 
 #[test]
-fn termination() {
+fn sigterm_ends_the_run() {
     interrupted_by("-TERM", &DEMO);
 }

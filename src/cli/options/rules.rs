@@ -32,7 +32,7 @@ pub enum AllocationChoice {
 }
 
 impl AllocationChoice {
-    /// The option that chooses it, with what it needs besides.
+    /// The option that chooses it, with the other options that it needs.
     fn option(self) -> String {
         let needed = if self == AllocationChoice::Alphapruning { " --sparsity 0.7" } else { "" };
         format!("--allocate {self}{needed}")

@@ -10,7 +10,7 @@ use crate::report::Table;
 use column::{Column, GAP};
 use narrow::Layout;
 
-/// `table` as text, with the labelled lines of `footer` below it.
+/// `table` as text, with the labeled lines of `footer` below it.
 ///
 /// Where the table is wider than `width`, it shows fewer columns and says so below, or one block per row. Words and numbers
 /// are never broken: a line with a longer one exceeds `width`.
@@ -25,7 +25,7 @@ pub fn render(table: &Table, footer: &[(&'static str, String)], width: Option<us
     if !lines.is_empty() {
         text.push('\n');
         let lines = lines.iter().map(|(label, line)| (*label, printable(line).into_owned()));
-        text += &labelled(&lines.collect::<Vec<_>>(), width);
+        text += &labeled(&lines.collect::<Vec<_>>(), width);
     }
     text
 }
@@ -51,7 +51,7 @@ fn aligned(columns: &[Column]) -> String {
     text
 }
 
-/// `height` lines of text for one cell of each column, which stands at their bottom or top; no line ends with blanks.
+/// Returns `height` lines of text with one cell per column, aligned to the bottom or the top. No line ends with blanks.
 fn line(columns: &[Column], cells: Vec<&str>, height: usize, at_bottom: bool) -> String {
     let mut text = String::new();
     for row in 0..height.max(1) {
@@ -73,13 +73,13 @@ fn blocks(columns: &[Column], width: usize) -> String {
     let rows = columns.first().map_or(0, |column| column.cells.len());
     let block = |row: usize| {
         let lines: Vec<_> = columns.iter().map(|column| (column.header.as_str(), column.cells[row].clone())).collect();
-        labelled(&lines, Some(width))
+        labeled(&lines, Some(width))
     };
     (0..rows).map(block).collect::<Vec<_>>().join("\n")
 }
 
 /// Lines with a label in front; longer ones are wrapped to `width` between words.
-fn labelled(lines: &[(&str, String)], width: Option<usize>) -> String {
+fn labeled(lines: &[(&str, String)], width: Option<usize>) -> String {
     let (labels, texts): (Vec<String>, Vec<&String>) =
         lines.iter().map(|(label, text)| ((*label).to_owned(), text)).unzip();
     let labels = Column::new("", labels, false);

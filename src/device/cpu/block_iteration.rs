@@ -49,7 +49,7 @@ const GROWTH: f64 = 16.0;
 /// The least order at which the block is small compared with the matrix.
 pub(super) const MIN_ORDER: usize = 4 * COLUMNS;
 
-/// Bytes that [`smallest_eigenvalue`] allocates beside the factor.
+/// Bytes that [`smallest_eigenvalue`] allocates in addition to the factor.
 pub(super) fn bytes(long: usize, n: usize) -> u64 {
     // For each side: two blocks, their best combination, and copies by rows, by columns and in single precision.
     8 * (COLUMNS * size_of::<f64>()) as u64 * (long + n) as u64

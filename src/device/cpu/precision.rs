@@ -48,7 +48,7 @@ pub(super) fn is_promising(view: &MatrixView, rule: Rule, spread: f64) -> bool {
     }
 }
 
-/// Whether a copy of the Gram matrix in T is made for a Cholesky factorization, beside the one that the eigensolver destroys.
+/// True if a Cholesky factorization needs its own copy of the Gram matrix in T, because the eigensolver destroys the other.
 pub(super) fn needs_gram_copy<T>(long: usize, short: usize, method: &Method) -> bool {
     if size_of::<T>() == size_of::<f64>() {
         return method.rule == Rule::Peak && !is_oblong(long, short);

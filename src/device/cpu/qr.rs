@@ -18,9 +18,9 @@ pub(super) fn buffer_bytes(long: usize, n: usize) -> [u64; 2] {
     [stacked, (BLOCK_BYTES as u64).max(row).min(row * long as u64)]
 }
 
-/// Bytes that [`triangle`] allocates beside its buffers, at most.
+/// The largest number of bytes that [`triangle`] allocates in addition to its buffers.
 pub(super) fn scratch_bytes(n: usize) -> u64 {
-    // The largest block of reflectors that faer keeps beside a matrix.
+    // The largest block of reflectors that faer stores in addition to a matrix.
     const REFLECTORS: usize = 256;
     (REFLECTORS * n * size_of::<f64>()) as u64
 }

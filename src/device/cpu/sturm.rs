@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn second_differences() {
-        // 2 on the diagonal, -1 beside it: 4 sin^2(k pi / (2n + 2)).
+        // 2 on the diagonal, -1 next to it. The eigenvalues are 4 sin^2(k pi / (2n + 2)).
         for n in (1..=130).chain([1000]) {
             let angle = |k: usize| k as f64 * std::f64::consts::PI / (2 * n + 2) as f64;
             let expected: Vec<f64> = (1..=n).map(|k| 4.0 * angle(k).sin().powi(2)).collect();

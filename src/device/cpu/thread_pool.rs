@@ -42,7 +42,7 @@ struct State {
 }
 
 impl ThreadPool {
-    /// Starts helpers for this many cores, one of which always belongs to a lane.
+    /// Starts helpers for this many cores: one fewer than cores, because a lane always uses one.
     pub fn new(cores: usize) -> ThreadPool {
         let (lanes, helping) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), cores, lanes, helping });

@@ -124,7 +124,7 @@ impl Workspace<f32> {
     }
 }
 
-/// A square matrix for the reference solver, in a buffer with whatever it holds.
+/// A square matrix for the reference solver, in a buffer whose old contents remain.
 fn square<T: Real>(n: usize, buffer: &mut Buffer<T>) -> Result<MatMut<'_, T>, Failure> {
     let stride = stride(n);
     let elements = buffer.get(stride as u64 * n as u64)?;

@@ -13,14 +13,14 @@ pub(crate) struct Floats {
 }
 
 impl Floats {
-    /// `tensor` as a matrix, or why it is none.
+    /// Returns `tensor` as a matrix, or the reason why it is not a matrix to score.
     pub fn new(tensor: TensorInfo, shard: usize) -> Result<Floats, String> {
         let dtype = float_type(&tensor.dtype)?;
         Ok(Floats { stored: Stored::matrix(tensor, shard)?, dtype })
     }
 }
 
-/// `dtype` as a type of which spectra are computed, or why it is none.
+/// Returns the float type of `dtype`, or the reason why such tensors cannot be scored.
 pub(crate) fn float_type(dtype: &Dtype) -> Result<FloatType, String> {
     match dtype {
         Dtype::Float(float) => Ok(*float),

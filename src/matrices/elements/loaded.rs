@@ -78,7 +78,7 @@ impl<'a> Mapped<'a> {
 }
 
 impl<'a> Loaded<'a> {
-    /// A matrix in a mapped file, of which only the parts that are viewed are read.
+    /// A matrix in a memory-mapped file. Only the parts that are viewed are read.
     pub(super) fn mapped(mapped: Mapped<'a>, dtype: FloatType, shape: [usize; 2]) -> Loaded<'a> {
         let [rows, cols] = shape;
         Loaded { content: Content::Mapped(mapped), dtype, cast: Cast::None, rows, cols }

@@ -17,7 +17,7 @@ use super::source::{ElementSource, Update};
 use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView, Scan};
 
-/// Rows of the largest block of reflectors that faer keeps beside a matrix.
+/// Rows of the largest block of reflectors that faer stores in addition to a matrix.
 const REFLECTORS: u64 = 256;
 
 /// The factors of an update s B A.

@@ -45,7 +45,7 @@ impl Factors {
 }
 
 impl Scaled {
-    /// `tensor`, whose elements have the type `format`, as a matrix, or why it is none.
+    /// Returns `tensor`, whose elements have the type `format`, as a matrix, or the reason why it cannot be scored.
     pub fn new(tensor: TensorInfo, shard: usize, format: Float8, factors: Option<Factors>) -> Result<Scaled, String> {
         Ok(Scaled { stored: Stored::matrix(tensor, shard)?, format, factors })
     }

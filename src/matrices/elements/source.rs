@@ -59,7 +59,7 @@ pub(crate) trait ElementSource: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Rows and columns of the weight matrix or its update as a whole, of which a device may read a smaller equivalent.
+    /// Rows and columns of the whole weight matrix or update. A device may read a smaller equivalent.
     fn whole_shape(&self) -> [usize; 2] {
         self.shape()
     }

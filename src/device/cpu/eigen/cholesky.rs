@@ -16,7 +16,7 @@ use super::super::thread_pool::Workers;
 use super::kernel::{self, MAX_ROWS, Rows, WithRows, add_to, prefetch_rows, product, write_to};
 use super::tiles::{TILE, Tiles, offset, tile_rows};
 
-/// Elements of workspace that [`factorize`] needs beside the tiles.
+/// Elements of workspace that [`factorize`] needs in addition to the tiles.
 pub fn workspace_elements(n: usize) -> u64 {
     ((tile_rows(n) + 1) * TILE * TILE) as u64
 }

@@ -26,7 +26,7 @@ fn depth<T>(rows: usize) -> usize {
     (COLUMN_BYTES / size_of::<T>()).min(rows.next_multiple_of(STRIP))
 }
 
-/// Elements of workspace that [`lower`] needs beside the tiles.
+/// Elements of workspace that [`lower`] needs in addition to the tiles.
 pub fn workspace_elements<T>(long: usize, n: usize) -> u64 {
     2 * (tile_rows(n) * TILE * depth::<T>(long)) as u64
 }

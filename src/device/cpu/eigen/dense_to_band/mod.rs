@@ -29,7 +29,7 @@ fn groups(n: usize) -> usize {
     (n / 256).min(4).max(n / 512).clamp(1, 16)
 }
 
-/// Elements of workspace that [`reduce`] needs beside the tiles.
+/// Elements of workspace that [`reduce`] needs in addition to the tiles.
 pub fn workspace_elements<T>(n: usize, bandwidth: usize) -> u64 {
     let (rows, b) = ((tile_rows(n) * TILE) as u64, bandwidth as u64);
     let panel = rows * b + SLACK as u64;
