@@ -1,4 +1,4 @@
-//! Matrices with known spectra that rounding affects: the error bounds hold, and alpha is right.
+//! Matrices whose spectra are known and sensitive to rounding: the error bounds hold, and alpha is accurate.
 
 use htsr::checkpoint::Checkpoint;
 use htsr::device::Cpu;
@@ -10,7 +10,7 @@ use htsr::spectrum::Spectrum;
 
 use crate::support::{Tensor, folder, projection, save};
 
-/// Analyzes a matrix of shape rows x cols through a file.
+/// Writes a matrix of shape rows x cols to a file and analyzes it.
 fn analyze(rows: usize, cols: usize, values: &[f64], rule: Rule, precision: Precision) -> Analysis {
     analyze_tensor(Tensor::f64(&[rows, cols], values), rule, precision)
 }
@@ -28,7 +28,7 @@ fn analyze_on(device: &Cpu, method: Method, tensor: Tensor) -> Analysis {
     lane.analyze(&[&catalog.matrices[0]]).unwrap().pop().unwrap().unwrap()
 }
 
-/// Kinds of singular values, ascending; each is hard in its own way.
+/// Singular values in ascending order, of several kinds, each hard for a different reason.
 fn spectra(n: usize) -> Vec<(&'static str, Vec<f64>)> {
     let step = |i: usize| i as f64 / (n - 1) as f64;
     let spread = |decades: f64| (0..n).map(|i| 10.0_f64.powf(-decades * (1.0 - step(i)))).collect::<Vec<_>>();
@@ -77,7 +77,7 @@ fn every_eigenvalue_is_within_its_stated_error() {
 }
 
 #[test]
-fn alpha_is_that_of_the_exact_spectrum() {
+fn alpha_matches_the_exact_spectrum() {
     for (n, long) in [(40, 40), (131, 131), (131, 400), (300, 300)] {
         for (name, singular_values) in spectra(n) {
             if name == "clusters" {
@@ -97,7 +97,7 @@ fn alpha_is_that_of_the_exact_spectrum() {
     }
 }
 
-/// The tolerance of `--precision auto`, on spectra for which f32 is not enough, and some for which it is.
+/// The tolerance of `--precision auto`, on spectra that need f64 and on some for which f32 suffices.
 #[test]
 fn automatic_precision_keeps_its_tolerance() {
     let mut in_f32 = 0;
@@ -132,7 +132,7 @@ fn automatic_precision_keeps_its_tolerance() {
             }
         }
     }
-    assert!(in_f32 > 20, "f32 was enough for {in_f32}");
+    assert!(in_f32 > 20, "f32 sufficed for {in_f32}");
 }
 
 #[test]
@@ -152,10 +152,10 @@ fn the_reference_solver_keeps_the_tolerance() {
     }
 }
 
-/// An element by its row and column.
+/// Returns the element at a row and column.
 type Pattern<'a> = &'a dyn Fn(usize, usize) -> f64;
 
-/// The tolerance of `--precision auto` on patterns, whose roundings are alike, with various levels of noise.
+/// The tolerance of `--precision auto` on patterns with various levels of noise. Rounding errors of a pattern are correlated.
 #[test]
 fn patterns_do_not_make_f32_overconfident() {
     let (mut rng, mut in_f32) = (fastrand::Rng::with_seed(1), [0, 0]);
@@ -190,16 +190,16 @@ fn patterns_do_not_make_f32_overconfident() {
             }
         }
     }
-    assert!(in_f32[0] > 5 && in_f32[1] > 5, "f32 was enough for {in_f32:?}");
+    assert!(in_f32[0] > 5 && in_f32[1] > 5, "f32 sufficed for {in_f32:?}");
 }
 
-/// The smallest eigenvalue where f32 loses it and some of its neighbors.
+/// The smallest eigenvalue, when f32 cannot resolve it and some of its neighbors.
 #[test]
-fn the_smallest_eigenvalue_is_known_beyond_f32() {
+fn the_smallest_eigenvalue_is_accurate_beyond_f32() {
     let mut found = 0;
     for (n, long) in [(80, 80), (300, 301), (400, 1000)] {
         for tiny in [0.3_f64, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6] {
-            // The second smallest just above it, well above it, or some more of them close together.
+            // The second smallest is just above it, well above it, or one of several close together.
             for neighbors in [vec![1.01], vec![30.0], vec![1.2, 1.3, 1.5, 1.7, 2.0, 2.5], vec![1.0 + 1e-6]] {
                 let mut singular_values: Vec<f64> =
                     (0..n).map(|k| (1.0 - (k as f64 + 0.5) / n as f64).powf(-0.25)).collect();
@@ -241,20 +241,20 @@ fn scaling_by_powers_of_two_changes_nothing_but_the_scale() {
 
 #[test]
 fn stacked_triangles_agree_with_one_block() {
-    // With 64 columns, 16448 rows are factorized at once, so 40,000 rows take three steps.
+    // With 64 columns, one step factorizes 16448 rows, so 40,000 rows take three steps.
     let mut singular_values: Vec<f64> = (0..64).map(|k| (1.0 - (k as f64 + 0.5) / 64.0).powf(-0.25)).collect();
     singular_values[0] = 1e-6;
     for (rows, cols) in [(40_000, 64), (64, 40_000), (64, 64)] {
         let matrix = matrix_with_singular_values(rows, cols, &singular_values, 8);
         let analysis = analyze(rows, cols, &matrix, Rule::Peak, Precision::F64);
-        // For a square matrix it comes from the Gram matrix and products with W, without a QR factorization.
+        // A square matrix needs only the Gram matrix and products with W, no QR factorization.
         assert_eq!(analysis.precision, if rows == cols { Arithmetic::F64Cholesky } else { Arithmetic::F64Qr });
         assert!((analysis.spectrum.smallest() / 1e-12 - 1.0).abs() < 1e-7, "{:e}", analysis.spectrum.smallest());
     }
 }
 
-/// A spike raises the noise of the Gram matrix to just below the bulk, which affects every eigenvalue of the tail, not only the
-/// smallest.
+/// A spike raises the noise of the Gram matrix to just below the bulk. That affects every eigenvalue of the tail, not only
+/// the smallest.
 #[test]
 fn a_bulk_just_above_the_noise_is_resolved() {
     for spike in [1e5, 1e6, 4e7] {
@@ -274,7 +274,7 @@ fn a_bulk_just_above_the_noise_is_resolved() {
 
 #[test]
 fn the_ks_rule_tries_every_start_however_small() {
-    // Log-uniform over 20 decades of eigenvalues: the best start is far below the noise of a Gram matrix.
+    // Log-uniform over 20 decades of eigenvalues: the best xmin is far below the noise of a Gram matrix.
     let mut rng = fastrand::Rng::with_seed(3);
     let mut singular_values: Vec<f64> = (0..150).map(|_| 10.0_f64.powf(-10.0 * rng.f64())).collect();
     singular_values.sort_by(f64::total_cmp);
@@ -289,13 +289,13 @@ fn the_ks_rule_tries_every_start_however_small() {
     assert!((got.alpha / expected.alpha - 1.0).abs() < 1e-6, "{got:?} {expected:?}");
 }
 
-/// Square matrices whose smallest eigenvalue ranges from well resolved by a Gram matrix to lost in it.
+/// Square matrices whose smallest eigenvalue ranges from well resolved by a Gram matrix to lost in its noise.
 #[test]
-fn the_smallest_eigenvalue_is_known_beyond_the_gram_matrix() {
+fn the_smallest_eigenvalue_is_accurate_beyond_the_gram_matrix() {
     let mut corrected = 0;
     for n in [9, 64, 131, 300] {
         for (case, tiny) in [1e-4_f64, 1e-5, 1e-6, 1e-7, 3e-8, 1e-9, 1e-12].into_iter().enumerate() {
-            // The second smallest just above it, well above it, or lost as well.
+            // The second smallest is just above it, well above it, or also lost.
             for second in [1.01, 30.0, 3000.0] {
                 let mut singular_values: Vec<f64> =
                     (0..n).map(|k| (1.0 - (k as f64 + 0.5) / n as f64).powf(-0.25)).collect();
@@ -332,7 +332,7 @@ fn assert_alpha_is_exact(eigenvalues: &[f64], rule: Rule) {
     assert!((found.alpha - expected.alpha).abs() < 1e-3, "{rule}: {found:?} {expected:?}");
 }
 
-/// The low eigenvalues fill a bin about as much as those of the bulk, and a Gram matrix in f64 blurs them by a few percent.
+/// A bin of low eigenvalues is about as full as a bin of the bulk, and a Gram matrix in f64 blurs the low ones by a few percent.
 #[test]
 fn blurred_eigenvalues_do_not_choose_the_bin_of_the_peak_rule() {
     let mut rng = fastrand::Rng::with_seed(2);
@@ -342,7 +342,7 @@ fn blurred_eigenvalues_do_not_choose_the_bin_of_the_peak_rule() {
         let low = (n as f64 * (0.2 + 0.1 * rng.f64())) as usize;
         let high = low - rng.usize(0..3);
         let (bin, slope) = (rng.usize(45..80) as f64, 0.3 + 0.7 * rng.f64());
-        // In bins of the histogram of log10 x.
+        // Positions, in bins of the histogram of log10 x.
         let mut places = vec![0.0, 100.0];
         places.extend((1..low).map(|_| 0.02 + 0.97 * rng.f64()));
         places.extend((0..high).map(|_| bin + 0.1 + 0.8 * rng.f64()));
@@ -356,9 +356,9 @@ fn blurred_eigenvalues_do_not_choose_the_bin_of_the_peak_rule() {
     }
 }
 
-/// Two starts fit about as well, one of them among eigenvalues that a Gram matrix in f64 blurs by a few percent.
+/// Two values of xmin fit almost equally well. One is among eigenvalues that a Gram matrix in f64 blurs by a few percent.
 #[test]
-fn blurred_starts_are_tried_by_the_ks_rule() {
+fn the_ks_rule_tries_blurred_starts() {
     let mut rng = fastrand::Rng::with_seed(4);
     let mut tried = 0;
     while tried < 300 {
@@ -381,7 +381,7 @@ fn blurred_starts_are_tried_by_the_ks_rule() {
     }
 }
 
-/// The KS distance D of a tail, by its definition, from the logarithms of its eigenvalues.
+/// Computes the KS distance D of a tail from the logarithms of its eigenvalues, by definition.
 fn distance(ln: &[f64]) -> f64 {
     let n = ln.len() as f64;
     let excess = ln.iter().map(|x| x - ln[0]).sum::<f64>() / n;
@@ -389,7 +389,7 @@ fn distance(ln: &[f64]) -> f64 {
     ln.iter().enumerate().map(difference).fold(0.0, f64::max)
 }
 
-/// A Hadamard matrix: its eigenvalues are equal, or differ in their last bits.
+/// A Hadamard matrix: its eigenvalues are equal or differ only in their last bits.
 #[test]
 fn a_matrix_without_a_spread_has_no_tail() {
     let element = |at: usize| if ((at / 128) & (at % 128)).count_ones().is_multiple_of(2) { 0.02 } else { -0.02 };

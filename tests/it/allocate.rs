@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::{data, folder, htsr, save, small_model};
 
 #[test]
-fn every_published_llama_allocation_to_the_expert() {
+fn every_published_llama_allocation_is_reproduced_exactly() {
     let folder = folder();
     let reference = data("llama_allocations.json");
     let models = reference["models"].as_object().unwrap();
@@ -26,7 +26,7 @@ fn every_published_llama_allocation_to_the_expert() {
 }
 
 #[test]
-fn a_saved_json_allocates_as_the_score_did() {
+fn a_saved_json_gives_the_same_allocation_as_score() {
     let folder = folder();
     let model = save(folder.path(), "model.safetensors", small_model());
     let scores = folder.path().join("scores.json");
@@ -101,11 +101,11 @@ fn the_default_is_5_experts_for_each_layer_of_the_main_stack() {
 }
 
 #[test]
-fn the_hint_of_a_rounding_that_fails_works() {
+fn the_hint_of_a_failed_rounding_works() {
     let folder = folder();
     let path = folder.path().join("scores.csv");
     let scores = path.to_str().unwrap();
-    // Equal alphas with too few experts; and 80 alphas whose default of 400 experts the reference rounding cannot share out.
+    // The reference rounding fails for equal alphas with too few experts, and for 80 alphas with the default of 400 experts.
     let equal: Vec<f64> = vec![2.0; 10];
     let mixed: Vec<f64> = (0..80).map(|layer| 2.0 + f64::from(8 * layer % 80) / 100.0).collect();
     for (alphas, options, cause, total) in [
@@ -124,7 +124,7 @@ fn the_hint_of_a_rounding_that_fails_works() {
 }
 
 #[test]
-fn zero_experts_are_warned_of() {
+fn a_layer_with_zero_experts_gets_a_warning() {
     let folder = folder();
     let path = folder.path().join("scores.csv");
     fs::write(&path, "layer,alpha\n0,1.2\n1,9\n").unwrap();
@@ -161,7 +161,7 @@ fn scores_are_never_overwritten() {
 }
 
 #[test]
-fn unusable_scores() {
+fn unusable_scores_are_refused() {
     let folder = folder();
     for (content, fragments) in [
         ("", vec!["no column `layer`"]),
@@ -195,7 +195,7 @@ fn unusable_scores() {
 }
 
 #[test]
-fn budgets_that_cannot_be_met() {
+fn budgets_that_cannot_be_met_are_refused() {
     let folder = folder();
     let path = folder.path().join("scores.csv");
     let csv: String = (0..10).map(|layer| format!("{layer},2\n")).collect();

@@ -1,10 +1,10 @@
-//! `htsr bench`: what it measures is there and adds up. How long anything takes is nobody's promise.
+//! `htsr bench`: its results are complete and consistent. No test checks how long anything takes.
 
 use std::fs;
 
 use crate::support::{command, folder, htsr};
 
-/// As small and quick as it gets.
+/// The smallest and fastest benchmark.
 const QUICK: [&str; 9] = ["bench", "--device", "cpu", "--sizes", "16,24", "--count", "3", "--runs", "2"];
 
 fn quick(options: &[&str]) -> Vec<String> {
@@ -51,7 +51,7 @@ fn the_json_has_every_number_and_its_source() {
 }
 
 #[test]
-fn every_format() {
+fn results_are_printed_in_every_format() {
     let run = htsr(quick(&["--lanes", "1"]));
     let lines: Vec<&str> = run.succeeds().stdout.lines().collect();
     let columns =
@@ -88,14 +88,14 @@ fn sizes_above_the_limit_are_not_checked() {
 }
 
 #[test]
-fn a_count_that_suits_the_lanes() {
+fn the_default_count_is_a_multiple_of_the_lanes() {
     let arguments = ["bench", "--device", "cpu", "--sizes", "16", "--lanes", "1,3", "--runs", "1", "--format", "json"];
     let result = htsr(arguments).succeeds().json();
     assert_eq!((&result["rows"][0]["matrices"], &result["rows"][1]["matrices"]), (&4.into(), &12.into()));
 }
 
 #[test]
-fn a_model_is_its_layers_times_one() {
+fn a_model_has_the_given_number_of_equal_layers() {
     let temporary = folder();
     let arguments = ["bench", "--device", "cpu", "--model", "smollm2-135m", "--layers", "2", "--lanes", "2"];
     let output = command().args(arguments).args(["--format", "json"]).env("TMPDIR", temporary.path()).output().unwrap();
@@ -132,7 +132,7 @@ fn the_weights_of_a_model_are_kept_on_request() {
 }
 
 #[test]
-fn what_cannot_be() {
+fn impossible_options_are_refused() {
     let bench = |options: &[&str]| htsr(["bench"].iter().chain(options));
     for sizes in ["0", "7", "", "512,,1024", "512,", "-512", "many", "99999999"] {
         bench(&[&format!("--sizes={sizes}")]).fails(2, &["--sizes", "not a whole number from 8", "hint: --sizes 512,"]);
@@ -158,10 +158,10 @@ fn what_cannot_be() {
     bench(&["--device", "gpu"]).fails(2, &["not a device", "hint: auto, cpu, cuda"]);
 }
 
-/// A disk that is full is imitated by a limit on the size of files.
+/// A limit on the size of files imitates a full disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_no_crash_and_leaves_nothing() {
+fn a_full_disk_gives_an_error_and_leaves_no_file() {
     let folder = folder();
     let limited = |options: &str| {
         let bench = format!("{} bench --device cpu {options}", env!("CARGO_BIN_EXE_htsr"));
@@ -186,7 +186,7 @@ fn a_full_disk_is_no_crash_and_leaves_nothing() {
 }
 
 #[test]
-fn help_says_what_can_be_compared() {
+fn help_names_what_can_be_compared() {
     let help = htsr(["bench", "--help"]).succeeds().stdout.clone();
     for option in
         ["--sizes", "--aspect", "--dtypes", "--precisions", "--solvers", "--lanes", "--rule", "--count", "--runs"]

@@ -1,4 +1,4 @@
-//! The command line as a user meets it.
+//! The command line as a user sees it.
 
 use htsr::internals::Level;
 use std::fs;
@@ -108,7 +108,7 @@ fn an_output_keeps_links_devices_and_the_umask() {
     fs::write(&ordinary, "").unwrap();
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&real), mode(&ordinary));
-    // A chain of links to nothing yet, and a file with a mode of its own.
+    // A chain of links whose target does not exist yet, and a file with its own mode.
     let (chain, fresh) = (folder.path().join("chain.json"), folder.path().join("fresh.json"));
     symlink("chain.json", folder.path().join("first.json")).unwrap();
     symlink("fresh.json", &chain).unwrap();
@@ -117,7 +117,7 @@ fn an_output_keeps_links_devices_and_the_umask() {
     fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
     htsr(["score", path.to_str().unwrap(), "-o", real.to_str().unwrap()]).succeeds();
     assert_eq!(mode(&real), 0o600);
-    // A pipe is opened once, and has all of the results; one without a name can be written to.
+    // A named pipe is opened once and gets all results. An unnamed pipe can be written to, too.
     let pipe = folder.path().join("pipe.json");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let reader = std::thread::spawn({
@@ -136,7 +136,7 @@ fn an_output_keeps_links_devices_and_the_umask() {
 }
 
 #[test]
-fn selections() {
+fn patterns_and_layers_select_matrices() {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", small_model());
     let run = |options: &[&str]| {
@@ -174,11 +174,11 @@ fn quiet_and_verbose() {
     let run = htsr(["score", path.to_str().unwrap(), "--verbose"]);
     assert!(run.stderr.contains("model.layers.1.self_attn.q_proj.weight [24, 24]: alpha "), "{}", run.stderr);
     assert!(run.stderr.contains("skipped model.norm.weight: normalization"), "{}", run.stderr);
-    assert!(!run.stderr.contains('\u{1b}'), "no colors and no bars where there is no terminal");
+    assert!(!run.stderr.contains('\u{1b}'), "without a terminal, there are no colors and no bars");
 }
 
 #[test]
-fn layers_without_a_matrix_are_warned_of() {
+fn layers_without_a_matrix_get_a_warning() {
     let folder = folder();
     let mut model = small_model();
     model.insert(projection(9, 'q'), Tensor::random(24, 24, 7));
@@ -209,7 +209,7 @@ fn a_file_a_folder_and_an_index_are_the_same_checkpoint() {
 }
 
 #[test]
-fn the_demo_measures_what_it_planted() {
+fn the_demo_measures_the_alphas_it_planted() {
     let result = htsr(["demo", "--format", "json", "--layers", "5", "--hidden", "128"]).succeeds().json();
     let (layers, planted) = (result["layers"].as_array().unwrap(), result["planted"].as_array().unwrap());
     assert_eq!((layers.len(), planted.len()), (5, 5));
@@ -232,7 +232,7 @@ fn the_demo_keeps_its_checkpoint_on_request() {
     assert_eq!(demo["matrices"], score["matrices"]);
     assert_eq!(demo["allocation"], score["allocation"]);
     htsr(["demo", "--keep", kept.to_str().unwrap()]).fails(2, &["the checkpoint cannot be written", "hint: "]);
-    // What cannot be allocated is known before anything is written.
+    // An impossible allocation is refused before anything is written.
     let none = folder.path().join("none");
     let run = htsr(["demo", "--layers", "2", "--hidden", "64", "--min-experts", "3", "--keep", none.to_str().unwrap()]);
     run.fails(2, &["--min-experts", "hint: "]);
@@ -271,7 +271,7 @@ fn an_input_is_never_overwritten() {
 }
 
 #[test]
-fn names_cannot_command_the_terminal() {
+fn names_cannot_send_control_characters_to_the_terminal() {
     let folder = folder();
     let name = "model.layers.0.\u{1b}]0;title\u{7}\u{202e}x.weight".to_owned();
     let zeros = ("model.layers.1.\u{1b}[2J.weight".to_owned(), Tensor::zeros(safetensors::Dtype::F32, &[9, 9]));
@@ -327,15 +327,15 @@ fn an_instruction_set_can_be_forced() {
 }
 
 #[test]
-fn the_oracle_is_a_solver_too() {
+fn the_reference_solver_can_be_selected() {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", small_model());
     let score = |solver: &str| {
         htsr(["score", path.to_str().unwrap(), "--precision", "f64", "--format", "json", "--solver", solver])
     };
-    let (own, oracle) = (score("auto").json(), score("faer").json());
-    assert_eq!(oracle["provenance"]["solver"], "faer+sturm");
-    for (x, y) in own["matrices"].as_array().unwrap().iter().zip(oracle["matrices"].as_array().unwrap()) {
+    let (own, reference) = (score("auto").json(), score("faer").json());
+    assert_eq!(reference["provenance"]["solver"], "faer+sturm");
+    for (x, y) in own["matrices"].as_array().unwrap().iter().zip(reference["matrices"].as_array().unwrap()) {
         let (x, y) = (x["alpha"].as_f64().unwrap(), y["alpha"].as_f64().unwrap());
         assert!((x / y - 1.0).abs() < 1e-9, "{x} {y}");
     }
@@ -346,9 +346,9 @@ fn the_oracle_is_a_solver_too() {
     }
 }
 
-/// f32 loses the lowest eigenvalues of a square matrix. Where it is shown that none of them begins the tail, nobody is warned.
+/// f32 loses the lowest eigenvalues of a square matrix. There is no warning if none of them can be xmin.
 #[test]
-fn eigenvalues_that_cannot_begin_the_tail_are_no_reason_for_a_warning() {
+fn lost_eigenvalues_that_cannot_be_xmin_cause_no_warning() {
     let n = 640;
     let mut values = random(n * n, 5);
     for (row, line) in values.chunks_exact_mut(n).enumerate() {
@@ -364,6 +364,6 @@ fn eigenvalues_that_cannot_begin_the_tail_are_no_reason_for_a_warning() {
     let (auto, single) = (score("auto"), score("f32"));
     assert_eq!(auto.succeeds().json()["matrices"][0]["precision"], "f32+chol");
     assert!(!auto.stderr.contains("warning"), "{}", auto.stderr);
-    // Without the smallest eigenvalue nothing shows it.
+    // --precision f32 does not compute the smallest eigenvalue accurately, so it cannot rule them out.
     assert!(single.stderr.contains("were not tried as xmin"), "{}", single.stderr);
 }

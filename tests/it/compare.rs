@@ -1,4 +1,4 @@
-//! `htsr compare`: two models side by side, as checkpoints and as saved scores.
+//! `htsr compare`: two models side by side, given as checkpoints or as saved scores.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Run, TempDir, Tensor, folder, htsr, projection, root, save, small_model};
 
-/// Three layers under `stack`, with q of 24 x 24 whose alphas depend on `seed`.
+/// Saves a model of three layers under `stack`. Each has q of 24 x 24, and `seed` determines the alphas.
 fn model(folder: &Path, file: &str, stack: &str, seed: u64) -> PathBuf {
     let tensors: BTreeMap<String, Tensor> = (0..3)
         .map(|layer| {
@@ -41,7 +41,7 @@ fn json(run: &Run) -> Value {
 }
 
 #[test]
-fn the_numbers_are_those_of_score() {
+fn the_numbers_equal_those_of_score() {
     let (_folder, [a, b]) = pair();
     let options = ["--experts", "12", "--format", "json"];
     let of = |path: &Path| htsr(["score", path.to_str().unwrap()].iter().chain(&options)).json();
@@ -68,11 +68,11 @@ fn the_numbers_are_those_of_score() {
 }
 
 #[test]
-fn saved_scores_are_as_good_as_checkpoints() {
+fn saved_scores_give_the_same_comparison_as_checkpoints() {
     let (_folder, [a, b]) = pair();
     let expected = json(&compare(&a, &b, &["--experts", "9", "--format", "json"]));
     let (saved_a, saved_b) = (scores(&a, "a.json", &["--experts", "9"]), scores(&b, "b.json", &["--experts", "30"]));
-    // Without a budget, that of the first saved scores holds for both.
+    // Without a budget option, the budget of the first saved scores applies to both.
     for (a, b) in [(&saved_a, &b), (&saved_a, &saved_b)] {
         assert_eq!(json(&compare(a, b, &["--format", "json"])), expected);
     }
@@ -84,7 +84,7 @@ fn saved_scores_are_as_good_as_checkpoints() {
 }
 
 #[test]
-fn every_format_and_row() {
+fn results_are_printed_in_every_format_by_layer_and_by_matrix() {
     let (_folder, [a, b]) = pair();
     let table = compare(&a, &b, &["--experts", "12"]).succeeds().stdout.clone();
     let words: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
@@ -101,7 +101,7 @@ fn every_format_and_row() {
 }
 
 #[test]
-fn what_does_not_pair_is_listed() {
+fn unpaired_layers_and_matrices_are_listed() {
     let folder = folder();
     let a = model(folder.path(), "a.safetensors", "model.", 1);
     let b = save(
@@ -139,7 +139,7 @@ fn what_does_not_pair_is_listed() {
 }
 
 #[test]
-fn an_adapter_beside_its_model() {
+fn an_adapter_is_compared_with_its_model() {
     let folder = folder();
     let names = ["q_proj", "v_proj"].map(|role| format!("model.layers.0.self_attn.{role}.weight"));
     let tensors = names.clone().map(|name| (name, Tensor::random(24, 24, 3)));
@@ -152,7 +152,7 @@ fn an_adapter_beside_its_model() {
 }
 
 #[test]
-fn what_cannot_be_compared() {
+fn inputs_that_cannot_be_compared_are_refused() {
     let (folder, [a, b]) = pair();
     let median = scores(&a, "median.json", &["--rule", "median"]);
     let hint = "score both with --rule median";
@@ -167,7 +167,7 @@ fn what_cannot_be_compared() {
     let overwrite = ["-o", median.to_str().unwrap()];
     compare(&median, &median, &overwrite).fails(2, &["median.json: ", "would be overwritten"]);
 
-    // A layer without an alpha is shown, and leaves its model without experts.
+    // A layer without an alpha is shown, and its model gets no experts.
     let mut tensors = small_model();
     tensors.insert(projection(1, 'q'), Tensor::f32(&[24, 24], &[0.0; 576]));
     tensors.insert(projection(1, 'o'), Tensor::f32(&[24, 24], &[0.0; 576]));

@@ -1,4 +1,4 @@
-//! README.md and docs/ keep what they promise: their commands run, print what they show, and their links lead somewhere.
+//! README.md and docs/: their commands run and print the output shown, and their links and paths exist.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::support::{command, folder, minilm, root, run};
 
-/// First words of commands that need what a test does not have, and what that is.
+/// First words of commands that a test cannot run, and what these commands need.
 const LEFT_OUT: [(&str, &str); 6] = [
     ("cargo", "cargo"),
     ("pip", "the network"),
@@ -19,7 +19,7 @@ const LEFT_OUT: [(&str, &str); 6] = [
     ("tests/consumers/run", "Python packages"),
 ];
 
-/// A command of a console block, and the lines below it.
+/// A command in a console block, and the output shown below it.
 struct Example {
     line: usize,
     command: String,
@@ -56,9 +56,9 @@ fn commands_in_the_docs_run_and_print_what_is_shown() {
     }
     let mut summary = format!("\n{ran} commands of the docs ran\n");
     for (what, places) in left_out {
-        summary += &format!("left out, as they need {what}:\n  {}\n", places.join("\n  "));
+        summary += &format!("left out because they need {what}:\n  {}\n", places.join("\n  "));
     }
-    // Past the capture of the test harness.
+    // Written directly, because the test harness captures what tests print.
     let _ = io::stderr().write_all(summary.as_bytes());
     assert!(ran > 0, "no command was found");
 }
@@ -66,7 +66,7 @@ fn commands_in_the_docs_run_and_print_what_is_shown() {
 #[test]
 fn links_in_the_docs_lead_to_files() {
     let mut checked = 0;
-    for page in pages().into_iter().chain(others()) {
+    for page in pages().into_iter().chain(pages_without_commands()) {
         let text = fs::read_to_string(root().join(&page)).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
             if link.is_empty() || link.contains("://") {
@@ -84,7 +84,7 @@ fn links_in_the_docs_lead_to_files() {
 fn paths_named_in_the_docs_exist() {
     let folders = ["src/", "tests/", "docs/", "benches/", "scripts/", "kernels/", "crates/", "examples/", ".ci/"];
     let mut checked = 0;
-    for page in pages().into_iter().chain(others()) {
+    for page in pages().into_iter().chain(pages_without_commands()) {
         let text = fs::read_to_string(root().join(&page)).unwrap();
         for path in text.split('`').filter(|code| folders.iter().any(|folder| code.starts_with(folder))) {
             if !path.contains(char::is_whitespace) {
@@ -118,8 +118,8 @@ fn the_readme_fits_150_lines() {
     assert!(lines <= 150, "README.md has {lines} lines");
 }
 
-/// Pages without commands that run. (The changelog is not among them: it may name files of the past.)
-fn others() -> [PathBuf; 3] {
+/// Pages whose commands are not run. The changelog is not included, because it may name files that no longer exist.
+fn pages_without_commands() -> [PathBuf; 3] {
     ["CONTRIBUTING.md", "STYLE.md", "SECURITY.md"].map(PathBuf::from)
 }
 
@@ -136,7 +136,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// What a command needs that a test does not have, if anything.
+/// Returns what a command needs and a test does not have, if anything.
 fn needs(command: &str) -> Option<&'static str> {
     if command.contains("--device cuda") {
         return Some("a GPU");
@@ -145,14 +145,14 @@ fn needs(command: &str) -> Option<&'static str> {
     LEFT_OUT.iter().find(|(word, _)| *word == first).map(|(_, what)| *what)
 }
 
-/// Puts what examples name into a folder: the fixtures, and `htsr` in `bin`.
+/// Links what the examples use into a folder: the fixtures, and `htsr` in `bin`.
 fn prepare(folder: &Path) {
     std::os::unix::fs::symlink(root().join("fixtures"), folder.join("fixtures")).unwrap();
     fs::create_dir(folder.join("bin")).unwrap();
     std::os::unix::fs::symlink(command().get_program(), folder.join("bin/htsr")).unwrap();
 }
 
-/// A shell in `folder` that finds `htsr` first, to be given a command.
+/// Returns a shell in `folder` whose PATH starts with our `htsr`. The caller adds the command.
 fn shell(folder: &Path) -> Command {
     let mut shell = Command::new("sh");
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
@@ -174,7 +174,7 @@ fn examples(text: &str) -> Vec<Example> {
     examples
 }
 
-/// Whether `pattern`, in which `...` stands for anything, is the whole `line`.
+/// True if `pattern` matches the whole `line`; `...` matches any text.
 fn matches(pattern: &str, line: &str) -> bool {
     let mut parts = pattern.split("...");
     let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::support::{Run, Tensor, folder, htsr, projection, save};
 
-/// The shape of all weights: blocks of 128 x 128 do not fill it.
+/// The shape of all weights. It is not a multiple of the blocks of 128 x 128.
 const SHAPE: [usize; 2] = [160, 136];
 const COUNT: usize = SHAPE[0] * SHAPE[1];
 
-/// Bits of random numbers, none of which is NaN or infinite in either type.
+/// Bits of random numbers that are finite in both types.
 fn bits(count: usize, seed: u64) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..count).map(|_| rng.u8(..0x70) | if rng.bool() { 0x80 } else { 0 }).collect()
@@ -22,7 +22,7 @@ fn eight(dtype: Dtype, shape: &[usize], bits: &[u8]) -> Tensor {
     Tensor { dtype, shape: shape.to_vec(), bytes: bits.to_vec() }
 }
 
-/// The value of the bits by the formula: sign, biased exponent, mantissa; without NaN and infinity.
+/// Computes the value of the bits from sign, biased exponent and mantissa. NaN and infinity are not supported.
 fn number(dtype: Dtype, bits: u8) -> f32 {
     let (width, bias) = if dtype == Dtype::F8_E4M3 { (3, 7) } else { (2, 15) };
     let (exponent, mantissa) = (i32::from((bits & 0x7f) >> width), f32::from(bits & ((1 << width) - 1)));
@@ -34,13 +34,13 @@ fn number(dtype: Dtype, bits: u8) -> f32 {
     if bits < 128 { size } else { -size }
 }
 
-/// Powers of two and others.
+/// Random scale factors, not only powers of two.
 fn factors(count: usize, seed: u64) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..count).map(|_| f64::from((0.5 + rng.f32()) * 2.0_f32.powi(rng.i32(-12..-8)))).collect()
 }
 
-/// The weights in f32; `factor` returns the index of an element's factor.
+/// Returns the scaled weights in f32. `factor` maps row and column to the index of the factor.
 fn scaled(dtype: Dtype, bits: &[u8], factors: &[f64], factor: impl Fn(usize, usize) -> usize) -> Tensor {
     let element = |at: usize| number(dtype, bits[at]) * factors[factor(at / SHAPE[1], at % SHAPE[1])] as f32;
     Tensor::f32(&SHAPE, &(0..COUNT).map(|at| f64::from(element(at))).collect::<Vec<_>>())
@@ -50,7 +50,7 @@ fn score(path: &Path, arguments: &[&str]) -> Run {
     htsr(["score", path.to_str().unwrap(), "--format", "json"].iter().chain(arguments))
 }
 
-/// The scored matrices without their types.
+/// Returns the scored matrices without their dtypes.
 fn untyped(scores: &Value) -> Vec<Value> {
     let mut matrices = scores["matrices"].as_array().unwrap().clone();
     for matrix in &mut matrices {
@@ -60,7 +60,7 @@ fn untyped(scores: &Value) -> Vec<Value> {
     matrices
 }
 
-/// An 8-bit model with one tensor for each way to scale, and the same model in f32.
+/// Returns an 8-bit model with one tensor for each kind of scaling, and the same model in f32.
 fn models(seed: u64) -> [BTreeMap<String, Tensor>; 2] {
     let [mut eights, mut wide] = [BTreeMap::new(), BTreeMap::new()];
     let block = |row: usize, col: usize| row / 128 * 2 + col / 128;
@@ -95,7 +95,7 @@ fn models(seed: u64) -> [BTreeMap<String, Tensor>; 2] {
 }
 
 #[test]
-fn weights_of_8_bits_score_as_what_they_stand_for() {
+fn weights_of_8_bits_score_like_the_same_weights_in_f32() {
     let folder = folder();
     let [eights, wide] = models(0);
     let eights = save(folder.path(), "eights.safetensors", eights);
@@ -115,11 +115,11 @@ fn weights_of_8_bits_score_as_what_they_stand_for() {
         assert_eq!(types, ["F8_E4M3", "F8_E5M2", "F8_E4M3", "F8_E4M3", "F8_E4M3", "F8_E4M3", "F8_E4M3"]);
         assert_eq!(one["skipped"], serde_json::json!([]));
     }
-    // Factors of matrices that are left out are left out, too.
+    // The factors of a matrix that is not selected are skipped, too.
     let some = score(&eights, &["--layers", "0-5"]).succeeds().json();
     let skipped = some["skipped"].as_array().unwrap().iter().map(|row| row["reason"].as_str().unwrap());
     assert!(skipped.eq(["scale factor", "layer not selected"]));
-    // What is saved can be read again, and memory for the weights in f32 is planned.
+    // Saved scores can be read again, and the memory plan includes the weights in f32.
     let saved = folder.path().join("scores.json");
     score(&eights, &["-o", saved.to_str().unwrap()]).succeeds();
     htsr(["allocate", saved.to_str().unwrap(), "--experts", "20"]).succeeds();
@@ -130,7 +130,7 @@ fn weights_of_8_bits_score_as_what_they_stand_for() {
 }
 
 #[test]
-fn differences_of_weights_of_8_bits() {
+fn differences_of_weights_of_8_bits_score_like_those_in_f32() {
     let folder = folder();
     let ([tuned, wide_tuned], [base, wide_base]) = (models(0), models(1000));
     let path = |name: &str, tensors| save(folder.path(), name, tensors);
@@ -143,7 +143,7 @@ fn differences_of_weights_of_8_bits() {
 }
 
 #[test]
-fn stacked_experts_of_8_bits() {
+fn stacked_experts_of_8_bits_score_like_separate_experts_in_f32() {
     let folder = folder();
     let bits: Vec<Vec<u8>> = (0..3).map(|expert| bits(COUNT, expert)).collect();
     let factors = factors(12, 5);
@@ -186,7 +186,7 @@ fn weights_are_not_scaled_if_the_checkpoint_has_no_factors() {
 }
 
 #[test]
-fn factors_that_do_not_fit() {
+fn weights_with_unusable_factors_are_skipped_with_a_reason() {
     let folder = folder();
     let q = |layer| (projection(layer, 'q'), eight(Dtype::F8_E4M3, &SHAPE, &bits(COUNT, layer as u64)));
     let scale = |layer, tensor: Tensor| (projection(layer, 'q') + "_scale_inv", tensor);

@@ -1,12 +1,11 @@
-//! Error bars as a user meets them.
+//! Error bars as a user sees them.
 
 use safetensors::tensor::Dtype;
 use serde_json::Value;
 
 use crate::support::{Tensor, folder, htsr, minilm, projection, save};
 
-/// A matrix whose eigenvalues repel each other, one with too few of them, one with two alike columns, one of zeros,
-/// and one with an element that stands out.
+/// One random matrix, and one each with: too few eigenvalues, two equal columns, only zeros, one outlier element.
 fn tensors() -> Vec<(String, Tensor)> {
     let mut deficient = crate::support::random(70 * 64, 2);
     for row in deficient.chunks_exact_mut(64) {
@@ -35,7 +34,7 @@ fn row(result: &Value, letter: char) -> Value {
 }
 
 #[test]
-fn they_are_the_same_for_any_number_of_threads_and_differ_by_seed() {
+fn error_bars_depend_on_the_seed_and_not_on_the_number_of_threads() {
     for rule in ["median", "ks", "peak", "peak-robust"] {
         let run = |seed: &str, threads: &str| {
             let options =
@@ -53,7 +52,7 @@ fn they_are_the_same_for_any_number_of_threads_and_differ_by_seed() {
 }
 
 #[test]
-fn what_has_no_error_bar_says_why() {
+fn a_missing_error_bar_has_a_reason() {
     let result = score(&["--rule", "ks", "--se", "20", "--gof", "20", "--metrics", "all", "--format", "json"])
         .fails(4, &[])
         .json();
@@ -81,20 +80,20 @@ fn what_has_no_error_bar_says_why() {
 }
 
 #[test]
-fn they_are_off_unless_asked_for_and_a_metric_without_its_option_says_so() {
+fn error_bars_are_off_by_default_and_their_metrics_name_the_option() {
     let plain = score(&["--format", "json"]).json();
     assert!(row(&plain, 'q')["metrics"].get("alpha_se").is_none());
     assert!(plain["provenance"]["options"].get("simulations").is_none());
     let asked = score(&["--metrics", "alpha_se,gof_p", "--format", "json"]).json();
     assert_eq!(row(&asked, 'q')["missing"]["alpha_se"], "only with the option se");
     assert_eq!(row(&asked, 'q')["missing"]["gof_p"], "only with the option gof");
-    // What is simulated is shown.
+    // Tables show the simulated metrics.
     let table = score(&["--se", "20"]);
     assert!(table.stdout.lines().next().unwrap().contains("alpha_se"), "{}", table.stdout);
 }
 
 #[test]
-fn numbers_of_draws_that_make_no_sense_are_refused() {
+fn invalid_numbers_of_draws_are_refused() {
     for option in ["--se", "--gof"] {
         for number in ["0", "9", "many", "1e3", "99999999999"] {
             score(&[option, number]).fails(2, &[option]);
@@ -104,7 +103,7 @@ fn numbers_of_draws_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn the_peak_rule_is_fragile_on_a_real_model_and_the_robust_one_is_not() {
+fn the_peak_rule_is_unstable_on_a_real_model_and_the_robust_rule_is_not() {
     let Some(path) = minilm() else { return };
     let run = |rule: &str| htsr(["score", path.to_str().unwrap(), "--rule", rule, "-q", "--by", "matrix"]);
     let json = |rule: &str| {
@@ -116,10 +115,10 @@ fn the_peak_rule_is_fragile_on_a_real_model_and_the_robust_one_is_not() {
         rows.iter().map(|row| row["metrics"]["peak_jump"].as_f64().unwrap()).collect()
     };
     let peak = jumps("peak");
-    // Counted by a script of its own: docs/error-bars.md.
+    // A separate script counted these: see docs/error-bars.md.
     assert_eq!(peak.iter().filter(|jump| **jump > 1e-3).count(), 19);
     assert!((peak.iter().copied().fold(0.0, f64::max) - 0.587).abs() < 1e-3);
     assert!(jumps("peak-robust").iter().all(|jump| *jump == 0.0));
     let line = "19 of 36 alphas are unstable (up to 0.59); consider --rule peak-robust";
-    assert!(run("peak").stdout.contains(line) && !run("peak-robust").stdout.contains("fragile"));
+    assert!(run("peak").stdout.contains(line) && !run("peak-robust").stdout.contains("unstable"));
 }

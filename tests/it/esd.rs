@@ -8,7 +8,7 @@ use safetensors::tensor::Dtype;
 
 use crate::support::{TempDir, Tensor, folder, htsr, projection, save, small_model};
 
-/// The small model with matrices that have something wrong with them.
+/// The small model with additional degenerate matrices.
 fn model() -> (TempDir, PathBuf) {
     let folder = folder();
     let mut tensors: BTreeMap<String, Tensor> = small_model();
@@ -30,7 +30,7 @@ fn esd(arguments: &[&str]) -> crate::support::Run {
 }
 
 #[test]
-fn numbers_and_a_drawing_in_ascii_where_nobody_said_otherwise() {
+fn the_default_output_is_numbers_and_an_ascii_drawing() {
     let run = esd(&["layers.0.self_attn.o"]);
     run.succeeds();
     for text in
@@ -93,7 +93,7 @@ fn a_picture_does_not_overwrite_the_checkpoint() {
 }
 
 #[test]
-fn a_name_that_fits_no_matrix_or_several_is_answered_with_names() {
+fn a_name_that_matches_no_matrix_or_several_gets_a_list_of_names() {
     esd(&["self_attn.q"])
         .fails(2, &["the names of 4 matrices contain `self_attn.q`", "choose one of ", &projection(1, 'q')]);
     esd(&["model.layers.0.self_attn.q_prj.weight"]).fails(
@@ -149,7 +149,7 @@ fn score_draws_every_spectrum_and_a_heat_map() {
     fs::write(&file, "").unwrap();
     let blocked = htsr(["score", path.to_str().unwrap(), "--plots", file.to_str().unwrap()]);
     blocked.fails(2, &["file: cannot be created", "hint: --plots takes a folder"]);
-    // No folder is left without a picture in it.
+    // No empty folder is left.
     let empty = folder.path().join("empty");
     let unable = ["--plots", empty.to_str().unwrap(), "--allocate", "rank", "--rank", "999"];
     htsr(["score", path.to_str().unwrap()].iter().chain(&unable)).fails(2, &["rank 999", "hint: "]);
@@ -158,7 +158,7 @@ fn score_draws_every_spectrum_and_a_heat_map() {
 }
 
 #[test]
-fn fitted_tails_are_metrics_that_can_be_asked_for() {
+fn fitted_tails_are_optional_metrics() {
     let (_folder, path) = model();
     let score = |options: &[&str]| htsr([&["score", path.to_str().unwrap(), "-q"], options].concat());
     let json = score(&["--fit", "tpl,lognormal", "--format", "json"]).json();
@@ -172,9 +172,9 @@ fn fitted_tails_are_metrics_that_can_be_asked_for() {
     score(&["--fit", "weibull"]).fails(2, &["invalid value 'weibull'", "lognormal"]);
 }
 
-/// The row of `esd` is the row of `score`, whatever is taken of the matrix; and where `score` refuses, so does `esd`.
+/// `esd` reports the same row as `score` for error bars, windows, shuffled matrices and differences. Pictures describe windows.
 #[test]
-fn what_score_does_with_a_model_it_does_with_one_matrix() {
+fn esd_reports_the_same_row_as_score() {
     let folder = folder();
     let tensors = [('q', 1), ('k', 2)].map(|(letter, seed)| (projection(0, letter), Tensor::random(96, 64, seed)));
     let path = save(folder.path(), "model.safetensors", tensors);

@@ -1,4 +1,4 @@
-//! `htsr export`: what the files hold, and what is refused. `tests/consumers` has the tools themselves read them.
+//! `htsr export`: the contents of the files, and inputs that are refused. In `tests/consumers`, the tools read these files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ const ROLES: [&str; 7] = [
     "mlp.down_proj",
 ];
 
-/// Scores of these tensors.
+/// Scores a model with these tensors and returns the file of scores.
 fn scores_of(folder: &TempDir, names: impl IntoIterator<Item = String>, options: &[&str]) -> PathBuf {
     let tensors = names.into_iter().zip(0..).map(|(name, seed)| (name, Tensor::random(24, 16, seed)));
     let model = save(folder.path(), "model.safetensors", tensors.collect::<BTreeMap<_, _>>());
@@ -51,13 +51,13 @@ fn keys_are_full_names_anchored_and_escaped() {
         assert!(llama(11).any(|tensor| tensor == format!("model.layers.{name}.weight")), "{key}");
         assert_eq!(lora["alpha_pattern"][key].as_f64().unwrap(), rank.as_f64().unwrap() / 2.0);
     }
-    // In the model's order, layer 10 after layer 9, which maps of serde_json do not keep.
+    // The text is in the model's order, layer 10 after layer 9. serde_json's maps do not keep that order.
     let place = |layer: &str| run.stdout.find(&format!("layers\\\\.{layer}\\\\.")).unwrap();
     assert!(place("9") < place("10") && place("2") < place("9"));
 }
 
 #[test]
-fn the_allocation_in_a_file_is_exported_as_it_is() {
+fn the_allocation_in_a_file_is_exported_unchanged() {
     let folder = folder();
     let scores = scores_of(&folder, llama(3), &["--allocate", "rank", "--rank", "3", "--group", "matrix"]);
     let saved: serde_json::Value = serde_json::from_slice(&fs::read(&scores).unwrap()).unwrap();
@@ -71,7 +71,7 @@ fn the_allocation_in_a_file_is_exported_as_it_is() {
 }
 
 #[test]
-fn modules_that_others_end_like_are_named_in_full() {
+fn ambiguous_module_names_are_written_in_full() {
     let folder = folder();
     let name = |layer: u32, role: &str| format!("encoder.layer.{layer}.{role}.dense.weight");
     let mut names: Vec<String> = (0..2).map(|layer| name(layer, "output")).collect();
@@ -95,7 +95,7 @@ fn names_cannot_break_out_of_their_line() {
 }
 
 #[test]
-fn lists_for_mola() {
+fn mola_gets_its_lists() {
     let folder = folder();
     let path = folder.path().join("scores.csv");
     fs::write(&path, "layer,alpha\n0,2\n1,3\n2,4\n").unwrap();
@@ -107,7 +107,7 @@ fn lists_for_mola() {
 }
 
 #[test]
-fn alphas_for_alphapruning() {
+fn alphapruning_gets_its_alphas() {
     let folder = folder();
     let scores = scores_of(&folder, llama(2), &[]);
     let file = folder.path().join("alpha_peak.npy");
@@ -124,7 +124,7 @@ fn alphas_for_alphapruning() {
 }
 
 #[test]
-fn rules_that_do_not_fit() {
+fn rules_that_the_target_cannot_use_are_refused() {
     let folder = folder();
     let scores = scores_of(&folder, llama(2), &[]);
     let (experts, sparsity) =
@@ -173,7 +173,7 @@ fn rules_that_do_not_fit() {
 }
 
 #[test]
-fn scores_that_do_not_fit() {
+fn scores_that_the_target_cannot_use_are_refused() {
     let folder = folder();
     let csv = folder.path().join("scores.csv");
     fs::write(&csv, "layer,alpha\n0,2\n1,3\n").unwrap();
@@ -240,7 +240,7 @@ fn the_scores_are_not_overwritten() {
 }
 
 #[test]
-fn a_recipe_names_layers_and_what_to_leave_alone() {
+fn a_recipe_lists_layers_and_modules_to_ignore() {
     let folder = folder();
     let names = llama(2).chain(["model.layers.1.mlp.router.weight".into(), "lm_head.weight".into()]);
     let scores = scores_of(&folder, names, &["--exclude", "0.self_attn.k_proj"]);

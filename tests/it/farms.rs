@@ -1,4 +1,4 @@
-//! FARMS: windows instead of matrices.
+//! FARMS: scores from windows of a matrix.
 
 use safetensors::tensor::Dtype;
 

@@ -1,10 +1,10 @@
-//! Gram matrices straight from the bytes of weights, on every instruction set of this machine.
+//! Gram matrices computed from the bytes of weights, on every instruction set of this machine.
 
 use half::{bf16, f16};
 use htsr::checkpoint::{Cast, FloatType};
 use htsr::internals::{Level, MatrixView, Real, gram_matrix};
 
-/// The bytes of random numbers, some zero, some tiny.
+/// Returns the bytes of random numbers. Some are zero, some are tiny.
 fn weights(dtype: FloatType, count: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(count as u64);
     let mut number = |k: usize| match k % 11 {
@@ -22,7 +22,7 @@ fn weights(dtype: FloatType, count: usize) -> Vec<u8> {
     (0..count).flat_map(|k| bytes(number(k))).collect()
 }
 
-/// The largest error of an element of W^T W, in epsilon times the lengths of its two columns.
+/// Returns the largest error of an element of W^T W, in units of epsilon times the norms of its two columns.
 fn error<T: Real + Into<f64>>(view: &MatrixView, level: Level, threads: usize) -> f64 {
     let n = view.short();
     let (mut w, mut gram) = (vec![0.0; view.long() * n], vec![T::from_f64(0.0); n * n]);
@@ -48,7 +48,7 @@ fn error<T: Real + Into<f64>>(view: &MatrixView, level: Level, threads: usize) -
 }
 
 #[test]
-fn all_levels_types_and_shapes() {
+fn gram_matrices_are_accurate_for_all_levels_types_and_shapes() {
     for (rows, cols) in [(1, 1), (2, 3), (17, 5), (5, 18), (193, 40), (40, 515), (1100, 60), (60, 1101), (200, 200)] {
         for dtype in [FloatType::BF16, FloatType::F16, FloatType::F32, FloatType::F64] {
             for cast in [Cast::None, Cast::Bf16, Cast::Fp16] {
@@ -57,7 +57,7 @@ fn all_levels_types_and_shapes() {
                 for (level, threads) in Level::all().into_iter().zip([1, 2, 3, 2, 1]) {
                     let errors = [error::<f32>(&view, level, threads), error::<f64>(&view, level, threads)];
                     let case = format!("{rows} x {cols}, {dtype:?}, {cast:?}, {level}");
-                    // The expected values are in f64 themselves, so they are no more precise than f64 results.
+                    // The expected values are also in f64, so they are not more precise than the f64 results.
                     assert!(errors[0] < 8.0 && errors[1] < 32.0, "{case}: {errors:?} epsilon");
                 }
             }
@@ -66,7 +66,7 @@ fn all_levels_types_and_shapes() {
 }
 
 #[test]
-fn weights_whose_squares_underflow_and_weights_that_are_not_finite() {
+fn squares_that_underflow_count_as_zero_and_nonfinite_weights_stay_nonfinite() {
     for level in Level::all() {
         let gram = |values: [f32; 4]| {
             let bytes: Vec<u8> = values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();

@@ -6,7 +6,7 @@ use htsr::error::Kind;
 
 use crate::support::{command, folder, htsr, run, save, small_model};
 
-/// Lines of the help of a command on a terminal of 80 columns.
+/// Returns the lines of `htsr SUBCOMMAND -h` on a terminal of 80 columns.
 fn short_help(subcommand: &str) -> Vec<String> {
     let mut command = command();
     let run = run(command.args([subcommand, "-h"]).env("COLUMNS", "80"));
@@ -26,7 +26,7 @@ fn short_help_fits_a_screen() {
     for option in ["--rule", "--allocate", "--experts", "--layers", "--device", "--format", "--output"] {
         assert!(score.contains(option), "{option} in {score}");
     }
-    // The rest is in the long help.
+    // Only the long help has the other options.
     let long = htsr(["score", "--help"]).succeeds().stdout.clone();
     for option in ["--lora-scaling", "--stability-draws", "--farms", "--gof", "--solver", "--base"] {
         assert!(long.contains(option) && !score.contains(option), "{option}");

@@ -1,4 +1,4 @@
-//! `htsr inspect`: everything from headers, at any size.
+//! `htsr inspect`: it reads only headers, for checkpoints of any size.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::{command, folder, htsr, save, small_model};
 
-/// An 80-layer model of the shape of LLaMA-70B as sparse files: 140 GB that take no disk.
+/// Writes an 80-layer model with the shapes of LLaMA-70B as sparse files: 140 GB that take no disk space.
 fn write_sparse_70b(folder: &Path) {
     let (hidden, wide, kv) = (8192_u64, 28672_u64, 1024_u64);
     let layer = [
@@ -49,7 +49,7 @@ fn write_sparse_70b(folder: &Path) {
 }
 
 #[test]
-fn a_70b_checkpoint_from_its_headers() {
+fn a_70b_checkpoint_is_described_from_its_headers() {
     let folder = folder();
     write_sparse_70b(folder.path());
     let path = folder.path().to_str().unwrap();
@@ -78,10 +78,10 @@ fn a_70b_checkpoint_from_its_headers() {
 /// `inspect` reads headers only, so its memory must not grow with the data.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_70b_checkpoint_in_100_mb() {
+fn a_70b_checkpoint_needs_little_memory() {
     let folder = folder();
     write_sparse_70b(folder.path());
-    // In an address space of 400 MB, including code and threads, no file of these 140 GB can be mapped.
+    // The address space is limited to 400 MB, including code and threads. None of the 16 files, 140 GB in all, fits.
     let script =
         format!("ulimit -v 400000; exec {} inspect {}", command().get_program().display(), folder.path().display());
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -89,7 +89,7 @@ fn a_70b_checkpoint_in_100_mb() {
 }
 
 #[test]
-fn every_tensor_with_its_shard_or_its_reason() {
+fn every_tensor_is_listed_with_its_shard_or_its_reason() {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", small_model());
     let run = htsr(["inspect", path.to_str().unwrap(), "--by", "tensor", "--format", "csv"]);

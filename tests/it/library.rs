@@ -1,4 +1,4 @@
-//! The library as a user of the crate meets it.
+//! The library as a user of the crate sees it.
 
 use std::sync::Mutex;
 
@@ -13,9 +13,9 @@ use htsr::{Checkpoint, Report, Result, Rule, Scorer, analyze};
 
 use crate::support::{Tensor, folder, projection, random, save, small_model};
 
-/// A device knows no rule of its own: one device, every rule, and each row carries the alpha of the rule that it names.
+/// A device has no rule. With one device and every rule, each row has the alpha of the rule that it names.
 #[test]
-fn a_row_carries_the_alpha_of_the_rule_that_it_names() {
+fn a_row_has_the_alpha_of_the_rule_that_it_names() {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", small_model());
     let checkpoint = Checkpoint::open(&path).unwrap();
@@ -43,7 +43,7 @@ fn spectrum_of(checkpoint: &Checkpoint, device: &Cpu) -> htsr::spectrum::Spectru
     outcomes.remove(0).1.unwrap().spectrum
 }
 
-/// Keeps names and outcomes.
+/// Collects names and outcomes.
 #[derive(Default)]
 struct Keep(Mutex<Vec<(String, Outcome)>>);
 
@@ -88,7 +88,7 @@ fn an_error_of_a_sink_ends_the_run() {
     assert_eq!((error.kind, error.cause.to_string()), (Kind::Usage, "the disk is full".into()));
 }
 
-/// An allocation that cannot be made leaves the scores and says why.
+/// An allocation that fails returns an error and keeps the scores.
 #[test]
 fn a_report_keeps_its_scores_without_an_allocation() {
     let folder = folder();
@@ -104,9 +104,9 @@ fn a_report_keeps_its_scores_without_an_allocation() {
     assert_eq!(report.layers.iter().filter_map(|layer| layer.experts).sum::<u32>(), 160);
 }
 
-/// A program learns why a matrix has no alpha without reading sentences.
+/// A program can find out why a matrix has no alpha without parsing a message.
 #[test]
-fn a_problem_has_the_failure_below_it() {
+fn a_problem_has_its_failure_as_source() {
     let folder = folder();
     let mut tensors = small_model();
     tensors.insert(projection(0, 'k'), Tensor::f32(&[24, 24], &[f64::NAN; 24 * 24]));
@@ -125,7 +125,7 @@ fn a_problem_has_the_failure_below_it() {
 }
 
 #[test]
-fn a_matrix_in_memory_has_the_spectrum_that_it_has_in_a_file() {
+fn a_matrix_in_memory_has_the_same_spectrum_as_in_a_file() {
     let values = random(40 * 24, 3);
     let of_file = |tensor: Tensor| {
         let folder = folder();
@@ -150,7 +150,7 @@ fn a_matrix_in_memory_has_the_spectrum_that_it_has_in_a_file() {
 }
 
 #[test]
-fn what_is_no_matrix_is_refused() {
+fn invalid_matrices_are_refused() {
     let error = analyze(&[1.0_f32; 10], 3, 4, Rule::Peak).unwrap_err();
     assert_eq!(error.kind, Kind::Usage);
     assert_eq!(error.to_string(), "a matrix of 3 x 4 does not have 10 elements");

@@ -1,4 +1,4 @@
-//! Integration tests: the command line as a user meets it, and the library against known answers.
+//! Integration tests: the command line as a user sees it, and the library compared with known results.
 
 mod accuracy;
 mod allocate;

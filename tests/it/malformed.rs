@@ -25,7 +25,7 @@ fn no_such_path() {
 }
 
 #[test]
-fn an_error_has_the_error_below_it_as_its_source() {
+fn an_error_has_its_cause_as_source() {
     let error = Checkpoint::open("/no/such/model").unwrap_err();
     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
     assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
@@ -240,7 +240,7 @@ fn the_same_tensor_in_two_files() {
     );
 }
 
-/// One bad matrix among three good ones: the exit code is 4, the rest is written, and the bad one has a reason.
+/// One bad matrix among three good ones: the exit code is 4, the good ones are scored, and the bad one has a reason.
 #[track_caller]
 fn one_fails(bad: Tensor, options: &[&str], fragments: &[&str]) -> serde_json::Value {
     let folder = folder();
@@ -317,7 +317,7 @@ fn a_vector_in_the_shape_of_a_matrix() {
     assert_eq!(failed["eigenvalues"], 1);
 }
 
-/// A failure that follows from the shape costs neither time nor memory, however long the vector is.
+/// A failure known from the shape costs no time and no memory, for vectors of any length.
 #[test]
 fn a_vector_of_terabytes() {
     let folder = folder();
@@ -329,7 +329,7 @@ fn a_vector_of_terabytes() {
     let path = save_raw(folder.path(), &header, 0);
     let file = File::options().write(true).open(&path).unwrap();
     if file.set_len(8 + header.len() as u64 + 2 * elements).is_err() {
-        return; // a file system without files of that size
+        return; // the file system does not support files of that size
     }
     htsr(["score", path.to_str().unwrap()]).fails(4, &["1 eigenvalue, fewer than the 8"]);
 }
@@ -411,7 +411,7 @@ fn a_shard_that_shrinks_while_it_is_mapped() {
     save(folder.path(), "b.safetensors", [(projection(1, 'q'), big(3))]);
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
     for tensor in checkpoint.tensors() {
-        // Maps both files without reading them.
+        // Memory-maps both files without reading them.
         checkpoint.bytes_of(tensor.shard, tensor.info).unwrap();
     }
     File::options().write(true).open(folder.path().join("a.safetensors")).unwrap().set_len(4096).unwrap();

@@ -1,13 +1,13 @@
-//! Whole models by their tensor names: which tensors are scored, in which layer, and why others are skipped.
+//! Models of many families, given by tensor names: which tensors are scored, in which layer, and why others are skipped.
 
 use safetensors::tensor::Dtype;
 
 use crate::support::{Tensor, folder, htsr, save};
 
-/// Stack, number and roles.
+/// Stack, number and roles of a layer.
 type Layer = (String, u64, Vec<String>);
 
-/// Layers as (stack, number, matrices) and skipped names with reasons, of a model with 16 x 16 tensors of these names.
+/// Inspects a model with 16 x 16 tensors of these names. Returns its layers, and the skipped names with reasons.
 fn inspect(names: &[&str]) -> (Vec<Layer>, Vec<(String, String)>) {
     let folder = folder();
     let tensors = names.iter().map(|name| ((*name).to_owned(), Tensor::zeros(Dtype::BF16, &[16, 16])));
@@ -67,7 +67,7 @@ fn experts_share_a_role_and_routers_are_skipped() {
 }
 
 #[test]
-fn stacks_that_differ_in_leading_zeros_only_stay_apart() {
+fn stacks_that_differ_only_in_leading_zeros_stay_apart() {
     let (layers, _) = inspect(&[
         "m.1.layers.0.fa.weight",
         "m.01.layers.0.fa.weight",
@@ -81,7 +81,7 @@ fn stacks_that_differ_in_leading_zeros_only_stay_apart() {
 }
 
 #[test]
-fn a_model_of_an_unknown_family() {
+fn layers_of_an_unknown_model_family_are_found() {
     let (layers, skipped) =
         inspect(&["net.blocks.3.mixer.in_map.weight", "net.stem.weight", "net.blocks.3.mixer.norm.weight"]);
     assert_eq!(layers, [("net".into(), 3, vec!["in_map".into()])]);

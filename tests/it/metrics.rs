@@ -1,4 +1,4 @@
-//! Metrics as a user meets them.
+//! Metrics as a user sees them.
 
 use htsr::metrics::METRICS;
 use safetensors::tensor::Dtype;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Run, Tensor, data, folder, htsr, minilm, projection, random, save, small_model};
 
-/// Scores the small model with a matrix of zeros.
+/// Scores the small model with an additional matrix of zeros.
 fn score(options: &[&str]) -> Run {
     let folder = folder();
     let zeros = (projection(1, 'v'), Tensor::zeros(Dtype::BF16, &[24, 48]));
@@ -21,7 +21,7 @@ fn header(run: &Run) -> Vec<String> {
 }
 
 #[test]
-fn the_json_has_what_costs_nothing_and_reasons_for_what_is_missing() {
+fn the_json_has_all_cheap_metrics_and_reasons_for_missing_ones() {
     let result = score(&["--format", "json"]).fails(4, &[]).json();
     let rows = result["matrices"].as_array().unwrap();
     let zeros = rows.iter().find(|row| row["tensor"] == projection(1, 'v')).unwrap();
@@ -39,7 +39,7 @@ fn the_json_has_what_costs_nothing_and_reasons_for_what_is_missing() {
 }
 
 #[test]
-fn tables_show_the_metrics_that_are_asked_for() {
+fn tables_show_the_requested_metrics() {
     let plain = header(&score(&["--by", "matrix"]));
     let asked = header(&score(&["--metrics", "stable_rank,lambda_max,alpha"]));
     let mut expected = plain.clone();
@@ -56,12 +56,12 @@ fn tables_show_the_metrics_that_are_asked_for() {
 }
 
 #[test]
-fn unknown_metrics_are_answered_with_the_known_ones() {
+fn an_unknown_metric_gets_a_list_of_the_known_ones() {
     score(&["--metrics", "alpha,rank"]).fails(2, &["unknown metric `rank`", "hint: known metrics: all, alpha, "]);
 }
 
 #[test]
-fn saved_metrics_are_read_back_and_older_files_still_are() {
+fn saved_metrics_are_read_again_and_older_files_without_them_too() {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", small_model());
     let saved = folder.path().join("scores.json");
@@ -108,7 +108,7 @@ fn a_matrix_without_an_alpha_still_has_the_other_metrics() {
 }
 
 #[test]
-fn the_summary_is_of_all_matrices_and_of_each_role() {
+fn the_summary_covers_all_matrices_and_each_role() {
     let result = score(&["--format", "json", "--rule", "ks"]).fails(4, &[]).json();
     let summary = &result["summary"];
     let alphas: Vec<f64> =
@@ -141,9 +141,9 @@ fn the_summary_is_of_all_matrices_and_of_each_role() {
     assert!(line.ends_with(&format!("{over} over-trained (< 2), {under} under-trained (> 6)")), "{line}");
 }
 
-/// What the definitions share with those of WeightWatcher 0.7.7, on a real model; docs/metrics.md says what they do not.
+/// The metrics defined as in WeightWatcher 0.7.7, on a real model. docs/metrics.md lists the differences.
 #[test]
-fn minilm_and_weightwatcher() {
+fn metrics_of_minilm_match_weightwatcher() {
     let Some(path) = minilm() else { return };
     let options = ["--rule", "ks", "--precision", "f64", "--format", "json"];
     let result = htsr(["score", path.to_str().unwrap()].iter().chain(&options)).succeeds().json();

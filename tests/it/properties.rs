@@ -1,4 +1,4 @@
-//! Properties on random input: no header makes it panic, and no budget is missed.
+//! Properties on random input: no header causes a panic, and allocations meet their budgets.
 
 use htsr::allocate::{
     Allocation, AllocationPlan, AllocationRule, AlphaDecay, AlphaPruning, Budget, Group, MultiplierMap, Ranks,
@@ -12,7 +12,7 @@ use safetensors::SafeTensors;
 
 use crate::support::{folder, serialize, small_model};
 
-/// Experts of layers with these alphas.
+/// Allocates experts to layers with these alphas.
 fn experts(budget: Budget, alphas: &[f64]) -> Result<Vec<u32>> {
     let units = alphas.iter().zip(0..).map(|(&alpha, layer)| Unit::of_layer(layer, alpha)).collect();
     Ok(AllocationPlan::experts(budget).allocate(units)?.whole_values().unwrap())
@@ -30,7 +30,7 @@ fn all_differ(units: &[Unit]) -> bool {
     alphas.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// Whether a larger alpha never gets less.
+/// True if no larger alpha gets less than a smaller one.
 fn is_monotone(allocation: &Allocation) -> bool {
     let mut pairs: Vec<(f64, f64)> =
         allocation.rows.iter().map(|row| (row.unit.alpha.unwrap(), row.value.real())).collect();
@@ -38,7 +38,7 @@ fn is_monotone(allocation: &Allocation) -> bool {
     pairs.windows(2).all(|pair| pair[0].1 <= pair[1].1 || pair[0].0 == pair[1].0)
 }
 
-/// Opens a file with these bytes, and sorts out its tensors if it can be opened.
+/// Opens a file with these bytes. Returns the number of its tensors, scored or skipped, or the error.
 fn open(bytes: &[u8]) -> Result<usize, String> {
     let folder = folder();
     let path = folder.path().join("model.safetensors");
@@ -46,13 +46,13 @@ fn open(bytes: &[u8]) -> Result<usize, String> {
     let checkpoint = Checkpoint::open(&path).map_err(|error| error.to_string())?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     for tensor in checkpoint.tensors() {
-        // Whatever the header says, these bytes exist.
+        // Every header that was accepted describes bytes that exist.
         assert_eq!(checkpoint.bytes_of(tensor.shard, tensor.info).unwrap().len() as u64, tensor.info.bytes);
     }
     Ok(catalog.matrices.len() + catalog.skipped.len())
 }
 
-/// A header with numbers, names and types that are mostly wrong.
+/// A header whose numbers, names and dtypes are mostly invalid.
 fn header() -> impl Strategy<Value = String> {
     let number = prop_oneof![0_u64..64, Just(u64::MAX), Just(1 << 32), any::<u64>()];
     let dtype = prop_oneof![Just("F32"), Just("BF16"), Just("F64"), Just("I8"), Just("F8_E4M3"), Just("F4"), Just("X")];
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn the_reference_rounding_adds_up_or_says_why_not(
+    fn the_reference_rounding_adds_up_or_gives_a_hint(
         alphas in prop::collection::vec(1.0_f64..20.0, 1..90),
         beta in 0.0_f64..8.0,
         total in 1_u32..500,
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn ranks_keep_budget_bounds_and_order_and_do_not_care_where_a_matrix_stands(
+    fn ranks_keep_budget_bounds_and_order_for_any_order_of_the_matrices(
         matrices in prop::collection::vec((1.0_f64..20.0, 0_usize..4), 1..60),
         (rank, multiple_of, beta) in (1_u32..24, prop::sample::select(vec![1_u32, 2, 4, 8]), 0.01_f64..5.0),
         extra in 0_u64..4096,
@@ -156,7 +156,7 @@ proptest! {
         prop_assert_eq!(budget.why.is_some(), spent(&found) < parameters);
         prop_assert!(found.iter().all(|rank| rank % multiple_of == 0 && (multiple_of..=1024).contains(rank)));
         prop_assert!(is_monotone(&allocation));
-        // What is left pays for no more: any one step that keeps the order costs more.
+        // The rest of the budget is too small: any single step that keeps the order costs more.
         let left = parameters - spent(&found);
         let largest = units.iter().enumerate().max_by(|(a, x), (b, y)| x.alpha.unwrap().total_cmp(&y.alpha.unwrap()).then(b.cmp(a))).unwrap().0;
         prop_assert!(found[largest] == 1024 || left < u64::from(multiple_of) * units[largest].parameters_per_rank.unwrap());

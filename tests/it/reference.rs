@@ -1,10 +1,10 @@
-//! The published numbers, on a real model.
+//! Published numbers for a real model.
 
 use htsr::fit::Rule;
 
 use crate::support::{data, htsr, minilm};
 
-/// Scores MiniLM and checks every matrix against the double-precision truth and what the published codes print.
+/// Scores MiniLM and compares every alpha with the reference in double precision and with the output of the published code.
 fn minilm_agrees(rule: Rule, alpha_key: &str, tolerance: f64, extra: &[&str], published_tolerance: f64) {
     let Some(path) = minilm() else { return };
     let rule = rule.to_string();
@@ -42,9 +42,9 @@ fn minilm_ks_and_weightwatcher() {
     minilm_agrees(Rule::Ks, "ks_alpha", 1e-6, &["--precision", "f64"], 1e-3);
 }
 
-/// What `--precision auto` promises; the truth is about 3, so that 3e-4 of it are 1e-3.
+/// The tolerance of `--precision auto`. Alphas are about 3, so a relative error of 3e-4 is about 1e-3.
 #[test]
-fn minilm_as_precise_as_needed() {
+fn minilm_in_automatic_precision() {
     minilm_agrees(Rule::Peak, "peak_alpha", 3e-4, &[], 2e-3);
     minilm_agrees(Rule::Median, "hill_code_convention", 3e-4, &[], 2e-3);
     minilm_agrees(Rule::Ks, "ks_alpha", 3e-4, &[], 2e-3);
@@ -77,7 +77,7 @@ fn minilm_spectra() {
 }
 
 #[test]
-fn alphalora_on_minilm_to_the_expert() {
+fn alphalora_on_minilm_is_reproduced_exactly() {
     let Some(path) = minilm() else { return };
     let reference = data("minilm_alphalora.json");
     let result = &reference["result"];

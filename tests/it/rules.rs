@@ -1,4 +1,4 @@
-//! Every rule of allocation through the command line: what it gives out, what it refuses, and what is asked besides.
+//! Every allocation rule on the command line: its results, refused inputs, sweeps, comparisons and stability.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::scores::{Scored, report, small_llama};
 use crate::support::{Run, TempDir, data, folder, htsr, save, small_model};
 
-/// A file with these scores.
+/// Saves these scores to a file.
 fn saved(folder: &TempDir, name: &str, report: &Value) -> PathBuf {
     let path = folder.path().join(name);
     fs::write(&path, report.to_string()).unwrap();
@@ -26,7 +26,7 @@ fn json(path: &Path, options: &[&str]) -> Value {
     allocate(path, &options).succeeds().json()
 }
 
-/// The values of the allocation in a JSON.
+/// Returns the values of the allocation in a JSON report.
 fn values(result: &Value) -> Vec<f64> {
     let rows = result["allocation"]["rows"].as_array().unwrap();
     rows.iter().map(|row| row["value"].as_f64().unwrap()).collect()
@@ -48,7 +48,7 @@ fn published(models: &Value, case: &Value) -> Vec<MatrixScore> {
 }
 
 #[test]
-fn the_budget_of_a_uniform_rank_is_met_to_the_parameter_on_all_seven_models() {
+fn the_budget_of_a_uniform_rank_is_met_exactly_on_all_seven_models() {
     let (models, cases) = (data("llama_alpha_peak.json"), data("alphapruning.json"));
     let cases = cases["cases"].as_array().unwrap().iter().filter(|case| case["mapping"] == "layer_wise");
     for case in cases {
@@ -66,7 +66,7 @@ fn the_budget_of_a_uniform_rank_is_met_to_the_parameter_on_all_seven_models() {
 }
 
 #[test]
-fn alphapruning_is_the_published_function_on_all_seven_models() {
+fn alphapruning_matches_the_published_function_on_all_seven_models() {
     let (models, expected) = (data("llama_alpha_peak.json"), data("alphapruning.json"));
     let cases = expected["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 21);
@@ -89,7 +89,7 @@ fn alphapruning_is_the_published_function_on_all_seven_models() {
 }
 
 #[test]
-fn experts_without_alphas() {
+fn uniform_and_mola_allocate_experts_without_alphas() {
     let folder = folder();
     let csv = folder.path().join("scores.csv");
     fs::write(&csv, "layer,alpha\n0,3\n1,\n2,2\n3,2\n4,5\n5,1.1\n").unwrap();
@@ -116,7 +116,7 @@ fn experts_without_alphas() {
 fn ranks_use_up_their_budget() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
-    // Layers cost the same: 4 layers of rank 8 are 32 ranks, and rise with alpha.
+    // All layers cost the same: 4 layers of rank 8 share 32 ranks, which rise with alpha.
     let layers = json(&scores, &["--allocate", "rank"]);
     let ranks = values(&layers);
     assert_eq!(ranks.iter().sum::<f64>(), 32.0);
@@ -128,7 +128,7 @@ fn ranks_use_up_their_budget() {
         assert_eq!(row["lora_alpha"].as_f64(), row["value"].as_f64(), "lora_alpha / r is 1");
         assert_eq!(row["parameters_per_rank"], 2 * 128 + 2 * 80 + 3 * 224);
     }
-    // A budget that no combination of ranks meets: the rest is stated, and why.
+    // No combination of ranks meets this budget: the report states what was met, and why.
     let odd =
         json(&scores, &["--allocate", "rank", "--group", "matrix", "--parameters", "50001", "--lora-scaling", "2"]);
     let budget = &odd["allocation"]["budget"];
@@ -172,7 +172,7 @@ fn multipliers_span_their_range() {
 }
 
 #[test]
-fn what_is_clipped_is_spread_and_said() {
+fn clipped_sparsities_are_redistributed_and_reported() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
     let result = json(&scores, &["--allocate", "alphapruning", "--sparsity", "0.9"]);
@@ -193,7 +193,7 @@ fn what_is_clipped_is_spread_and_said() {
 }
 
 #[test]
-fn aggregates_of_a_layer() {
+fn a_layer_can_be_summarized_by_mean_median_or_weighted_mean() {
     let folder = folder();
     let alphas = [(0, 2.0, 10), (0, 3.0, 10), (0, 10.0, 80), (1, 4.0, 10), (1, 4.0, 10), (1, 4.0, 80)];
     let roles = ["a", "b", "c", "a", "b", "c"];
@@ -216,7 +216,7 @@ fn aggregates_of_a_layer() {
 }
 
 #[test]
-fn score_allocates_in_one_go() {
+fn score_allocates_in_the_same_run() {
     let folder = folder();
     let model = save(folder.path(), "model.safetensors", small_model());
     let scores = folder.path().join("scores.json");
@@ -226,14 +226,14 @@ fn score_allocates_in_one_go() {
     let saved: Value = serde_json::from_slice(&fs::read(&scores).unwrap()).unwrap();
     assert_eq!(saved["allocation"]["rule"], "rank");
     assert_eq!(saved["provenance"]["options"]["plan"]["rank"], 4);
-    assert!(saved["provenance"]["options"].get("experts").is_none(), "there is no budget of experts");
+    assert!(saved["provenance"]["options"].get("experts").is_none(), "ranks have no budget of experts");
     let again: Vec<&str> = ["--allocate", "rank"].iter().chain(&options).copied().collect();
     assert_eq!(json(&scores, &again), saved);
     let table = htsr(["score", model.to_str().unwrap(), "--allocate", "tempbalance"]);
     assert!(table.succeeds().stdout.starts_with("tensor "), "{}", table.stdout);
     let layers = htsr(["score", model.to_str().unwrap(), "--allocate", "tempbalance", "--by", "layer"]);
     assert!(layers.succeeds().stdout.starts_with("layer  alpha  matrices"), "{}", layers.stdout);
-    // What cannot be met is said before anything is computed.
+    // An impossible budget is refused before anything is computed.
     let run = htsr(["score", model.to_str().unwrap(), "--allocate", "rank", "--parameters", "5"]);
     run.fails(
         2,
@@ -246,7 +246,7 @@ fn score_allocates_in_one_go() {
 }
 
 #[test]
-fn rules_of_fit_side_by_side() {
+fn rules_of_fit_are_compared_side_by_side() {
     let folder = folder();
     let model = save(folder.path(), "model.safetensors", small_model());
     let model = model.to_str().unwrap();
@@ -270,7 +270,7 @@ fn rules_of_fit_side_by_side() {
             column["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
         assert_eq!(found, expected, "{}", column["label"]);
     }
-    // The same from the one file, and from several.
+    // One file with three rules, and three files with one rule each, give the same columns.
     let again = json(&all, &["--compare", "peak,median,ks"]);
     assert_eq!(again["comparison"], saved["comparison"]);
     let (median, ks) = (median.to_str().unwrap(), ks.to_str().unwrap());
@@ -288,7 +288,7 @@ fn rules_of_fit_side_by_side() {
     assert!(table.stdout.contains("compared        ks: "), "{}", table.stdout);
     allocate(&file("peak.json"), &["--compare", "ks"])
         .fails(2, &["no alphas by the ks rule", "hint: `htsr score MODEL --compare"]);
-    // Another model's scores do not pair.
+    // Scores of another model cannot be compared.
     let other = saved_csv(&folder, "layer,alpha\n0,2\n1,3\n2,4\n");
     let run = allocate(&file("peak.json"), &[other.to_str().unwrap()]);
     run.fails(4, &["other.csv: has other layers or matrices"]);
@@ -302,7 +302,7 @@ fn saved_csv(folder: &TempDir, text: &str) -> PathBuf {
 }
 
 #[test]
-fn sweeps() {
+fn a_sweep_has_a_column_for_each_value() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
     let result = json(&scores, &["--sweep", "beta=0:5:2.5", "--rounding", "largest-remainder"]);
@@ -330,14 +330,14 @@ fn sweeps() {
     ] {
         allocate(&scores, &options).fails(2, &[fragment, "hint: "]);
     }
-    // A value that cannot be is a hole in the table, not the end of it.
+    // An impossible value leaves a gap in the table, and the sweep continues.
     let run = allocate(&scores, &["--allocate", "rank", "--sweep", "rank=8:32:24"]);
     run.fails(4, &["rank=32: rank 32 on average", "is above the"]);
     assert!(run.stdout.contains("compared") && run.stderr.contains("\nhint: lower --rank to 16"), "{}", run.stderr);
 }
 
 #[test]
-fn stability_marks_what_hangs_on_errors() {
+fn stability_shows_which_allocations_change_within_the_error_bars() {
     let folder = folder();
     let mut report = report(&small_llama());
     let scores = saved(&folder, "scores.json", &report);
@@ -356,7 +356,7 @@ fn stability_marks_what_hangs_on_errors() {
         table.stdout
     );
     assert!(table.stdout.contains("assumed to be 5 % of alpha, of 28 alphas"), "{}", table.stdout);
-    // Errors that the scores state are used; without any error, all is determined.
+    // Errors stated in the scores are used. If all errors are zero, every allocation is determined.
     for matrix in report["matrices"].as_array_mut().unwrap() {
         matrix["metrics"] =
             serde_json::json!({ "alpha_se": 0.0, "alpha_low": matrix["alpha"], "alpha_high": matrix["alpha"] });
@@ -386,7 +386,7 @@ fn stability_marks_what_hangs_on_errors() {
 }
 
 #[test]
-fn plans_that_cannot_be() {
+fn impossible_plans_are_refused() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
     let output = folder.path().join("result.json");
@@ -448,12 +448,12 @@ fn plans_that_cannot_be() {
         let options: Vec<&str> = options.into_iter().chain(["-o", output.to_str().unwrap()]).collect();
         let run = allocate(&scores, &options);
         run.fails(2, &fragments);
-        assert!(run.stdout.is_empty() && !output.exists(), "nothing half-written");
+        assert!(run.stdout.is_empty() && !output.exists(), "no partial output");
     }
 }
 
 #[test]
-fn scores_that_do_not_allow_a_plan() {
+fn scores_that_do_not_allow_a_plan_are_refused() {
     let folder = folder();
     let with = |change: &dyn Fn(&mut Vec<Scored>)| {
         let mut matrices = small_llama();

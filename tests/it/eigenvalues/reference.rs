@@ -1,4 +1,4 @@
-//! Against the reference solver, and against the reference bisection.
+//! Comparison with the reference solver (faer) and the reference bisection.
 
 use fastrand::Rng;
 use htsr::internals::{Level, faer_eigenvalues, tridiagonal_eigenvalues};
@@ -6,7 +6,7 @@ use htsr::internals::{Level, faer_eigenvalues, tridiagonal_eigenvalues};
 use super::matrices::{random_matrices, random_matrix, tridiagonal};
 use super::{RANDOM, agrees_with_the_reference, assert_spectrum, has_spectrum};
 
-/// Orders around the bandwidth and tiles of 192, and where groups of sweeps and of tiles grow.
+/// Orders near the bandwidth, near the tile size of 192, and where groups of sweeps and of tiles grow.
 const EDGES: [usize; 13] = [159, 161, 191, 192, 193, 223, 225, 255, 257, 319, 383, 384, 385];
 const LARGE: [usize; 14] = [511, 513, 575, 576, 577, 767, 768, 769, 959, 960, 961, 1023, 1025, 1100];
 
@@ -46,7 +46,7 @@ fn both_bisections_agree() {
     }
 }
 
-/// For memory checkers, which are too slow for the rest: `HTSR_SIMD=avx2 valgrind TESTS --ignored memory_checkers`.
+/// For memory checkers, which are too slow for the other tests: `HTSR_SIMD=avx2 valgrind TESTS --ignored memory_checkers`.
 #[test]
 #[ignore = "for valgrind"]
 fn solves_for_memory_checkers() {

@@ -1,4 +1,4 @@
-//! Matrices that are not finite, and elements that are not read.
+//! Matrices with NaN or infinity are refused, and elements above the diagonal are not read.
 
 use htsr::device::Failure;
 use htsr::internals::{Level, Real, symmetric_eigenvalues};

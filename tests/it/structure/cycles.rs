@@ -1,9 +1,9 @@
-//! Files that use each other: strongly connected components (Tarjan, SIAM J. Comput. 1, 1972).
+//! Cycles of a graph: strongly connected components (Tarjan, SIAM J. Comput. 1, 1972).
 
 use std::collections::BTreeSet;
 
-/// Finds the components of two nodes or more. `edges` are pairs of nodes below `nodes`.
-pub fn circles(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<BTreeSet<usize>> {
+/// Finds the components of at least two nodes. Nodes are the numbers below `nodes`; an edge is a pair (from, to).
+pub fn cycles(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<BTreeSet<usize>> {
     let mut search = Search { next: vec![Vec::new(); nodes], seen: vec![None; nodes], ..Search::default() };
     for (from, to) in edges {
         search.next[from].push(to);
@@ -19,7 +19,7 @@ pub fn circles(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec
 #[derive(Default)]
 struct Search {
     next: Vec<Vec<usize>>,
-    /// When each node was first seen.
+    /// The time at which each node was first seen.
     seen: Vec<Option<usize>>,
     clock: usize,
     stack: Vec<usize>,
@@ -27,7 +27,7 @@ struct Search {
 }
 
 impl Search {
-    /// Returns the earliest node on the stack, by time, that `node` leads to.
+    /// Returns the earliest time of a node on the stack that `node` leads to.
     fn visit(&mut self, node: usize) -> usize {
         let time = self.clock;
         self.seen[node] = Some(time);

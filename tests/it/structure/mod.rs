@@ -1,22 +1,22 @@
-//! No circle among the files of `src/`: what a file uses lies below it, and is understood without it.
+//! Files of `src/` must not depend on each other in a cycle, so that each file can be understood without those that use it.
 //!
-//! An edge runs from a file to the file that defines a name it imports or writes as a path. Re-exports are followed to
-//! their end and are no edges themselves, nor are declarations of modules and test code. Inside a folder, a file may use the types
-//! of the folder's own `mod.rs`, and of those further up, without an edge; their functions and constants are edges.
-//! Methods are not seen.
+//! A file depends on the file that defines a name it imports or writes as a path. Re-exports are followed to the definition;
+//! re-exports, declarations of modules and test code are not dependencies. Inside a folder, a file may use the types of the
+//! folder's own `mod.rs`, and of those of its parent folders; using their functions and constants is a dependency.
+//! Calls of methods are not detected.
 
-mod circles;
-mod house;
+mod cycles;
 mod module;
+mod module_tree;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use circles::circles;
-use house::{House, Uses};
+use cycles::cycles;
+use module_tree::{ModuleTree, Uses};
 
-/// Every file below `folder`, by its path relative to `src`.
+/// Reads every Rust file below `folder` into a map from its path relative to `src` to its text.
 fn sources(folder: &Path, prefix: &str, into: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(folder).expect("src can be read") {
         let path = entry.expect("src can be read").path();
@@ -35,49 +35,49 @@ fn library() -> BTreeMap<String, String> {
     library
 }
 
-fn found(house: &House, uses: &Uses) -> Vec<BTreeSet<usize>> {
-    circles(house.files.len(), uses.keys().copied())
+fn find_cycles(tree: &ModuleTree, uses: &Uses) -> Vec<BTreeSet<usize>> {
+    cycles(tree.files.len(), uses.keys().copied())
 }
 
-/// The files of a circle, and what ties them together.
-fn describe(house: &House, uses: &Uses, circle: &BTreeSet<usize>) -> String {
-    let mut lines = format!("circle of {} files:\n", circle.len());
-    for ((from, to), names) in uses.iter().filter(|((from, to), _)| circle.contains(from) && circle.contains(to)) {
+/// Lists the dependencies in a cycle.
+fn describe(tree: &ModuleTree, uses: &Uses, cycle: &BTreeSet<usize>) -> String {
+    let mut lines = format!("cycle of {} files:\n", cycle.len());
+    for ((from, to), names) in uses.iter().filter(|((from, to), _)| cycle.contains(from) && cycle.contains(to)) {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        lines += &format!("  {} -> {}: {}\n", house.files[*from], house.files[*to], names.join(", "));
+        lines += &format!("  {} -> {}: {}\n", tree.files[*from], tree.files[*to], names.join(", "));
     }
     lines
 }
 
 #[test]
-fn no_circle_among_the_files_of_the_library() {
-    let house = House::read(&library());
-    let uses = house.uses();
-    let circles: Vec<String> = found(&house, &uses).iter().map(|circle| describe(&house, &uses, circle)).collect();
-    assert!(circles.is_empty(), "files use each other:\n{}", circles.join("\n"));
+fn no_cycle_among_the_files_of_the_library() {
+    let tree = ModuleTree::read(&library());
+    let uses = tree.uses();
+    let cycles: Vec<String> = find_cycles(&tree, &uses).iter().map(|cycle| describe(&tree, &uses, cycle)).collect();
+    assert!(cycles.is_empty(), "files use each other:\n{}", cycles.join("\n"));
 }
 
 #[test]
-fn every_file_of_the_library_is_seen() {
+fn every_file_of_the_library_is_read() {
     let library = library();
-    let house = House::read(&library);
+    let tree = ModuleTree::read(&library);
     let seen: BTreeSet<&str> =
-        house.files.iter().chain(&house.test_files).map(String::as_str).chain(["main.rs"]).collect();
+        tree.files.iter().chain(&tree.test_files).map(String::as_str).chain(["main.rs"]).collect();
     assert_eq!(library.keys().map(String::as_str).collect::<BTreeSet<_>>(), seen);
 }
 
-/// Edges of a small library, as `from -> to: names`.
+/// Returns the dependencies in a small library, as `from -> to: names`.
 fn edges(files: &[(&str, &str)]) -> Vec<String> {
-    let house = House::read(&files.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect());
+    let tree = ModuleTree::read(&files.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect());
     let edge = |((from, to), names): ((usize, usize), BTreeSet<String>)| {
         let names: Vec<String> = names.into_iter().collect();
-        format!("{} -> {}: {}", house.files[from], house.files[to], names.join(" "))
+        format!("{} -> {}: {}", tree.files[from], tree.files[to], names.join(" "))
     };
-    house.uses().into_iter().map(edge).collect()
+    tree.uses().into_iter().map(edge).collect()
 }
 
 #[test]
-fn uses_are_followed_through_reexports_to_the_file_that_defines() {
+fn uses_are_followed_through_reexports_to_the_definition() {
     let seen = edges(&[
         ("lib.rs", "pub mod a; mod b; pub use b::Deep;"),
         (
@@ -91,7 +91,7 @@ fn uses_are_followed_through_reexports_to_the_file_that_defines() {
 }
 
 #[test]
-fn a_file_uses_types_of_its_folder_freely_and_nothing_else() {
+fn only_types_of_its_own_folder_are_no_dependency_of_a_file() {
     let seen = edges(&[
         ("lib.rs", "mod a;"),
         ("a/mod.rs", "mod b; pub(crate) use b::f; pub trait T {} pub fn up() { f() } pub const fn max() {}"),
@@ -101,7 +101,7 @@ fn a_file_uses_types_of_its_folder_freely_and_nothing_else() {
 }
 
 #[test]
-fn test_code_and_unused_reexports_are_no_uses() {
+fn test_code_and_unused_reexports_are_not_dependencies() {
     let seen = edges(&[
         ("lib.rs", "mod a; mod b;"),
         ("a.rs", "pub use crate::b::f; #[cfg(test)] #[allow(x)] mod tests { use crate::b::g; } #[cfg(test)] mod more;"),
@@ -112,7 +112,7 @@ fn test_code_and_unused_reexports_are_no_uses() {
 }
 
 #[test]
-fn circles_are_found_whole_and_apart() {
+fn separate_cycles_are_found_completely() {
     let edges = [(0, 1), (1, 2), (2, 0), (2, 3), (3, 4), (4, 3), (5, 0)];
-    assert_eq!(circles(6, edges.into_iter()), [BTreeSet::from([3, 4]), BTreeSet::from([0, 1, 2])]);
+    assert_eq!(cycles(6, edges.into_iter()), [BTreeSet::from([3, 4]), BTreeSet::from([0, 1, 2])]);
 }

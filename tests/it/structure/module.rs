@@ -1,10 +1,10 @@
-//! What one module defines, imports and names.
+//! The names that one module defines, imports and uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tokens::group;
 
-/// What a `use` brings into a module: `path` under `name`, or all that `path` holds.
+/// An import: `path` under the name `name`, or every item of `path`.
 #[derive(Debug)]
 pub struct Import {
     pub name: String,
@@ -12,22 +12,22 @@ pub struct Import {
     pub public: bool,
 }
 
-/// The name of an import of everything.
+/// The name of a glob import.
 pub const ALL: &str = "*";
 
-/// A module without the modules inside it.
+/// A module without its child modules.
 #[derive(Debug, Default)]
 pub struct Module {
-    /// Items at the top level, and whether each is a type (a struct, an enum, a trait, an alias).
+    /// Items at the top level. True for types (structs, enums, traits, unions and aliases).
     pub definitions: BTreeMap<String, bool>,
     pub imports: Vec<Import>,
-    /// Paths of two segments or more outside of `use`.
+    /// Paths of at least two segments, outside `use`.
     pub paths: Vec<Vec<String>>,
-    /// Words outside of `use` that are no fields or methods.
+    /// Words outside `use`, except fields and methods.
     pub words: BTreeSet<String>,
-    /// Modules that have a file of their own.
+    /// Child modules in their own file.
     pub files: Vec<String>,
-    /// Modules written inside this one.
+    /// Inline child modules.
     pub inner: BTreeMap<String, Module>,
 }
 
@@ -84,7 +84,7 @@ impl Module {
         }
     }
 
-    /// Notes the word or path at the start, and returns how many tokens it has.
+    /// Records the word or path at the start, and returns its number of tokens.
     fn mention(&mut self, before: Option<&str>, tokens: &[&str]) -> usize {
         let mut path = vec![tokens[0].to_owned()];
         let mut length = 1;
@@ -101,7 +101,7 @@ impl Module {
         length
     }
 
-    /// Notes what the tree of a `use` imports.
+    /// Records the imports of a `use`, a tree of paths.
     fn import(&mut self, prefix: &[String], tree: &[&str], public: bool) {
         let mut path = prefix.to_vec();
         let mut name = None;
@@ -135,7 +135,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// The branches of a list, each a tree of its own.
+/// Splits a list into its branches. Each branch is a tree again.
 fn split_at_commas<'t, 'a>(tokens: &'t [&'a str]) -> Vec<&'t [&'a str]> {
     let (mut branches, mut start, mut at) = (Vec::new(), 0, 0);
     while at < tokens.len() {

@@ -1,6 +1,6 @@
-//! Rust source as a list of words and signs, without comments, strings and test code.
+//! Splits Rust source into words and punctuation, without comments, strings and test code.
 
-/// The words and signs of a source. `::` is one sign; a string or character literal is left out.
+/// Splits a source into words and punctuation marks. `::` is one token; string and character literals are left out.
 pub fn tokens(source: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = source;
@@ -27,7 +27,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// How many bytes the comment, string, character or lifetime mark at the start of `source` has; 0 if there is none.
+/// Returns the bytes of the comment, string, character or lifetime mark at the start of `source`; 0 if there is none.
 fn literal_or_comment(source: &str) -> usize {
     if source.starts_with("//") {
         return source.find('\n').unwrap_or(source.len());
@@ -72,7 +72,7 @@ fn block_comment(source: &str) -> usize {
     }
 }
 
-/// How many bytes a literal has that begins and ends with `quote`.
+/// Returns the bytes of a literal that begins and ends with `quote`.
 fn quoted(source: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in source.char_indices().skip(1) {
@@ -86,7 +86,7 @@ fn quoted(source: &str, quote: char) -> usize {
     source.len()
 }
 
-/// The tokens without the items under `#[cfg(test)]`, and the names of the test modules among them that have a file.
+/// Returns the tokens without items under `#[cfg(test)]`, and the names of test modules in their own file.
 pub fn without_tests<'a>(tokens: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut modules) = (Vec::new(), Vec::new());
@@ -109,7 +109,7 @@ pub fn without_tests<'a>(tokens: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
     (kept, modules)
 }
 
-/// How many tokens the item at the start has: up to its semicolon or its block.
+/// Returns the number of tokens of the item at the start, which ends with a semicolon or a block.
 fn item(tokens: &[&str]) -> usize {
     let mut at = 0;
     loop {
@@ -122,7 +122,7 @@ fn item(tokens: &[&str]) -> usize {
     }
 }
 
-/// How many tokens the bracketed group at the start has, brackets included.
+/// Returns the number of tokens of the bracketed group at the start, including brackets.
 pub fn group(tokens: &[&str]) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate() {
