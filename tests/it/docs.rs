@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::{command, folder, minilm, root, run};
 
@@ -156,7 +156,8 @@ fn prepare(folder: &Path) {
 fn shell(folder: &Path) -> Command {
     let mut shell = Command::new("sh");
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
-    shell.current_dir(folder).env("PATH", path).env("NO_COLOR", "1").env("HTSR_DEVICE", "cpu").arg("-c");
+    shell.current_dir(folder).env("PATH", path).env("NO_COLOR", "1").env("HTSR_DEVICE", "cpu");
+    shell.stdin(Stdio::null()).arg("-c");
     shell
 }
 
