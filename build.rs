@@ -1,5 +1,6 @@
-//! Records the git revision, so that every result can name the code that made it. Generates the Rust form of `kernels/`, and
-//! compiles the CUDA kernels if NVIDIA's compiler is found; without it, the first use of a GPU takes a second longer.
+//! Records the git revision, so that every result can name the code that made it. Generates the Rust declarations of
+//! `kernels/`. Compiles the CUDA kernels if NVIDIA's compiler is found; otherwise the first use of a GPU takes a second
+//! longer.
 
 #[path = "kernels/catalog.rs"]
 mod catalog;
@@ -10,7 +11,7 @@ use std::process::Command;
 
 use catalog::KernelFile;
 
-/// A100, RTX 30, RTX 40, H100 and H200, B200, RTX 50; a compiler that does not know one leaves it out.
+/// A100, RTX 30, RTX 40, H100 and H200, B200, RTX 50. Architectures that the compiler does not support are left out.
 const ARCHITECTURES: [u32; 6] = [80, 86, 89, 90, 100, 120];
 
 fn main() {
@@ -28,7 +29,7 @@ fn main() {
     }
 }
 
-/// The commit of the checkout, if this package is one and not a copy inside another repository.
+/// Returns the commit of the checkout. `None` if this package is not a checkout or is a copy inside another repository.
 fn commit() -> Option<String> {
     let top = git(&["rev-parse", "--show-prefix"])?;
     if !top.is_empty() {
@@ -42,7 +43,7 @@ fn git(arguments: &[&str]) -> Option<String> {
     output("git", &arguments)
 }
 
-/// What a program prints, if it succeeds.
+/// Runs a program and returns what it prints, if it succeeds.
 fn output(program: &str, arguments: &[String]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
@@ -59,7 +60,7 @@ fn generate_kernel_list() {
     write("kernel_list.rs", kernel_list(&files, &catalog::headers(folder), precompiled));
 }
 
-/// The names of all kernels as an enum, and the texts of all files.
+/// Returns Rust code with the names of all kernels as an enum, and the texts of all files.
 fn kernel_list(files: &[KernelFile], headers: &[String], precompiled: bool) -> String {
     let kernels: Vec<&String> = files.iter().flat_map(|file| &file.kernels).collect();
     let include = |file: &str| format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/kernels/{file}\"))");
@@ -84,13 +85,13 @@ fn kernel_list(files: &[KernelFile], headers: &[String], precompiled: bool) -> S
     rust
 }
 
-/// FitPrepare for fit_prepare.
+/// Converts `fit_prepare` to `FitPrepare`.
 fn camel_case(name: &str) -> String {
     let capitalized = |word: &str| word[..1].to_uppercase() + &word[1..];
     name.split('_').map(capitalized).collect()
 }
 
-/// Compiles every file of kernels into code for all architectures that the compiler knows. Returns false if that failed.
+/// Compiles every file of kernels for all architectures that the compiler supports. Returns false if that fails.
 fn precompile(files: &[KernelFile], out: &Path) -> bool {
     let nvcc = std::env::var("NVCC").unwrap_or_else(|_| "nvcc".into());
     let Some(known) = output(&nvcc, &["--list-gpu-code".into()]) else { return false };

@@ -1,12 +1,12 @@
-//! Solves one eigenvalue problem at a time, on request. `benches/peers` drives it, so that htsr and its peers get the same matrix
-//! in turn.
+//! Solves one eigenvalue problem per request. `benches/peers` sends the requests, so that htsr and its peers solve the same
+//! matrix in turn.
 //!
 //! Requests are lines on stdin, `f32 2 FILE` or `f64 2 FILE`: the type, the number of threads, and a file with a symmetric
 //! matrix, raw, little-endian, column by column. For each request it writes the eigenvalues to `FILE.values` as raw f64, and a
 //! line to stdout: the seconds of the solve, and the bytes by which it raised the peak of resident memory (-1 without
-//! /proc). Neither includes reading and writing files. It ends at the end of stdin, and at once under `cargo bench`, which
-//! sends no requests. The first solve of each type and number of threads also allocates memory and starts threads, which
-//! later ones reuse.
+//! /proc). Neither number includes reading and writing files. The program ends at the end of stdin. Under `cargo bench`, which
+//! sends no requests, it ends immediately. The first solve of each type and number of threads also allocates memory and starts
+//! threads; later solves reuse them.
 #![allow(missing_docs)]
 
 use htsr::internals::{Eigensolver, Level, Real};
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--bench") || io::stdin().is_terminal() {
-        eprintln!("solve: driven by python3 benches/peers/run.py; reads lines 'f32|f64 THREADS FILE' from stdin");
+        eprintln!("solve: started by python3 benches/peers/run.py; reads lines 'f32|f64 THREADS FILE' from stdin");
         return ExitCode::SUCCESS;
     }
     match serve() {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers the lines of stdin, until its end or the first error.
+/// Answers each line of stdin until its end or the first error.
 fn serve() -> Result<(), Box<dyn Error>> {
     let mut solvers = Solvers { level: Level::from_environment()?, single: HashMap::new(), double: HashMap::new() };
     for line in io::stdin().lines() {
@@ -42,7 +42,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A solver for each number of threads, kept from one matrix to the next as its peers keep theirs.
+/// A solver for each number of threads, reused for the next matrix.
 struct Solvers {
     level: Level,
     single: HashMap<usize, Eigensolver<f32>>,
@@ -75,7 +75,7 @@ impl Solvers {
     }
 }
 
-/// The elements of a file. Makes no second copy, whose freed memory could hide allocations of the solve.
+/// Reads the elements of a file. Makes no second copy, because its freed memory could hide allocations of the solve.
 fn read<T, const BYTES: usize>(file: &str, from_bytes: impl Fn([u8; BYTES]) -> T) -> io::Result<Vec<T>> {
     let length = fs::metadata(file)?.len() as usize / BYTES;
     let mut reader = BufReader::new(File::open(file)?);
@@ -96,7 +96,7 @@ struct Measured {
 }
 
 fn solve<T: Real>(solver: &mut Eigensolver<T>, matrix: &[T]) -> Result<Measured, Box<dyn Error>> {
-    // Resets the peak to the memory that is resident now.
+    // Resets the peak to the current resident memory.
     let reset = fs::write("/proc/self/clear_refs", "5");
     let before = peak_resident();
     let start = Instant::now();
@@ -106,7 +106,7 @@ fn solve<T: Real>(solver: &mut Eigensolver<T>, matrix: &[T]) -> Result<Measured,
     Ok(Measured { values, seconds, growth })
 }
 
-/// The peak of resident memory, in bytes.
+/// Returns the peak of resident memory in bytes.
 fn peak_resident() -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! Stage by stage: Gram matrix, eigenvalues, fit, metrics, and the whole pipeline.
+//! Benchmarks of each stage: Gram matrix, eigenvalues, fit, metrics, and the whole pipeline.
 //!
 //! `cargo bench -- eigenvalues` runs one stage; HTSR_BENCH_SIZES=256,2048 chooses the sizes.
 #![allow(missing_docs)]
@@ -25,7 +25,7 @@ fn sizes() -> Vec<usize> {
     text.split(',').map(|size| size.trim().parse().expect("HTSR_BENCH_SIZES holds numbers")).collect()
 }
 
-/// A bf16 matrix of roughly normal numbers, as bytes.
+/// Returns a bf16 matrix of roughly normal numbers as bytes.
 fn weights(rows: usize, cols: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(1);
     let mut value = || (0..6).map(|_| rng.f64() - 0.5).sum::<f64>();
@@ -37,7 +37,7 @@ fn gram(criterion: &mut Criterion) {
     for n in sizes() {
         let bytes = weights(2 * n, n);
         let view = MatrixView::new(&bytes, FloatType::BF16, Cast::None, 2 * n, n);
-        // Multiplications and additions of the lower half, as an element count.
+        // The element count is the number of multiplications and additions for the lower triangle.
         group.throughput(Throughput::Elements((2 * n * n * n) as u64));
         let mut double = vec![0.0_f64; n * n];
         group.bench_function(BenchmarkId::new("cpu/f64", n), |bench| {
@@ -84,7 +84,7 @@ fn fits(criterion: &mut Criterion) {
     }
 }
 
-/// All metrics of the matrices that `pipeline` scores, for comparison.
+/// All metrics of the matrices that `pipeline` scores, to compare their cost with that of scoring.
 fn metrics(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("metrics");
     for hidden in sizes() {

@@ -14,27 +14,27 @@ import solve
 import timing
 from table import Row
 
-# The factor by which htsr is to be faster, for each order, per type and peer.
+# Targets: how many times faster than the peer htsr must be, by type and peer, then by order.
 TARGETS = {
     ("float32", "scipy"): {1024: 3, 2048: 3.5, 4096: 4, 8192: 5.5},
     ("float32", "torch"): {1024: 2.2, 2048: 3, 4096: 2.6, 8192: 2.7},
     ("float64", "scipy"): {1024: 3, 2048: 3, 4096: 3.5, 8192: 4},
     ("float64", "torch"): {},
 }
-# The largest error that htsr may make, in units of the largest eigenvalue.
+# The largest error allowed for htsr, in units of the largest eigenvalue.
 LARGEST_ERROR = {"float32": 5e-7, "float64": 1e-14}
-# The most memory that a solve may take beside its matrix, in units of that matrix.
+# The largest memory allowed for a solve in addition to its matrix, in units of that matrix.
 LARGEST_GROWTH = 1.3
-# The largest order at which errors are measured: the reference takes long.
+# The largest order at which errors are measured, because the reference takes long.
 LARGEST_REFERENCE = 4096
-# The smallest order at which memory has a target: below, a few pages more or less decide.
+# The smallest order at which memory has a target. At lower orders, a few pages would decide.
 SMALLEST_GROWTH = 1024
 # From this order on, two runs are enough.
 LARGE = 8192
 
 
 def measure(program, scipy, torch, options, folder):
-    """All rows, in the order of the table. `scipy` and `torch` are the modules of the peers, or None."""
+    """Returns all rows, in the order of the table. `scipy` and `torch` are the modules of the peers, or None."""
     small = os.path.join(folder, "small")
     solve.write_matrix(gaussian_gram(64, "float32"), small)
     drivers = {"float32": None, "float64": None}
@@ -58,7 +58,7 @@ def measure(program, scipy, torch, options, folder):
 
 
 def gaussian_gram(order, dtype):
-    """W^T W of a W of standard normal numbers, always the same; exactly symmetric, in column-major order."""
+    """Returns W^T W for a W of standard normal numbers with a fixed seed. It is exactly symmetric, in column-major order."""
     weights = numpy.random.default_rng(order).standard_normal((order, order), dtype=dtype)
     gram = weights.T @ weights
     lower = numpy.tril(gram)
@@ -66,7 +66,7 @@ def gaussian_gram(order, dtype):
 
 
 class Contest:
-    """One matrix and those that solve it. The eigenvalues that each found are kept."""
+    """One matrix, and functions that solve it with each competitor. Keeps the eigenvalues that each found."""
 
     def __init__(self, solver, scipy, torch, driver, matrix, file):
         self.matrix, self.file, self.driver = matrix, file, driver
@@ -79,25 +79,25 @@ class Contest:
             self.competitors["torch"] = lambda: self.by_peer("torch", lambda: torch.eigenvalues(matrix))
 
     def by_htsr(self, solver):
-        """Seconds of a solve by htsr, by its own clock: files are no part of it."""
+        """Solves with htsr and returns the seconds, measured by benches/solve.rs without reading and writing files."""
         seconds, _ = solver.solve(self.file, self.dtype)
         self.values["htsr"] = solve.eigenvalues(self.file)
         return seconds
 
     def by_peer(self, name, function):
-        """Seconds of a solve by a peer."""
+        """Solves with a peer and returns the seconds."""
         def run():
             self.values[name] = function()
 
         return timing.seconds(run)
 
     def short_dtype(self):
-        """f32 or f64."""
+        """Returns f32 or f64."""
         return self.dtype.replace("float", "f")
 
 
 def time_row(contest, runs):
-    """The seconds of all."""
+    """Returns the row with the seconds of all competitors."""
     if contest.order >= LARGE:
         runs = min(runs, 2)
     what = f"eigenvalues {contest.short_dtype()}"
@@ -109,9 +109,10 @@ def time_row(contest, runs):
 
 
 def reference(matrix):
-    """The eigenvalues in double precision, to about an epsilon of the largest: tridiagonalised by LAPACK, then bisected.
+    """Returns the eigenvalues in double precision, by LAPACK's tridiagonalization and bisection.
 
-    The drivers that iterate, numpy's among them, lose about 20 epsilon, which is more than what is measured here.
+    Errors are about an epsilon of the largest eigenvalue. Iterative drivers, such as numpy's, lose about 20 epsilon, which is
+    more than the errors measured here.
     """
     _, diagonal, subdiagonal, _, info = linalg.lapack.dsytrd(matrix.astype("float64"), lower=1)
     if info != 0:
@@ -120,7 +121,7 @@ def reference(matrix):
 
 
 def error_row(contest):
-    """The largest error of all, against double precision, in units of the largest eigenvalue."""
+    """Returns the row with the largest error of each competitor, in units of the largest eigenvalue."""
     exact = reference(contest.matrix)
     errors = {name: [float(abs(values - exact).max() / exact[-1])] for name, values in contest.values.items()}
     what = f"error / largest eigenvalue, {contest.short_dtype()}"
@@ -128,7 +129,7 @@ def error_row(contest):
 
 
 def memory_row(contest, program, threads, small):
-    """What a solve takes beside its matrix, for all."""
+    """Returns the row with the memory that a solve takes in addition to its matrix, for all competitors."""
     growths = {}
     for name in contest.competitors:
         if name == "htsr":

@@ -1,4 +1,4 @@
-"""Builds the programs to measure, and says on what machine and with what versions."""
+"""Builds the programs to measure, and describes the machine and the versions."""
 
 import collections
 import datetime
@@ -17,7 +17,7 @@ Programs = collections.namedtuple("Programs", ["htsr", "solve"])
 
 
 def build():
-    """The paths of `htsr` and of the bench target `solve`."""
+    """Builds `htsr` and the bench target `solve`, and returns their paths."""
     return Programs(
         htsr=cargo("htsr", "build", "--release", "--bin", "htsr"),
         solve=cargo("solve", "bench", "--bench", "solve", "--no-run"),
@@ -25,7 +25,7 @@ def build():
 
 
 def cargo(target, *arguments):
-    """Runs cargo and returns the path of the program that it says it built for `target`. Its progress goes to stderr."""
+    """Runs cargo and returns the path of the program that it built for `target`. Progress goes to stderr."""
     command = ["cargo", *arguments, "--message-format", "json-render-diagnostics"]
     output = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout
     messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
@@ -36,12 +36,12 @@ def cargo(target, *arguments):
     )
 
 
-# What decides which instructions the libraries use, beside the processor.
+# Environment variables that restrict which instructions the libraries use.
 INSTRUCTION_SETS = ["HTSR_SIMD", "OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY"]
 
 
 def about(options, scipy, torch):
-    """What has to stand beside the numbers, in the order in which it is printed."""
+    """Returns the description of the measurement, in the order in which it is printed."""
     return {
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
@@ -58,7 +58,7 @@ def about(options, scipy, torch):
 
 
 def processor():
-    """The model of the CPU, as Linux or Python names it."""
+    """Returns the model of the CPU as reported by Linux or Python."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -67,12 +67,12 @@ def processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-# Above this share of the cores, others disturb the measurement.
+# If other programs use more than this share of the cores, they disturb the measurement.
 BUSY = 0.1
 
 
 def busy():
-    """The share of all cores that others use, over a second in which this benchmark rests; None where /proc is not."""
+    """Returns the share of all cores that other programs use, measured for one second. None without /proc."""
     try:
         before = processor_time()
         time.sleep(1)
@@ -84,15 +84,15 @@ def busy():
 
 
 def processor_time():
-    """The idle and the total time of all cores so far."""
+    """Returns the idle and the total time of all cores so far."""
     with open("/proc/stat", encoding="utf-8") as file:
-        # user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in the first two.
+        # user, nice, system, idle, iowait, irq, softirq, steal. The first two include the time of guests.
         ticks = [int(field) for field in file.readline().split()[1:9]]
     return ticks[3] + ticks[4], sum(ticks)
 
 
 def commit():
-    """The commit of the checkout, and whether it is all that was built."""
+    """Returns the commit of the checkout, and whether there are uncommitted changes."""
     def git(*arguments):
         command = ["git", "-C", str(REPOSITORY), *arguments]
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout

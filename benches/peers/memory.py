@@ -1,7 +1,7 @@
-"""By how much a solve raises the peak of resident memory, each in a process of its own.
+"""Measures by how much a solve raises the peak of resident memory, in a separate process for each competitor.
 
-In a process that has solved before, memory that it freed but kept would hide what the next solve takes. Code and threads
-are there before the measurement: a small matrix is solved first.
+In a process that has solved a larger matrix before, memory that was freed but kept would hide what the next solve takes. A small
+matrix is solved first, so that code and threads are loaded before the measurement.
 
     python3 memory.py scipy|torch THREADS SMALL LARGE [DRIVER]    # files of f32 matrices; prints bytes; run.py calls this
 """
@@ -13,7 +13,7 @@ import solve
 
 
 def of_htsr(program, threads, small, large):
-    """Bytes, or None where the system does not say."""
+    """Returns bytes, or None if the system does not report them."""
     with solve.Solver(program, threads) as solver:
         solver.solve(small, "float32")
         growth = solver.solve(large, "float32")[1]
@@ -21,22 +21,22 @@ def of_htsr(program, threads, small, large):
 
 
 def of_peer(peer, threads, small, large, driver=None):
-    """Bytes, or None where the system does not say."""
+    """Returns bytes, or None if the system does not report them."""
     command = [sys.executable, "-B", __file__, peer, str(threads), small, large] + ([driver] if driver else [])
     growth = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return growth if growth >= 0 else None
 
 
 def peak_resident():
-    """The most memory that was ever resident, in bytes."""
+    """Returns the peak of resident memory in bytes."""
     with open("/proc/self/status", encoding="utf-8") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
 
 
 def growth_by(function, matrix):
-    """What benches/solve.rs measures, in Python: bytes, -1 where /proc does not say."""
+    """Measures the same growth as benches/solve.rs. Returns bytes, or -1 without /proc."""
     try:
-        # Sets the peak back to what is resident now.
+        # Resets the peak to the current resident memory.
         with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
             file.write("5")
         before = peak_resident()

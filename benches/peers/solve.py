@@ -1,4 +1,4 @@
-"""Drives benches/solve.rs, the program that solves one eigenvalue problem at a time with htsr."""
+"""Runs benches/solve.rs, the program that solves one eigenvalue problem per request with htsr."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import numpy
 
 
 class Solver:
-    """A running co-process. It is asked by a line, and answers by a line and a file: see benches/solve.rs."""
+    """A running process. A request is a line; the answer is a line and a file: see benches/solve.rs."""
 
     def __init__(self, program, threads):
         self.threads = threads
@@ -24,31 +24,31 @@ class Solver:
         self.process.wait()
 
     def solve(self, file, dtype):
-        """Seconds of one solve of the matrix in `file`, and by how many bytes it raised the peak of resident memory."""
+        """Solves the matrix in `file`. Returns the seconds, and the bytes by which the peak of resident memory rose."""
         name = {"float32": "f32", "float64": "f64"}[numpy.dtype(dtype).name]
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{name} {self.threads} {file}\n")
             self.process.stdin.flush()
         answer = self.process.stdout.readline().split()
         if not answer:
-            sys.exit(f"benches/solve.rs ended at '{name} {self.threads} {file}', and says why above")
+            sys.exit(f"benches/solve.rs ended at '{name} {self.threads} {file}'; its error is above")
         return float(answer[0]), int(answer[1])
 
 
 def write_matrix(matrix, file):
-    """Writes a matrix as benches/solve.rs reads it: raw, little-endian, column by column."""
+    """Writes a matrix in the format of benches/solve.rs: raw, little-endian, column by column."""
     matrix.T.astype(matrix.dtype.newbyteorder("<"), copy=False).tofile(file)
 
 
 def read_matrix(file, dtype):
-    """The matrix that `write_matrix` wrote, in column-major order."""
+    """Reads a matrix written by `write_matrix`, in column-major order."""
     elements = numpy.fromfile(file, dtype=dtype)
     order = int(len(elements) ** 0.5 + 0.5)
     return elements.reshape(order, order).T
 
 
 def eigenvalues(file):
-    """The eigenvalues that the last solve of `file` found, ascending."""
+    """Reads the eigenvalues from the last solve of `file`, ascending."""
     return numpy.fromfile(f"{file}.values", dtype="<f8")
 
 

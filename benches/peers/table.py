@@ -1,4 +1,4 @@
-"""The rows of the table, and how they look in markdown."""
+"""The rows of the table, and their format in markdown."""
 
 import dataclasses
 import statistics
@@ -8,37 +8,37 @@ PEERS = ["scipy", "torch"]
 
 @dataclasses.dataclass
 class Row:
-    """One thing that was measured, of htsr and of those peers that can do it."""
+    """One measurement of htsr, and of the peers that support it."""
 
     what: str
     size: object
-    # "s", "error", "memory" or "difference": how a value reads.
+    # "s", "error", "memory" or "difference": determines how values are printed.
     unit: str
-    # All measurements of each, by name; empty or absent where there is none. Their median counts.
+    # All measurements of each competitor, by name; empty or absent if there is none. The median is reported.
     values: dict
-    # By what factor htsr is to be faster, for each peer; absent or None where nothing is asked.
+    # Targets: how many times faster than each peer htsr must be; absent or None without a target.
     faster_by: dict = dataclasses.field(default_factory=dict)
-    # What the value of htsr is to be at most.
+    # Target: the largest value allowed for htsr.
     at_most: float | None = None
 
     def median(self, name):
-        """The median of a competitor, or None."""
+        """Returns the median of a competitor, or None without measurements."""
         return statistics.median(self.values[name]) if self.values.get(name) else None
 
     def ratio(self, peer):
-        """How many times as long as htsr a peer takes; None for what is no time, or where there is no peer."""
+        """Returns the median time of a peer divided by that of htsr. None if the row has no times or not this peer."""
         if self.unit != "s" or not self.values.get(peer):
             return None
         return self.median(peer) / self.median("htsr")
 
     def fastest_ratio(self, peer):
-        """The same, of the fastest run of each: other load on the machine spoils it less."""
+        """Returns the same ratio for the fastest runs, which other load on the machine affects less."""
         if self.unit != "s" or not self.values.get(peer):
             return None
         return min(self.values[peer]) / min(self.values["htsr"])
 
     def verdicts(self):
-        """What was asked and whether it was met, as text: one for each target."""
+        """Returns a text for each target: the target, and whether it was met."""
         found = []
         for peer in PEERS:
             target, ratio = self.faster_by.get(peer), self.ratio(peer)
@@ -50,7 +50,7 @@ class Row:
         return found
 
     def as_dict(self):
-        """Everything, for JSON."""
+        """Returns everything, for JSON."""
         return {
             "what": self.what,
             "size": self.size,
@@ -63,19 +63,19 @@ class Row:
 
 
 def verdict(known, met):
-    """One word."""
+    """Returns a word or two for the result of a target."""
     return ("met" if met else "MISSED") if known else "not measured"
 
 
 def heading(about):
-    """What the numbers were measured on and with: a title and a list."""
+    """Returns a title and a list that describe the machine and the versions."""
     lines = [f"## htsr and its peers, {about['processor']}, {about['date']}", ""]
     lines += [f"- {name}: {'-' if value is None else value}" for name, value in about.items()]
     return "\n".join(lines) + "\n"
 
 
 def markdown(rows):
-    """The table. Times are medians; a ratio is a peer's median by htsr's, and beside it that of the fastest runs."""
+    """Returns the table. Times are medians. A ratio is a peer's median over htsr's; the ratio of the fastest runs follows."""
     header = ["measured", "size", "htsr", *PEERS, *(f"{peer} / htsr (fastest)" for peer in PEERS), "target"]
     lines = [header, ["---"] * len(header)]
     for row in rows:
@@ -86,14 +86,14 @@ def markdown(rows):
 
 
 def show_ratios(row, peer):
-    """The ratio of the medians, and that of the fastest runs."""
+    """Formats the ratio of the medians and that of the fastest runs."""
     if row.ratio(peer) is None:
         return "-"
     return f"{row.ratio(peer):.2f} ({row.fastest_ratio(peer):.2f})"
 
 
 def show(value, unit):
-    """A number as a person reads it."""
+    """Formats a number for people."""
     if value is None:
         return "-"
     if unit == "s":

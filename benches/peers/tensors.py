@@ -1,4 +1,4 @@
-"""Reads and writes safetensors files: 8 bytes of length, a JSON header, data. Just what this benchmark needs of it."""
+"""Reads and writes safetensors files: 8 bytes of length, a JSON header, data. Supports only what this benchmark needs."""
 
 import json
 import struct
@@ -7,7 +7,7 @@ import numpy
 
 
 def write_bf16(file, name, values):
-    """Writes a file that holds one f32 matrix, rounded to bf16."""
+    """Writes a file with one f32 matrix, rounded to bf16."""
     bits = to_bf16(values)
     header = {name: {"dtype": "BF16", "shape": list(bits.shape), "data_offsets": [0, bits.nbytes]}}
     text = json.dumps(header).encode()
@@ -19,19 +19,19 @@ def write_bf16(file, name, values):
 
 
 def to_bf16(values):
-    """The upper 16 bits of finite f32 numbers, rounded to nearest, ties to even."""
+    """Rounds finite f32 numbers to bf16 (to nearest, ties to even), and returns the bits."""
     bits = numpy.ascontiguousarray(values, dtype="float32").view("uint32")
     odd = (bits >> 16) & 1
     return ((bits + 0x7FFF + odd) >> 16).astype("uint16")
 
 
 def from_bf16(bits):
-    """The f32 numbers of these bits."""
+    """Converts the bits of bf16 numbers to f32."""
     return (bits.astype("uint32") << 16).view("float32")
 
 
 def read(file, names):
-    """The tensors of these names as f32 matrices. They may be F32, F16 or BF16."""
+    """Reads the tensors with these names as f32 matrices. Their dtypes must be F32, F16 or BF16."""
     with open(file, "rb") as source:
         (length,) = struct.unpack("<Q", source.read(8))
         header = json.loads(source.read(length))
@@ -39,7 +39,7 @@ def read(file, names):
 
 
 def read_tensor(source, data, entry):
-    """One tensor; `data` is where the data of the file begin."""
+    """Reads one tensor. `data` is the offset of the data in the file."""
     begin, end = entry["data_offsets"]
     source.seek(data + begin)
     raw = source.read(end - begin)

@@ -1,22 +1,23 @@
-"""Runs competitors in turn, so that what disturbs a machine for a while disturbs all of them."""
+"""Runs competitors in turn, so that a temporary disturbance of the machine affects all of them."""
 
 import sys
 import time
 
-# After a call, OpenBLAS and OpenMP keep their threads spinning for some hundredths of a second. The next competitor shall
-# not share the cores with them.
+# Seconds of pause before each run. After a call, OpenBLAS and OpenMP keep their threads spinning for some hundredths of a
+# second, and the next competitor must not share the cores with them.
 REST = 0.3
 
 
 def seconds(function, *arguments):
-    """How long a call takes."""
+    """Returns the seconds that a call takes."""
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start
 
 
 def alternate(what, competitors, runs):
-    """The seconds of every run: a list for each of `competitors`, which maps names to functions that return seconds."""
+    """Runs each competitor `runs` times and returns a list of seconds for each. `competitors` maps names to functions that
+    return seconds."""
     times = {name: [] for name in competitors}
     for _ in range(runs):
         for name, run in competitors.items():

@@ -1,13 +1,13 @@
-//! The alpha that chance alone gives: simulates Gaussian matrices, and writes the table that `alpha_mp` is read from.
+//! The random-matrix baseline of alpha: simulates Gaussian matrices, and writes the table behind the metric `alpha_mp`.
 //!
 //! ```console
 //! $ cargo run --release --example aspect_table > src/metrics/random_baseline.csv       # an hour of one core
 //! $ cargo run --release --example aspect_table 64 256                       # only the rows of these N, to compare
 //! ```
 //!
-//! The eigenvalues of W^T W, for W of shape Q N x N with standard normal elements, have the distribution of those of L L^T,
-//! for L lower bidiagonal with independent chi variables (Dumitriu and Edelman, J. Math. Phys. 43, 2002, beta = 1): for every
-//! N exactly, in O(N^2). All seeds are fixed: the same program writes the same bytes.
+//! For W of shape Q N x N with standard normal elements, the eigenvalues of W^T W have the same distribution as those of L L^T,
+//! where L is lower bidiagonal with independent chi variables (Dumitriu and Edelman, J. Math. Phys. 43, 2002, beta = 1). This
+//! is exact for every N and takes O(N^2) operations. All seeds are fixed, so the program always writes the same bytes.
 
 use htsr::fit::{Rule, fit};
 use htsr::internals::tridiagonal_eigenvalues;
@@ -16,7 +16,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{ChiSquared, Distribution};
 
-/// Numbers of eigenvalues N, with so many matrices of each shape. A standard error is the spread over the root of that.
+/// Pairs of N, the number of eigenvalues, and the number of matrices per shape. The standard error of a mean is the standard
+/// deviation divided by the square root of the number of matrices.
 const SIZES: [(usize, usize); 10] = [
     (32, 2048),
     (64, 2048),
@@ -29,7 +30,7 @@ const SIZES: [(usize, usize); 10] = [
     (8192, 32),
     (16384, 16),
 ];
-/// Aspect ratios Q, in quarters.
+/// Aspect ratios Q, times 4.
 const QUARTERS: [usize; 12] = [4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
 const RULES: [Rule; 4] = [Rule::Peak, Rule::PeakRobust, Rule::Median, Rule::Ks];
 
@@ -50,7 +51,7 @@ fn main() {
     }
 }
 
-/// The alphas of so many random matrices, under each of the rules.
+/// Returns the alphas of `matrices` random matrices under each rule.
 fn simulate(n: usize, quarters: usize, matrices: usize) -> Vec<[f64; RULES.len()]> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
     let one = |index: usize| {
@@ -68,14 +69,16 @@ fn simulate(n: usize, quarters: usize, matrices: usize) -> Vec<[f64; RULES.len()
     alphas
 }
 
-/// The eigenvalues of W^T W for a Gaussian W of shape `long` x n.
+/// Samples the eigenvalues of W^T W for a Gaussian W of shape `long` x n.
 fn wishart(n: usize, long: usize, rng: &mut ChaCha8Rng) -> Spectrum {
     let mut chi_squared = |degrees: usize| ChiSquared::new(degrees as f64).expect("> 0").sample(rng);
     // Squares of the diagonal and the subdiagonal of L.
-    let on: Vec<f64> = (0..n).map(|i| chi_squared(long - i)).collect();
-    let below: Vec<f64> = (1..n).map(|i| chi_squared(n - i)).collect();
-    let diagonal: Vec<f64> = (0..n).map(|i| on[i] + i.checked_sub(1).map_or(0.0, |i| below[i])).collect();
-    let subdiagonal: Vec<f64> = on.iter().zip(&below).map(|(on, below)| (on * below).sqrt()).collect();
+    let diagonal_squares: Vec<f64> = (0..n).map(|i| chi_squared(long - i)).collect();
+    let subdiagonal_squares: Vec<f64> = (1..n).map(|i| chi_squared(n - i)).collect();
+    let diagonal: Vec<f64> =
+        (0..n).map(|i| diagonal_squares[i] + i.checked_sub(1).map_or(0.0, |i| subdiagonal_squares[i])).collect();
+    let subdiagonal: Vec<f64> =
+        diagonal_squares.iter().zip(&subdiagonal_squares).map(|(a, b)| (a * b).sqrt()).collect();
     let values = tridiagonal_eigenvalues(&diagonal, &subdiagonal);
     Spectrum::from_gram(values, diagonal.iter().sum(), f64::EPSILON).expect("bisection keeps the trace")
 }

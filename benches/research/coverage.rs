@@ -1,5 +1,5 @@
-//! How well alpha_se covers: random matrices of several ensembles, the mean alpha of each, and the share of intervals
-//! alpha +- 1.96 alpha_se that hold it.
+//! The coverage of alpha_se: for random matrices of several ensembles, the share of intervals alpha +- 1.96 alpha_se that
+//! contain the mean alpha of the ensemble.
 //!
 //! `cargo run --release --example coverage -- [MATRICES] [DRAWS] [N,N...] [Q,Q...]` prints the table of docs/error-bars.md.
 #![allow(missing_docs, clippy::print_stdout)]
@@ -15,18 +15,18 @@ use htsr::spectrum::Spectrum;
 
 const RULES: [Rule; 4] = [Rule::Median, Rule::Ks, Rule::Peak, Rule::PeakRobust];
 
-/// Where matrices come from. Columns are the shorter side.
+/// A distribution of random matrices. Columns are the shorter side.
 #[derive(Clone, Copy)]
 enum Ensemble {
     /// Normal numbers.
     Gaussian,
-    /// Student's t with these degrees of freedom.
+    /// Student's t distribution with this number of degrees of freedom.
     Student(usize),
-    /// Normal numbers and five fixed directions, with squared strengths 9 to 144 times the number of rows.
+    /// Normal numbers plus five directions, with squared strengths 9 to 144 times the number of rows.
     Spiked,
-    /// Normal numbers whose columns have fixed scales: quantiles of a power law with this exponent.
+    /// Normal numbers with a fixed scale for each column: quantiles of a power law with this exponent.
     PowerLaw(f64),
-    /// No matrix: independent numbers of a power law.
+    /// Not a matrix: independent eigenvalues from a power law.
     Independent(f64),
 }
 
@@ -63,7 +63,7 @@ fn direction(n: usize, rng: &mut fastrand::Rng) -> Vec<f64> {
 }
 
 impl Ensemble {
-    /// A spectrum, and whether no elements of its matrix stand out.
+    /// Samples a spectrum. The second value is true if its matrix has no outlier elements.
     fn spectrum(self, n: usize, rows: usize, rng: &mut fastrand::Rng) -> (Spectrum, bool) {
         let exact = |values: Vec<f64>| {
             let trace = values.iter().sum();
@@ -79,7 +79,7 @@ impl Ensemble {
         (spectrum, check_elements(&view, mean_square).is_ok())
     }
 
-    /// rows x n, row by row.
+    /// Samples a matrix of shape rows x n, row-major.
     fn matrix(self, n: usize, rows: usize, rng: &mut fastrand::Rng) -> Vec<f64> {
         let mut matrix: Vec<f64> = match self {
             Ensemble::Student(freedom) => (0..rows * n).map(|_| student(freedom, rng)).collect(),
@@ -115,10 +115,10 @@ fn eigenvalues(view: &MatrixView) -> Vec<f64> {
     values.into_iter().map(|x| x * largest).collect()
 }
 
-/// What one matrix gave under one rule: its fit, and its standard error unless that was refused.
+/// The result of one matrix under one rule: its fit, and its standard error unless that was refused.
 type Trial = (Fit, Option<f64>);
 
-/// Trials of each rule, in the order of the matrices, whatever the number of threads.
+/// Returns the trials of each rule in the order of the matrices, for any number of threads.
 fn trials(ensemble: Ensemble, n: usize, rows: usize, matrices: usize, positions: &Positions) -> Vec<Vec<Trial>> {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -163,7 +163,7 @@ fn row(name: &str, [n, rows]: [usize; 2], rule: Rule, trials: &[Trial]) {
     let textbook = |fit: &Fit| (fit.alpha - 1.0) / (fit.tail as f64).sqrt();
     let textbook_ratio = mean(trials.iter().map(|(fit, _)| textbook(fit))) / deviation;
     let refused = 100.0 * (trials.len() - errors.len()) as f64 / trials.len() as f64;
-    // Shares of a few intervals say nothing.
+    // A share of a few intervals is not meaningful.
     let (ratio, coverage) = match errors.get(errors.len() / 2).filter(|_| refused <= 90.0) {
         Some(median) => (format!("{:.2}", median / deviation), format!("{:.0} %", covered(&|trial| trial.1))),
         None => ("-".into(), "-".into()),

@@ -1,4 +1,4 @@
-"""Exports of a tiny Llama, each read by the tool that it is for."""
+"""Exports a tiny Llama to each tool and reads the export with that tool."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
 ROLES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
          "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
-LAYERS = 11  # layer 10 stands after layer 9 only if numbers are compared as numbers
+LAYERS = 11  # with 11 layers, sorting by text would place layer 10 before layer 9
 
 folder = None
 
@@ -45,7 +45,7 @@ def htsr(*arguments, code=0):
 
 
 def export(target, *options, file=None):
-    """The export as bytes, or the path of `file` with it."""
+    """Returns the export as bytes, or writes it to `file` and returns the path."""
     if file is None:
         return htsr("export", folder / "scores.json", "--to", target, *options)
     htsr("export", folder / "scores.json", "--to", target, *options, "-o", folder / file)
@@ -53,7 +53,7 @@ def export(target, *options, file=None):
 
 
 def allocation(*options):
-    """The rows that `htsr allocate` makes, by the names of the modules that they are for."""
+    """Returns the rows of `htsr allocate` by module name, and the whole allocation."""
     report = json.loads(htsr("allocate", folder / "scores.json", *options, "--format", "json"))
     rows = {}
     for matrix in report["matrices"]:
@@ -68,7 +68,7 @@ def tiny(kind=LlamaForCausalLM):
 
 
 def python_of(heading):
-    """The code under a heading of docs/exports.md: what users copy is what is tested."""
+    """Returns the code under a heading of docs/exports.md, so that the tests run the code that users copy."""
     text = (pathlib.Path(__file__).parents[2] / "docs/exports.md").read_text()
     section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return re.search(r"```python\n(.*?)```", section, re.S).group(1)
@@ -102,7 +102,7 @@ class Peft(unittest.TestCase):
             trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
             self.assertEqual(trainable, allocated["budget"]["met"])
 
-    def test_what_is_not_scored_gets_no_adapter(self):
+    def test_modules_without_a_score_get_no_adapter(self):
         htsr("score", folder / "tiny", "--layers", "0-3", "-o", folder / "some.json")
         arguments = json.loads(htsr("export", folder / "some.json", "--to", "peft", "--allocate", "rank"))
         from peft import LoraConfig, get_peft_model
@@ -112,7 +112,7 @@ class Peft(unittest.TestCase):
         expected = {f"base_model.model.model.layers.{layer}.{role}" for layer in range(4) for role in ROLES}
         self.assertEqual(adapted, expected)
 
-    def test_the_check_of_the_documentation(self):
+    def test_the_check_in_the_documentation_finds_patterns_that_miss(self):
         check = python_of("peft").replace('"lora.json"', "file")
         file = export("peft", "--allocate", "rank", file="lora.json")
         exec(check, {"base": tiny(), "file": file})
@@ -137,7 +137,7 @@ class Axolotl(unittest.TestCase):
         self.assertEqual(config.lora_target_modules, peft["target_modules"])
         self.assertEqual(config.lora_rank_pattern, peft["rank_pattern"])
         self.assertEqual(config.lora_alpha_pattern, peft["alpha_pattern"])
-        # The schema lets strangers pass: every line must be one that it knows.
+        # The schema ignores unknown keys, so check that it knows every key.
         self.assertLessEqual(set(lines), set(LoraConfig.model_fields))
 
 
@@ -160,18 +160,18 @@ class Mola(unittest.TestCase):
 
 
 class AlphaPruning(unittest.TestCase):
-    def test_numpy_loads_the_alphas_in_their_order(self):
+    def test_numpy_loads_the_alphas_in_the_order_of_the_modules(self):
         alphas = numpy.load(export("alphapruning", file="alpha_peak.npy"), allow_pickle=False)
         self.assertEqual((alphas.dtype, alphas.shape), (numpy.dtype("float64"), (LAYERS * len(ROLES),)))
         scores = json.loads((folder / "scores.json").read_text())
         by_name = {matrix["tensor"]: matrix["alpha"] for matrix in scores["matrices"]}
-        # The order of torch's modules, which is what AlphaPruning goes by.
+        # AlphaPruning expects the order of torch's modules.
         names = [name for name, module in tiny().model.layers.named_modules() if isinstance(module, torch.nn.Linear)]
         self.assertEqual(list(alphas), [by_name[f"model.layers.{name}.weight"] for name in names])
         self.assertEqual(numpy.load(io.BytesIO(export("alphapruning"))).tolist(), alphas.tolist())
 
     def test_its_formula_on_the_file_gives_our_sparsities(self):
-        """Equation 4 of arXiv 2410.10912, block by block, on what it would load."""
+        """Applies equation 4 of arXiv 2410.10912 to each block of the exported alphas."""
         alphas = numpy.load(export("alphapruning", file="alpha_peak.npy")).reshape(LAYERS, len(ROLES)).mean(axis=1)
         ratios = (alphas - alphas.min()) / (alphas.max() - alphas.min()) * 0.6 + 0.7
         sparsities = ratios * 0.5 / ratios.mean()  # all blocks have the same size
@@ -182,7 +182,7 @@ class AlphaPruning(unittest.TestCase):
 
 class LlmCompressor(unittest.TestCase):
     def pruned(self, recipe):
-        """The share of zeros in every linear module after pruning by `recipe`."""
+        """Prunes by `recipe` and returns the share of zeros in every linear module."""
         from datasets import Dataset
         from llmcompressor import oneshot
         from tokenizers import Tokenizer, models
@@ -248,7 +248,7 @@ class Optimizer(unittest.TestCase):
 
 
 class Tables(unittest.TestCase):
-    def test_pyarrow_reads_what_the_csv_says(self):
+    def test_pyarrow_reads_the_values_of_the_csv(self):
         from pyarrow import parquet
 
         for options in [[], ["--by", "matrix"], ["--allocate", "rank", "--group", "role"]]:
@@ -265,13 +265,13 @@ class Tables(unittest.TestCase):
         types = {field.name: str(field.type) for field in parquet.read_schema(folder / "table.parquet")}
         self.assertEqual([types[name] for name in ("role", "alpha", "rank", "held")], ["string", "double", "int64", "null"])
 
-    def test_the_json_is_that_of_allocate(self):
+    def test_the_json_equals_that_of_allocate(self):
         ours = export("json", "--allocate", "rank")
         self.assertEqual(ours, htsr("allocate", folder / "scores.json", "--allocate", "rank", "--format", "json"))
 
 
 class Terminal(unittest.TestCase):
-    def test_bytes_are_not_written_to_a_terminal(self):
+    def test_binary_output_is_not_written_to_a_terminal(self):
         for target, code in [("parquet", 2), ("alphapruning", 2), ("mola", 0)]:
             ours, theirs = pty.openpty()
             command = [os.environ["HTSR"], "export", folder / "scores.json", "--to", target]

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Expected sparsities of AlphaPruning, by its formula alone: python3 tests/data/alphapruning.py > tests/data/alphapruning.json
+"""Computes the expected sparsities of AlphaPruning from its formula:
 
-arXiv 2410.10912, equation 4, and `ww_sparsity` in lib/prune.py of haiquanlu/AlphaPruning (the formula, not its lines):
+    python3 tests/data/alphapruning.py > tests/data/alphapruning.json
+
+Formula: arXiv 2410.10912, equation 4, and `ww_sparsity` in lib/prune.py of haiquanlu/AlphaPruning (no code is copied):
 r = (m - min) / (max - min) * 2 epsilon + 1 - epsilon, times S * sum(parameters) / sum(parameters * r).
-`block_wise` takes the mean alpha of the seven matrices of a block, `layer_wise` the alpha of each matrix.
-Exact rational arithmetic from the published alphas (llama_alpha_peak.json) and the shapes of the models; rounded once.
+`block_wise` uses the mean alpha of the seven matrices of a block, `layer_wise` the alpha of each matrix. The inputs are the
+published alphas (llama_alpha_peak.json) and the shapes of the models. The arithmetic is rational; results are rounded once.
 """
 
 import json
 import pathlib
 from fractions import Fraction
 
-# Hidden size, size of the feed-forward layer, and number of columns of k and v, from each model's config.json.
+# Hidden size, feed-forward size, and rows of the weights of k and v, from each model's config.json.
 SHAPES = {
     "llama-7b-hf": (4096, 11008, 4096),
     "llama-13b-hf": (5120, 13824, 5120),
@@ -48,7 +50,7 @@ def main():
                 scores = [alpha for block in blocks for alpha in block]
                 parameters = sizes * len(blocks)
             found = ratios(scores, parameters, Fraction(sparsity), Fraction(epsilon))
-            assert max(found) <= 1, "nothing is clipped here, so that the published function and ours must agree"
+            assert max(found) <= 1, "no ratio is clipped, so the published function and ours must agree"
             case = {"model": name, "shapes": shapes, "mapping": mapping, "epsilon": float(epsilon), "sparsity": float(sparsity)}
             cases.append(case | {"expected": [float(ratio) for ratio in found]})
     print(json.dumps({"source": "tests/data/alphapruning.py", "cases": cases}))

@@ -1,5 +1,7 @@
-"""The permutation of src/matrices/elements/shuffled.rs, written anew from its definition: ChaCha with 8 rounds (Bernstein, 2008), keyed
-by SHA-256 of the seed and the tensor's name, and Fisher and Yates' shuffle with Lemire's bounded numbers.
+"""Prints the permutation of src/matrices/elements/shuffled.rs, implemented independently from its definition.
+
+It is a Fisher-Yates shuffle with Lemire's bounded numbers. The generator is ChaCha with 8 rounds (Bernstein, 2008), keyed by
+SHA-256 of the seed and the tensor's name.
 
     python3 tests/data/shuffle.py COUNT SEED NAME
 """

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the adapter of this folder with PEFT, and computes what `htsr` must find in it from the dense updates with numpy.
+"""Makes the adapter in this folder with PEFT, and computes the expected results of `htsr` from the dense updates with numpy.
 
     pip install numpy torch transformers peft && python3 tests/data/adapter/expected.py
 
-The weights come from a fixed seed; nothing is trained. The updates are PEFT's own `scaling` times B A, formed in f64, and
-their spectra are those of LAPACK's SVD; the rules are written down anew from their definitions. Only the r largest
-eigenvalues count: the others are zero because the rank is r.
+The weights come from a fixed seed; nothing is trained. The updates are PEFT's own `scaling` times B A, computed in f64. Their
+spectra come from LAPACK's SVD. The rules are implemented independently from their definitions. Only the r largest
+eigenvalues are used: the others are zero because the rank is r.
 """
 import json
 import pathlib
@@ -46,7 +46,7 @@ def make(folder):
             if "lora_" in name:
                 rank = min(parameter.shape)
                 values = generator.standard_normal(parameter.shape) * 0.05
-                # Directions of unequal weight, as training leaves them.
+                # Directions of unequal weight, as in a trained adapter.
                 weights = numpy.arange(1, rank + 1) ** -0.6
                 values *= weights[:, None] if "lora_A" in name else weights[None, :]
                 parameter.copy_(torch.tensor(values))
@@ -65,7 +65,7 @@ def distance(x, start):
 
 
 def fits(x):
-    """The start of the tail under each rule; x ascending."""
+    """Returns alpha, KS distance and xmin under each rule. `x` is ascending."""
     candidates = range(len(x) - 1)
     logs = numpy.log10(x)
     counts, edges = numpy.histogram(logs, bins=100, range=(logs.min(), logs.max()))

