@@ -227,7 +227,7 @@ impl Benchmark {
             }
             WorkOptions::Model { .. } => footer.push((
                 "weights",
-                "random; all layers have the bytes of one, which stay in the page cache: this measures computation, not \
+                "random; all layers share the bytes of one, which stay in the page cache: this measures computation, not \
                  the disk"
                     .into(),
             )),

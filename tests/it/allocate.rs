@@ -176,7 +176,7 @@ fn unusable_scores_are_refused() {
         ("layer,alpha\n0,inf\n", vec!["alpha inf"]),
         ("layer,alpha,rule\n0,2,peak\n1,2,ks\n", vec!["alphas of several rules: ks, peak"]),
         ("layer,tensor,alpha\n0,a,2\n", vec!["a row per matrix", "--by layer"]),
-        ("{", vec!["not a JSON of `htsr`"]),
+        ("{", vec!["not a JSON file of `htsr`"]),
         ("{\"schema\": 9}", vec!["schema 9", "reads schema 1"]),
         ("{\"schema\": 1}", vec!["not a complete report"]),
     ] {

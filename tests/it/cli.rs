@@ -247,7 +247,7 @@ fn help_names_every_option_and_exit_code() {
     {
         assert!(help.contains(option), "{option}");
     }
-    assert!(htsr(["--help"]).succeeds().stdout.contains("130 interrupted"));
+    assert!(htsr(["--help"]).succeeds().stdout.contains("130  interrupted"));
     htsr(["--version"]).succeeds();
     htsr::<&str>([]).fails(2, &["Usage:"]);
 }

@@ -161,7 +161,7 @@ fn inputs_that_cannot_be_compared_are_refused() {
     compare(&b, &median, &["--rule", "median"]).succeeds();
     let table = scores(&b, "peak.csv", &[]);
     compare(&table, &median, &[]).fails(2, &["peak.csv has alphas of the peak rule, "]);
-    compare(&median, &median, &["--layers", "0"]).fails(2, &["the selection applies to checkpoints", "hint: "]);
+    compare(&median, &median, &["--layers", "0"]).fails(2, &["a selection applies to checkpoints only", "hint: "]);
     compare(&median, &median, &["--rule", "ks"]).fails(2, &["both files contain scores; --rule", "hint: "]);
     compare(&a, Path::new("/no/such.json"), &[]).fails(3, &["/no/such.json: cannot be read"]);
     let overwrite = ["-o", median.to_str().unwrap()];

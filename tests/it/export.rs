@@ -223,7 +223,7 @@ fn scores_that_the_target_cannot_use_are_refused() {
         (0..2).map(joined).collect(),
         "peft",
         &["--allocate", "rank"],
-        &["layers.0.attn.in_proj_weight", "not the weight of a module"],
+        &["layers.0.attn.in_proj_weight", "not the weight of its own module"],
     );
 }
 

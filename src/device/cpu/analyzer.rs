@@ -1,4 +1,4 @@
-//! One matrix after the other to its spectrum, each in the precision that it needs.
+//! Analyzes one matrix after the other, each in the precision that it needs.
 
 use super::factorizations::CpuFactorizations;
 use super::magnitudes::{Magnitudes, magnitudes};
