@@ -1,13 +1,14 @@
 //! Sentences for users that name options and commands, which every front end writes in its own way.
 //!
 //! The library does not know whether its user types `--rounding largest-remainder` or calls a method. So its messages mark
-//! options and commands, and a [`Style`] writes them.
+//! options and commands, and a [`Style`] writes them. Names from files are [quoted](verbatim) before they go into a message.
 
 use std::fmt;
 
 /// A sentence with marked options and commands.
 ///
 /// `$name` marks an option, `$name=value` an option with its value, and `$(inspect by=tensor)` a command with an option.
+/// `$$` is a `$`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message(String);
 
@@ -18,6 +19,11 @@ pub trait Style {
 
     /// A command, given its words: its name, arguments, and options as `name=value`.
     fn command(&self, words: &[&str]) -> String;
+}
+
+/// `text` as it is, in a message: a name in it cannot be mistaken for an option.
+pub fn verbatim(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// `rounding = largest-remainder`, and `inspect (by = tensor)`: for programs, and for whoever knows no front end.
@@ -53,9 +59,12 @@ impl Message {
     }
 }
 
-/// Formats the mark at the beginning of `text`, which follows a `$`. Returns it and the number of bytes read. Without a mark,
-/// the `$` stays.
+/// What the mark at the beginning of `text`, behind its `$`, means, and its length in bytes. A `$` before anything else is a
+/// `$`.
 fn mark(text: &str, style: &dyn Style) -> (String, usize) {
+    if text.starts_with('$') {
+        return ("$".into(), 1);
+    }
     if let Some(end) = text.strip_prefix('(').and_then(|inside| inside.find(')')) {
         let words: Vec<&str> = text[1..=end].split_whitespace().collect();
         return (style.command(&words), end + 2);
@@ -108,6 +117,8 @@ mod tests {
             ("$(doctor)", "`doctor`"),
             ("costs 5 $, or $5, or $", "costs 5 $, or $5, or $"),
             ("$(never closed", "$(never closed"),
+            ("$$rounding costs $$5", "$rounding costs $5"),
+            (&verbatim("a.$rule.$(x).weight$"), "a.$rule.$(x).weight$"),
         ] {
             assert_eq!(Message::from(marked).to_string(), plain);
         }

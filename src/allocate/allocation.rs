@@ -10,6 +10,7 @@ use super::{
     ValueRange,
 };
 use crate::error::{Error, Result};
+use crate::message::verbatim;
 use crate::score::MatrixScore;
 
 /// A unit and its number.
@@ -112,11 +113,14 @@ impl AllocationPlan {
         let alpha = |unit: &Unit| match unit.alpha {
             Some(alpha) if alpha.is_finite() && alpha > 0.0 => Ok(alpha),
             Some(alpha) => {
-                let cause = format!("no allocation: {} has the alpha {alpha}, not a positive number", unit.name());
+                let cause =
+                    format!("no allocation: {} has the alpha {alpha}, not a positive number", verbatim(&unit.name()));
                 Err(Error::unusable(cause).hint("score it again, or leave it out"))
             }
             None => {
-                Err(Error::unusable(format!("no allocation: {} has no alpha", unit.name())).hint(match self.group {
+                Err(Error::unusable(format!("no allocation: {} has no alpha", verbatim(&unit.name()))).hint(match self
+                    .group
+                {
                     Group::Layer => "score the model without that layer ($layers), or with another fit rule ($rule)",
                     _ => "exclude it ($exclude), use another fit rule ($rule), or use $group=layer",
                 }))

@@ -6,6 +6,7 @@ use super::catalog::Catalog;
 use super::matrix::WeightMatrix;
 use super::skipped::Skipped;
 use crate::error::{Error, Result};
+use crate::message::verbatim;
 
 /// Most names that a message lists.
 const LISTED: usize = 8;
@@ -28,7 +29,7 @@ impl Catalog {
         match (skipped, &matches[..]) {
             (None, &[matrix]) => Ok(matrix),
             (None, &[_, _, ..]) => {
-                let cause = format!("the names of {} matrices contain `{name}`", matches.len());
+                let cause = format!("the names of {} matrices contain `{}`", matches.len(), verbatim(name));
                 let names: Vec<&str> = matches.iter().map(|matrix| matrix.name()).collect();
                 Err(Error::usage(cause).file(path).hint(format!("choose one of {}", listed(&names))))
             }
@@ -47,7 +48,7 @@ impl Catalog {
         similar.retain(|&(similarity, _)| similarity >= SIMILAR);
         similar.sort_by(|a, b| b.0.total_cmp(&a.0));
         let similar: Vec<&str> = similar.into_iter().map(|(_, name)| name).collect();
-        let error = Error::usage(format!("no tensor name contains `{name}`")).file(path);
+        let error = Error::usage(format!("no tensor name contains `{}`", verbatim(name))).file(path);
         match &similar[..] {
             [] => error.hint("$(inspect by=tensor) lists all names"),
             similar => error.hint(format!("similar names: {}", listed(similar))),
@@ -74,7 +75,7 @@ fn similarity(name: &str, wanted: &str) -> f64 {
 
 fn listed(names: &[&str]) -> String {
     let more = names.len().saturating_sub(LISTED);
-    let shown = names[..names.len() - more].join(", ");
+    let shown = verbatim(&names[..names.len() - more].join(", "));
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 

@@ -27,7 +27,7 @@ use crate::sensitivity::SensitivityAnalysis;
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
-/// # htsr::internals::synthetic::SyntheticModel { layers: 2, hidden: 64 }.write(folder.path(), |_, _| true)?;
+/// # htsr::internals::SyntheticModel { layers: 2, hidden: 64 }.write(folder.path(), |_, _| true)?;
 /// # let path = folder.path();
 /// use htsr::{Checkpoint, Rule, Scorer};
 ///

@@ -133,7 +133,7 @@ fn ranks_use_up_their_budget() {
         json(&scores, &["--allocate", "rank", "--group", "matrix", "--parameters", "50001", "--lora-scaling", "2"]);
     let budget = &odd["allocation"]["budget"];
     assert_eq!((budget["asked"].as_f64(), budget["met"].as_f64()), (Some(50001.0), Some(50000.0)));
-    assert!(budget["why"].as_str().unwrap().contains("multiples of 16 parameters"), "{budget}");
+    assert!(budget["why"].as_str().unwrap().contains("a multiple of 16 parameters"), "{budget}");
     let spent: f64 = odd["allocation"]["rows"]
         .as_array()
         .unwrap()
@@ -305,7 +305,7 @@ fn saved_csv(folder: &TempDir, text: &str) -> PathBuf {
 fn a_sweep_has_a_column_for_each_value() {
     let folder = folder();
     let scores = saved(&folder, "scores.json", &report(&small_llama()));
-    let result = json(&scores, &["--sweep", "beta=0:5:2.5", "--rounding", "largest-remainder"]);
+    let result = json(&scores, &["--experts", "160", "--sweep", "beta=0:5:2.5", "--rounding", "largest-remainder"]);
     let columns = result["comparison"]["columns"].as_array().unwrap();
     let labels: Vec<&str> = columns.iter().map(|column| column["label"].as_str().unwrap()).collect();
     assert_eq!(labels, ["beta=0", "beta=2.5", "beta=5"]);
@@ -355,7 +355,7 @@ fn stability_shows_which_allocations_change_within_the_error_bars() {
         "{}",
         table.stdout
     );
-    assert!(table.stdout.contains("assumed to be 5 % of alpha, of 28 alphas"), "{}", table.stdout);
+    assert!(table.stdout.contains("assumed to be 5 % of alpha for 28 alphas"), "{}", table.stdout);
     // Errors stated in the scores are used. If all errors are zero, every allocation is determined.
     for matrix in report["matrices"].as_array_mut().unwrap() {
         matrix["metrics"] =
@@ -425,7 +425,10 @@ fn impossible_plans_are_refused() {
             vec!["is not a valid range of multipliers", "hint: "],
         ),
         (vec!["--allocate", "tempbalance", "--range", "1"], vec!["not two numbers", "hint: "]),
-        (vec!["--allocate", "mola", "--shape", "246"], vec!["not four positive whole numbers", "hint: MoLA's shapes"]),
+        (
+            vec!["--allocate", "mola", "--shape", "246"],
+            vec!["not four positive whole numbers", "hint: use 2468, 8642, 8228 or 5555 (MoLA's shapes)"],
+        ),
         (vec!["--allocate", "mola", "--group", "role"], vec!["MoLA's shapes apply to layers", "hint: "]),
         (
             vec!["--allocate", "mola", "--experts", "9"],
