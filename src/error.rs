@@ -38,8 +38,8 @@ impl Kind {
 
 /// An error that ends the run, or a problem that one matrix has.
 ///
-/// `Display` writes file, tensor and cause in one line. [`source`](std::error::Error::source) returns what is below it, where
-/// there is something: an [`io::Error`](std::io::Error), or the [`Failure`](crate::device::Failure) or
+/// `Display` writes file, tensor and cause in one line. [`source`](std::error::Error::source) returns the underlying error, if
+/// there is one: an [`io::Error`](std::io::Error), or the [`Failure`](crate::device::Failure) or
 /// [`NoFit`](crate::fit::NoFit) of a matrix.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -11,7 +11,7 @@
 //! - [`Scorer`] holds the options and scores a checkpoint: [`Scorer::score`].
 //! - [`Rule`] is how the start of the tail is chosen, [`Precision`] the arithmetic of the spectra.
 //! - [`Report`] is the result: an alpha for each matrix and layer, and the allocation. It is what
-//!   `htsr score -o scores.json` writes: [`Report::read`] reads it again, [`Report::allocate`] allocates anew.
+//!   `htsr score -o scores.json` writes: [`Report::read`] reads it again, [`Report::allocate`] replaces the allocation.
 //! - [`analyze`] fits one matrix in memory.
 //! - [`Error`] says what failed: kind, file, tensor, cause, and a hint.
 //!
@@ -35,13 +35,13 @@
 //!
 //! # Inside
 //!
-//! Data flows one way, each stage is a module, and a stage knows only the stages to its left:
+//! Data flows one way. Each stage is a module, and a stage uses only the stages to its left:
 //!
 //! ```text
 //! checkpoint -> matrices -> device (gram -> eigenvalues -> fit) -> metrics -> score -> allocate -> report -> export
 //! ```
 //!
-//! [`pipeline`] knows the order.
+//! [`pipeline`] runs the stages in order.
 //!
 //! # Features
 //!

@@ -1,4 +1,4 @@
-//! Sentences for users that name options and commands, which every front end writes in its own way.
+//! Messages that mention options and commands. Every front end writes these in its own form.
 //!
 //! The library does not know whether its user types `--rounding largest-remainder` or calls a method. So its messages mark
 //! options and commands, and a [`Style`] writes them. Names from files are [quoted](verbatim) before they go into a message.
@@ -21,12 +21,12 @@ pub trait Style {
     fn command(&self, words: &[&str]) -> String;
 }
 
-/// `text` as it is, in a message: a name in it cannot be mistaken for an option.
+/// Quotes `text` for use in a message, so that a name in it is not mistaken for an option.
 pub fn verbatim(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// `rounding = largest-remainder`, and `inspect (by = tensor)`: for programs, and for whoever knows no front end.
+/// `rounding = largest-remainder`, and `inspect (by = tensor)`: the default form, for programs without a front end.
 #[derive(Debug, Clone, Copy)]
 pub struct Plain;
 

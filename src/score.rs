@@ -22,9 +22,9 @@ const ALPHA_ERROR: f64 = 1e-3;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Status {
-    /// It has one.
+    /// The matrix has an alpha.
     Ok,
-    /// It has none; `reason` says why, and the mean of its layer excludes it.
+    /// The matrix has no alpha: `reason` says why, and the mean of its layer excludes it.
     Failed,
 }
 

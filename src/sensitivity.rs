@@ -33,14 +33,14 @@ struct Scores<'a> {
 }
 
 impl Report {
-    /// Allocates by `plan` to the layers, matrices or roles of this report, in place of any allocation that it has, and adds
-    /// what `sensitivity` asks for. `others` are reports to compare with, and the files that they are from.
+    /// Allocates by `plan` to the layers, matrices or roles of this report, replacing an existing allocation, and adds the
+    /// analyses that `sensitivity` requests. `others` are reports to compare with, and their files.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage) if the plan cannot be met or `sensitivity` makes no sense with it,
     /// [`Kind::Input`](crate::error::Kind::Input) without a file if these scores lack what the plan needs. Then the report has
-    /// no allocation, and its scores are as they were.
+    /// no allocation, and its scores are unchanged.
     pub fn allocate(
         &mut self,
         plan: &AllocationPlan,

@@ -48,7 +48,7 @@ pub struct Inconsistent {
 /// The largest error seen was 5 on Gaussian, graded, spiked and heavy-tailed matrices of order 64 to 2048, without
 /// growth in the order (`tests/it/accuracy.rs` checks small ones), and 14 on patterns with a little noise: ones, sines,
 /// blocks, cosines of a Fourier transform, multiples of the identity. If all eigenvalues are exactly equal, or zero,
-/// roundings are alike and add up to 31 in f32; such a spectrum has no power law that could be wrong. Products on
+/// rounding errors add up to 31 in f32; such a spectrum has no power law that could be wrong. Products on
 /// tensor cores, which truncate, add up to about 10.
 const GRAM_GROWTH: f64 = 16.0;
 

@@ -363,7 +363,7 @@ mod tests {
             let mut allocation = usual().allocate(layers(&[2.0, 3.0])).unwrap();
             assert!(allocation.simulate(&[], &simulation).is_err());
         }
-        // Draws with infinite alphas count as failed, whatever a rule makes of them.
+        // Draws with infinite alphas count as failed under every rule.
         let rough = StabilitySimulation { relative_error: 300.0, draws: 1000, ..StabilitySimulation::default() };
         for rule in
             [AllocationRule::AlphaDecay(AlphaDecay::default()), AllocationRule::TempBalance(TempBalance::default())]

@@ -1,4 +1,4 @@
-//! The uniform rule: the same number of experts for every layer, whatever its alpha. The baseline for every other rule.
+//! The uniform rule: the same number of experts for every layer, independent of alpha. The baseline for every other rule.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,10 @@
-//! Something that is done now and then, on a thread of its own, until it is dropped.
+//! A function that a separate thread calls at regular intervals.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// Runs until it is dropped.
+/// Calls a function at regular intervals until it is dropped.
 pub struct Heartbeat {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,

@@ -34,7 +34,7 @@ pub const CHECKPOINT: &str = "belongs to the checkpoint";
 /// What a file of saved scores is, for [`Output::refuse_overwrite`].
 pub const SCORES: &str = "contains the scores to read";
 
-/// Results in a format, and where they go.
+/// The format and the destination of results.
 pub struct Output {
     format: OutputFormat,
     destination: Destination,
@@ -92,7 +92,7 @@ impl Output {
         }
     }
 
-    /// Columns that a table may take; a table in a file is as wide as it needs to be.
+    /// The largest width of a table in columns. `None` in a file: the table has its full width.
     fn width(&self, printer: &Printer) -> Option<usize> {
         if self.destination.file.is_none() { printer.width() } else { None }
     }

@@ -1,4 +1,4 @@
-//! How a matrix is to be analyzed.
+//! The method of an analysis: precision, fit rule and rounding of weights.
 
 use std::fmt;
 

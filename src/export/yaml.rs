@@ -1,6 +1,6 @@
 //! YAML scalars for formats whose lines are otherwise fixed.
 
-/// `text` as a string, whatever it contains.
+/// Writes any `text` as a YAML string.
 ///
 /// Single quotes keep backslashes as they are, which patterns need. Names with control characters are written as JSON
 /// strings, which are valid YAML.

@@ -99,8 +99,8 @@ impl<'a> UncertainLogs<'a> {
         })
     }
 
-    /// True if the tail from `i` cannot win. Of x_i only this is known: it lies between the smallest eigenvalue and the
-    /// first accurate one.
+    /// True if the tail from `i` cannot win. All that is known of x_i is that it is between the smallest eigenvalue
+    /// and the first accurate one.
     fn cannot_win(&self, i: usize, reach: f64) -> bool {
         let (ln, n) = (self.logs.ln(), self.logs.len());
         let Some(&first) = ln.get(self.known) else { return false };

@@ -76,7 +76,7 @@ struct Density {
 
 impl Density {
     fn new(ln: &[f64], bandwidth: f64) -> Density {
-        // Use differences only: then the sums below have moderate terms, whatever the unit of the weights.
+        // Use differences only: then the sums below have moderate terms for any unit of the weights.
         let middle = ln[ln.len() / 2];
         let mut sums = Vec::with_capacity(ln.len() + 1);
         sums.push(0.0);

@@ -61,7 +61,7 @@ fn table() -> &'static Table {
 ///
 /// # Errors
 ///
-/// A phrase, for shapes outside the table. (Under the median rule alpha has converged where the table ends.)
+/// A phrase, for shapes outside the table. (Under the median rule, alpha has converged at the end of the table.)
 pub fn random_baseline(rule: Rule, eigenvalues: usize, q: f64) -> Result<RandomBaseline, String> {
     let Table { sizes, ratios, lines } = table();
     let (few, many) = (sizes[0], sizes[sizes.len() - 1]);

@@ -6,7 +6,7 @@ use super::{METRICS, Metric};
 use crate::fit::Rule;
 use crate::uncertainty::Simulations;
 
-/// The name of the metric that holds the alpha of this rule, whatever the rule of the row.
+/// The name of the metric with the alpha of this rule, which can differ from the rule of the row.
 pub fn alpha_by(rule: Rule) -> String {
     format!("alpha_{rule}").replace('-', "_")
 }

@@ -1,6 +1,6 @@
-//! The whole order: from a checkpoint to a report.
+//! All stages, from a checkpoint to a report.
 //!
-//! A [`Scorer`] holds what is asked. It finds the matrices, sends them through a device in parallel lanes, measures each as
+//! A [`Scorer`] holds the options. It finds the matrices, sends them through a device in parallel lanes, measures each as
 //! soon as its spectrum is known, and joins the rows into a report. An [`Observer`] follows the run; a [`Sink`] gets results
 //! as they are made.
 

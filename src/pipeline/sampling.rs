@@ -5,24 +5,24 @@ use crate::device::{Method, Precision};
 use crate::error::{Error, Result};
 use crate::matrices::{Farms, WeightMatrix};
 
-/// What of a matrix is looked at.
+/// Which elements of a matrix are analyzed.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Sampling {
     /// The matrix.
     #[default]
     Whole,
-    /// Windows of it, whose eigenvalues are laid together.
+    /// Windows of the matrix. Their eigenvalues form one spectrum.
     Windows(Farms),
     /// The matrix, and a copy with its elements in the random order that this seed determines.
     Randomized(u64),
 }
 
 impl Sampling {
-    /// The method by which a device has to work for this.
+    /// Returns the method for a device.
     ///
-    /// `--precision auto` knows whether f32 is enough for the fit of each spectrum. That of many together is another fit, so
-    /// that windows are computed in f64 unless f32 is requested.
+    /// `--precision auto` checks whether f32 suffices for the fit of one spectrum. Windows have one fit of many spectra
+    /// together, so they are computed in f64 unless f32 is requested.
     pub fn method(self, method: Method) -> Method {
         match (self, method.precision) {
             (Sampling::Windows(_), Precision::Auto) => Method { precision: Precision::F64, ..method },
@@ -30,7 +30,7 @@ impl Sampling {
         }
     }
 
-    /// What goes through a device for `matrix`.
+    /// Returns the matrices that a device analyzes for `matrix`.
     pub(super) fn parts(self, matrix: &WeightMatrix) -> Vec<WeightMatrix> {
         match self {
             Sampling::Whole => vec![matrix.clone()],
@@ -39,7 +39,7 @@ impl Sampling {
         }
     }
 
-    /// Checks that the matrices of `checkpoint` can be sampled so.
+    /// Checks that the matrices of `checkpoint` can be sampled in this way.
     pub(super) fn check(self, checkpoint: &Checkpoint) -> Result<()> {
         if checkpoint.adapter().is_some() && self != Sampling::Whole {
             let cause = "$farms and $randomize need the elements of a matrix, and an adapter's update is never formed";
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_are_computed_in_f64_unless_f32_is_asked_for() {
+    fn windows_are_computed_in_f64_unless_f32_is_requested() {
         let windows = Sampling::Windows(Farms::default());
         let precision =
             |sampling: Sampling, precision| sampling.method(Method { precision, ..Method::default() }).precision;

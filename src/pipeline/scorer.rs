@@ -1,4 +1,4 @@
-//! What a user asks of a checkpoint, and the stages in order.
+//! The options of a run, and its stages in order.
 
 use super::examine::Examination;
 use super::observer::Observer;
@@ -152,7 +152,7 @@ impl Scorer {
     ///
     /// # Errors
     ///
-    /// If there is nothing to score, the plan cannot be met whatever the alphas, the device or a sink fails, or the observer
+    /// If there is nothing to score, no alphas could meet the plan, the device or a sink fails, or the observer
     /// cancels. Problems with single matrices are in the result.
     pub fn score_on(
         &self,

@@ -1,4 +1,4 @@
-//! Where results go as they are made.
+//! A receiver of results as soon as they are available.
 
 use crate::device::Outcome;
 use crate::error::Result;

@@ -186,8 +186,8 @@ impl Figure {
         let start = if low > 0.0 { low.log10() } else { smallest.min(high.log10() - 1.0) };
         let share = (total as f64 - spikes - zeros.unwrap_or(0.0)) / total as f64;
         let point = |log: f64| {
-            // In units of the upper edge, whatever the scale of the weights. The edges contain the variance: they are
-            // variance (sqrt L -+ sqrt M)^2.
+            // In units of the upper edge, so that the scale of the weights does not matter. The edges contain the
+            // variance: they are variance (sqrt L -+ sqrt M)^2.
             let (x, low) = (10.0_f64.powf(log - high.log10()), low / high);
             let width = (1.0 - low.sqrt()).powi(2);
             let density = 2.0 * ((1.0 - x) * (x - low)).sqrt() / (std::f64::consts::PI * width * x);

@@ -86,7 +86,7 @@ impl From<MetricValue> for Cell {
     }
 }
 
-/// `number` to `digits` significant digits, with an exponent where it is long.
+/// Formats `number` to `digits` significant digits, with an exponent if it would be long.
 fn significant(number: f64, digits: usize) -> String {
     let exponent = if number == 0.0 { 0 } else { number.abs().log10().floor() as i32 };
     if (-4..7).contains(&exponent) {

@@ -12,8 +12,8 @@
 //! R > 0 favors the power law and R < 0 the alternative, but only if p is small: the probability of an |R| that large
 //! when both are equally good. See [`TailComparison`].
 //!
-//! All computations use y = x / xmin and t = ln y, for which a tail starts at 1 and 0 whatever the scale of the
-//! weights. They use logarithms of densities, never the densities. This module does not choose xmin; an alternative may
+//! All computations use y = x / xmin and t = ln y, for which a tail starts at 1 and 0 for any scale of
+//! the weights. They use logarithms of densities, never the densities. This module does not choose xmin; an alternative may
 //! have a better one.
 
 mod exponential;

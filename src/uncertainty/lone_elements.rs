@@ -56,11 +56,11 @@ fn excess_kurtosis(view: &MatrixView, scale: f64) -> f64 {
         read(row, &mut squares);
         for (&square, of_column) in squares.iter().zip(&of_columns) {
             if square > 0.0 {
-                let (beside, above) = (of_row - square, of_column - square);
-                if beside <= 0.0 || above <= 0.0 {
+                let (rest_of_row, rest_of_column) = (of_row - square, of_column - square);
+                if rest_of_row <= 0.0 || rest_of_column <= 0.0 {
                     return f64::INFINITY;
                 }
-                let relative = square / beside / above;
+                let relative = square / rest_of_row / rest_of_column;
                 first += relative;
                 second += relative * relative;
             }

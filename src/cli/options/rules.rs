@@ -90,7 +90,7 @@ impl TypedValueParser for AllocationRuleParser {
     }
 }
 
-/// Parses a `T`; where a value is an `Other`, `explain` makes the message and the hint.
+/// Parses a `T`. If the value is an `Other`, `explain` makes the message and the hint.
 fn parse_unless<T: ValueEnum + Send + Sync + 'static, Other: ValueEnum>(
     command: &Command,
     arg: Option<&Arg>,

@@ -11,7 +11,7 @@ use super::rules::FitRuleParser;
 pub struct SensitivityArgs {
     /// Simulate the errors of the alphas, and show the range of every allocated number
     ///
-    /// Shows the share of draws that give the printed number, too. Uses alpha_se and alpha_low..alpha_high where the scores
+    /// Also shows the share of draws that give the printed number. Uses alpha_se and alpha_low..alpha_high if the scores
     /// have these metrics.
     #[arg(long, hide_short_help = true)]
     pub stability: bool,

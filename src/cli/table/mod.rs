@@ -12,7 +12,7 @@ use narrow::Layout;
 
 /// `table` as text, with the labeled lines of `footer` below it.
 ///
-/// Where the table is wider than `width`, it shows fewer columns and says so below, or one block per row. Words and numbers
+/// If the table is wider than `width`, it shows fewer columns, with a note below, or one block per row. Words and numbers
 /// are never broken: a line with a longer one exceeds `width`.
 pub fn render(table: &Table, footer: &[(&'static str, String)], width: Option<usize>) -> String {
     let columns = columns(table);
@@ -37,7 +37,7 @@ fn columns(table: &Table) -> Vec<Column> {
     names.iter().enumerate().map(|(index, name)| Column::new(name, cells(index), numeric[index])).collect()
 }
 
-/// One line per row below a line of names; more lines where names or cells have more.
+/// Returns a line of names and one line per row. Names and cells of several lines take as many lines.
 fn aligned(columns: &[Column]) -> String {
     let names = columns.iter().map(|column| column.header.as_str()).collect();
     let height = columns.iter().map(|column| column.header.lines().count()).max().unwrap_or(0);

@@ -97,7 +97,7 @@ impl Narrowed {
         }
     }
 
-    /// Wraps a last column of prose, if enough is left for it. A cell with nothing to its right may then reach beyond its
+    /// Wraps a last column of prose, if there is enough room for it. A cell with no prose to its right may then exceed its
     /// column.
     fn wrap_prose(&mut self) -> bool {
         let Some((prose, others)) = self.columns.split_last_mut() else { return false };
@@ -105,11 +105,11 @@ impl Narrowed {
         if !is_prose || others.is_empty() {
             return false;
         }
-        let beside = |column: &Column| {
+        let width_with_prose = |column: &Column| {
             let cells = column.cells.iter().zip(&prose.cells).filter(|(_, prose)| !prose.is_empty());
             cells.map(|(cell, _)| width(cell)).max().unwrap_or(0).max(width(&column.header))
         };
-        let widths: Vec<usize> = others.iter().map(beside).collect();
+        let widths: Vec<usize> = others.iter().map(width_with_prose).collect();
         let taken: usize = widths.iter().map(|width| width + GAP).sum();
         let left = self.limit.saturating_sub(taken);
         if left < NARROWEST_PROSE.max(width(&prose.header)) {

@@ -2,7 +2,7 @@
 
 use super::column::width;
 
-/// `text` in lines of at most `limit` columns, broken at blanks. A word that is longer has a line of its own.
+/// Breaks `text` at blanks into lines of at most `limit` columns. A longer word gets its own line.
 pub fn words(text: &str, limit: usize) -> String {
     fill(text.split(' '), " ", limit)
 }

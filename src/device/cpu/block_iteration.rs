@@ -42,8 +42,8 @@ const ORTHONORMAL: f64 = 1e-10;
 /// Shift that makes a Gram matrix in f32 safely positive definite, in epsilon times the root mean square of its eigenvalues.
 const SHIFT: f64 = 8.0;
 /// Bound on the error of a low eigenvalue x in f32, in epsilon times the sum of x and the root mean square of all eigenvalues.
-/// Measured: at most 7 on random and real weights. Where all low eigenvalues are alike it reaches 52, but there none can be
-/// told from the next.
+/// Measured: at most 7 on random and real weights. It reaches 52 if all low eigenvalues are equal, but then no two
+/// of them can be distinguished.
 const GROWTH: f64 = 16.0;
 
 /// The least order at which the block is small compared with the matrix.
@@ -206,7 +206,7 @@ impl RitzBlock {
             corrections = corrections.qr().compute_thin_Q();
         }
         let more = forward(products, &corrections);
-        *self = RitzBlock::ritz(beside(&self.vectors, &corrections), beside(&self.images, &more))?;
+        *self = RitzBlock::ritz(side_by_side(&self.vectors, &corrections), side_by_side(&self.images, &more))?;
         Some(())
     }
 }
@@ -264,6 +264,6 @@ fn from_rows(rows: &[f64]) -> Mat<f64> {
     MatRef::from_row_major_slice(rows, rows.len() / COLUMNS, COLUMNS).to_owned()
 }
 
-fn beside(left: &Mat<f64>, right: &Mat<f64>) -> Mat<f64> {
+fn side_by_side(left: &Mat<f64>, right: &Mat<f64>) -> Mat<f64> {
     faer::concat![[left, right]]
 }

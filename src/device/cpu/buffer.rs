@@ -35,8 +35,8 @@ impl<T: Copy + Default> Buffer<T> {
     }
 }
 
-/// Asks for huge pages where available. They make the first touch of a large buffer several times as fast, and access to
-/// columns that are far apart, too.
+/// Requests huge pages where available. They make the first touch of a large buffer several times as fast, and also access
+/// to distant columns.
 #[allow(unsafe_code)]
 fn prefer_huge_pages<T>(buffer: &mut Vec<T>) {
     #[cfg(target_os = "linux")]

@@ -1,8 +1,8 @@
 //! The CPU: one single-threaded solve per lane, and helper threads when there are fewer matrices than cores.
 //!
 //! At the sizes of language models, one solve per core beats all cores on one matrix: lanes share nothing and never wait.
-//! Each lane holds a few times its largest Gram matrix, whatever the size of the checkpoint. What a lane computes does not
-//! depend on which threads help, so results do not depend on the number of threads.
+//! Each lane holds a few times its largest Gram matrix, for any size of the checkpoint. The results of a lane do not depend
+//! on which threads help, so they do not depend on the number of threads.
 
 mod analyzer;
 mod block_iteration;

@@ -130,7 +130,7 @@ pub trait Real: Element + RealField + Into<f64> + Sync {
     /// The distance from 1 to the next larger number.
     const EPSILON: f64;
 
-    /// The square of a norm that counts as zero beside elements of order 1: far below what rounding loses of those, and with a
+    /// The square of a norm that counts as zero compared with elements of order 1: far below their rounding errors, and with a
     /// finite inverse.
     const NEGLIGIBLE_SQUARE: f64;
 

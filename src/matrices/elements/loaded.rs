@@ -139,7 +139,7 @@ pub(super) fn matrix_bytes([rows, cols]: [usize; 2], dtype: FloatType) -> u64 {
     (rows as u64).saturating_mul(cols as u64).saturating_mul(dtype.bytes() as u64)
 }
 
-/// A zeroed buffer, or [`Unavailable::OutOfMemory`] where a plain allocation would abort.
+/// Returns a zeroed buffer. Returns [`Unavailable::OutOfMemory`] instead of aborting if there is not enough memory.
 pub(super) fn buffer(bytes: usize) -> Result<Vec<u8>, Unavailable> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(bytes).map_err(|_| Unavailable::OutOfMemory { bytes: bytes as u64 })?;

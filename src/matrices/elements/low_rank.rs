@@ -166,7 +166,7 @@ fn factorize(matrix: MatMut<'_, f64>) -> Result<(), Unavailable> {
     Ok(())
 }
 
-/// A matrix of zeros, or [`Unavailable::OutOfMemory`] where a plain allocation would abort.
+/// Returns a matrix of zeros. Returns [`Unavailable::OutOfMemory`] instead of aborting if there is not enough memory.
 fn zeros(rows: usize, cols: usize) -> Result<Mat<f64>, Unavailable> {
     let bytes = (rows as u64).saturating_mul(cols as u64).saturating_mul(8);
     let mut matrix = Mat::new();

@@ -1,4 +1,4 @@
-//! A sub-matrix as a matrix of its own.
+//! A submatrix as a separate matrix.
 
 use std::fmt;
 use std::sync::Arc;

@@ -387,10 +387,10 @@ mod tests {
         agrees_with_pivots(&wilkinson, &glue);
         // Graded over 300 orders of magnitude, up and down, and squares that vanish.
         let graded: Vec<f64> = (0..n).map(|i| 10.0_f64.powi(-2 * i as i32)).collect();
-        let beside: Vec<f64> = graded[1..].iter().map(|x| x * 0.3).collect();
-        agrees_with_pivots(&graded, &beside);
+        let subdiagonal: Vec<f64> = graded[1..].iter().map(|x| x * 0.3).collect();
+        agrees_with_pivots(&graded, &subdiagonal);
         let reversed = |x: &[f64]| x.iter().rev().copied().collect::<Vec<f64>>();
-        agrees_with_pivots(&reversed(&graded), &reversed(&beside));
+        agrees_with_pivots(&reversed(&graded), &reversed(&subdiagonal));
         agrees_with_pivots(&ones, &vec![1e-170; n - 1]);
         for scale in [1e-150, 1e150] {
             let scaled = |x: &[f64]| x.iter().map(|x| x * scale).collect::<Vec<f64>>();

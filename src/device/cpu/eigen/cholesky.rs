@@ -72,7 +72,7 @@ pub fn solve<T: Real>(factor: &mut Tiles<T>, x: &mut [T], level: Level) {
     x.copy_from_slice(&padded[..x.len()]);
 }
 
-/// A tile on the diagonal, to be factorized, and room for the transpose of the factor's inverse, in strips for the kernel.
+/// A tile on the diagonal to factorize, and a buffer for the transpose of the factor's inverse, in strips for the kernel.
 struct Triangle<'a, T> {
     diagonal: &'a mut [T],
     inverse: &'a mut [T],

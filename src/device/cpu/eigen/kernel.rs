@@ -75,7 +75,7 @@ pub unsafe fn product<T: Real, S: Simd, const MR: usize, const NV: usize>(
     unsafe { product_with::<T, S, MR, NV>(simd, sums, depth, a, b, None) }
 }
 
-/// The same as [`product`]. Meanwhile it fetches as many elements from `ahead` on as it reads of a into the second-level cache.
+/// The same as [`product`]. Also prefetches elements from `ahead` on into the second-level cache, as many as it reads of a.
 ///
 /// # Safety
 ///

@@ -7,9 +7,9 @@
 //!
 //! All transformations are orthogonal, so the computed eigenvalues are those of a matrix that differs by a modest multiple of
 //! epsilon times the norm (Golub and Van Loan, Matrix Computations, section 8.3). Measured, the largest error is below 5 epsilon
-//! for random matrices of orders up to 4096, and below 20 where entries are alike, so that their roundings add up;
-//! `tests/it/eigenvalues/` and `benches/peers` check this. Results do not depend on the number of threads, since rounding is
-//! the same whichever thread computes a part. Their last digits depend on the instruction set.
+//! for random matrices of orders up to 4096, and below 20 if entries repeat, so that rounding errors add up;
+//! `tests/it/eigenvalues/` and `benches/peers` check this. Results do not depend on the number of threads, because
+//! each part is rounded in the same way by any thread. Their last digits depend on the instruction set.
 
 mod band;
 mod band_to_tridiagonal;
@@ -37,7 +37,7 @@ const RESOLUTION: f64 = 1.0 / 128.0;
 
 /// The bandwidth between the stages.
 ///
-/// The second stage takes 6 n^2 b operations, and so does the first beside its passes over the tiles. An operation of a pass is
+/// The second stage takes 6 n^2 b operations, and so does the first in addition to its passes over the tiles. An operation of a pass is
 /// slower the narrower the band is, especially if the tiles are not in a cache. So the best band is narrow, and wider for large
 /// matrices. A narrower band also rounds the tiles more often: in f32, 16 instead of 32 raises the root mean square error for
 /// n = 1024 from 0.33 to 0.41 epsilon times the norm. The band is at least as wide as the widest vector.
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::{Cast, FloatType, MatrixView};
 
-    /// Second differences: 2 on the diagonal, -1 beside it, with rows and columns permuted so that all stages have something to
+    /// Second differences: 2 on the diagonal, -1 next to it, with rows and columns permuted so that all stages have work to
     /// do. The eigenvalues are 2 - 2 cos(k pi / (n + 1)).
     fn second_differences<T: Real>(n: usize, bandwidth: usize, level: Level, threads: usize) -> Vec<f64> {
         let pool = ThreadPool::new(threads);

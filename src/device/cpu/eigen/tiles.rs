@@ -1,7 +1,7 @@
 //! A symmetric matrix as square tiles of its lower half.
 //!
 //! Tile (I, J), J <= I, holds the rows from I * TILE and the columns from J * TILE on, row after row; tiles follow each other
-//! row by row. So a tile is contiguous, a core keeps it in its second-level cache whatever the order of the matrix, and all
+//! row by row. So a tile is contiguous, a core keeps it in its second-level cache for any order of the matrix, and all
 //! tiles take little more than half of n^2 elements. Tiles on the diagonal hold both halves. Elements beyond the order are zero.
 
 use std::sync::Mutex;
@@ -149,7 +149,7 @@ impl<'a, T: Copy + Default> Tiles<'a, T> {
         self.elements[offset(row / TILE, col / TILE) + row % TILE * TILE + col % TILE]
     }
 
-    /// Sets all elements of the lower half, and their mirror images where those are stored, to `element(row, col)`, and elements
+    /// Sets all elements of the lower half, and their mirror images if those are stored, to `element(row, col)`, and elements
     /// beyond the order to zero.
     pub fn fill(&mut self, workers: &Workers, element: impl Fn(usize, usize) -> T + Sync)
     where

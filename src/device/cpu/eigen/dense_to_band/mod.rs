@@ -123,7 +123,7 @@ struct Stage<T> {
     /// W, as several sums.
     w: *mut T,
     w_stride: usize,
-    /// V^T V and V^T W for each row of tiles. In f64, like everything computed from them: where entries are alike, sums of their
+    /// V^T V and V^T W for each row of tiles. In f64, like everything computed from them: if entries repeat, sums of their
     /// products are the largest source of error.
     products: *mut f64,
     /// T^T; then, in strips for the kernel, T, V^T W T and -T^T V^T W T / 2.
