@@ -178,7 +178,7 @@ impl Unit {
         let alphas: Vec<(f64, f64)> = alphas.collect();
         self.alpha = aggregate.of(&alphas);
         self.matrices = alphas.len();
-        self.parameters = Some(sum(&mut members.iter().map(|matrix| size(matrix))));
+        self.parameters = Some(sum(&mut members.iter().map(size)));
         self.parameters_per_rank =
             Some(sum(&mut members.iter().map(|matrix| (matrix.rows as u64).saturating_add(matrix.cols as u64))));
         self.full_rank = members.iter().map(|matrix| matrix.rows.min(matrix.cols) as u64).min();

@@ -49,7 +49,7 @@ fn topics_explain_rules_metrics_allocation_and_exit_codes() {
         assert!(htsr(["--help"]).succeeds().stdout.contains(&format!("htsr help {topic}")));
     }
     for kind in [Kind::Usage, Kind::Input, Kind::Device, Kind::Interrupted] {
-        let code = format!("\n  {:3}  ", kind.exit_code());
+        let code = format!("\n  {:<3}  ", kind.exit_code());
         assert!(htsr(["help", "exit-codes"]).stdout.contains(&code), "{kind:?}");
     }
     htsr(["help", "colors"]).fails(2, &["no command or topic `colors`", "hint: the topics are rules, metrics"]);
