@@ -85,7 +85,7 @@ impl Allocation {
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`] if the rule has no such parameter. A value without a valid allocation gets a column that says
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the rule has no such parameter. A value without a valid allocation gets a column that says
     /// why.
     pub fn sweep(&self, sweep: &Sweep) -> Result<AllocationComparison> {
         let units: Vec<Unit> = self.rows.iter().map(|row| row.unit.clone()).collect();
@@ -157,7 +157,7 @@ impl Sweep {
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`] if the rule has no such parameter, or the parameter is a whole number and a value is not.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the rule has no such parameter, or the parameter is a whole number and a value is not.
     pub fn check(&self, plan: &AllocationPlan) -> Result<()> {
         self.values.iter().try_for_each(|&value| plan.rule.with(&self.parameter, value).map(drop))
     }

@@ -90,8 +90,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`] if the allocation rule does not fit the target or the target cannot express a value;
-    /// [`Kind::Input`] without a file if the scores lack something that the target needs, such as tensor names.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if the allocation rule does not fit the target or the target cannot express a value;
+    /// [`Kind::Input`](crate::error::Kind::Input) without a file if the scores lack something that the target needs, such as tensor names.
     pub fn render(self, report: &Report, document: &Document<'_, Report>, rename: &Rename) -> Result<Vec<u8>> {
         let format = |format| document.render(format).map(String::into_bytes).map_err(unwritable);
         match self {

@@ -106,7 +106,7 @@ impl WeightMatrix {
         self.elements.whole_shape()
     }
 
-    /// Upper bound on the bytes of memory allocated from [`WeightMatrix::load`] to [`Loaded::finish`].
+    /// Upper bound on the bytes of memory allocated while the matrix is loaded.
     pub fn computed_bytes(&self) -> u64 {
         self.elements.computed_bytes()
     }

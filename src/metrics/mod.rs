@@ -6,7 +6,7 @@
 //! for a matrix is null, with a reason next to it; it is never -1, 0 or infinite.
 //!
 //! Metrics that need more than a spectrum (the weights, another matrix) are computed elsewhere and added by
-//! [`Measured::insert`]; their source is [`Source::Elsewhere`].
+//! [`Measured::insert`]; their source is `Source::Elsewhere`.
 
 mod alternatives;
 pub(crate) mod analyzed_matrix;
