@@ -18,6 +18,7 @@ mod lane;
 mod memory_plan;
 mod pinned_ring;
 mod precision;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command `doctor` probes"))]
 mod probe;
 mod products;
 mod strategy;
@@ -37,6 +38,7 @@ use gpu::Gpu;
 pub(super) use gpu::has_driver;
 use lane::CudaLane;
 use memory_plan::default_lanes;
+#[cfg(feature = "cli")]
 pub use probe::survey;
 use strategy::{PathPolicy, Strategy};
 use sys::error::CallError;
