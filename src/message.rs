@@ -5,10 +5,13 @@
 
 use std::fmt;
 
+/// Marks options and commands. It is rare in names, which therefore need no care where they are part of a message.
+const MARK: char = '§';
+
 /// A sentence with marked options and commands.
 ///
-/// `$name` marks an option, `$name=value` an option with its value, and `$(inspect by=tensor)` a command with an option.
-/// `$$` is a `$`.
+/// `§name` marks an option, `§name=value` an option with its value, and `§(inspect by=tensor)` a command with an option.
+/// `§§` is a `§`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message(String);
 
@@ -23,7 +26,7 @@ pub trait Style {
 
 /// Quotes `text` for use in a message, so that a name in it is not mistaken for an option.
 pub fn verbatim(text: &str) -> String {
-    text.replace('$', "$$")
+    text.replace('§', "§§")
 }
 
 /// `rounding = largest-remainder`, and `inspect (by = tensor)`: the default form, for programs without a front end.
@@ -48,9 +51,9 @@ impl Message {
     pub fn in_style(&self, style: &dyn Style) -> String {
         let mut written = String::new();
         let mut rest = self.0.as_str();
-        while let Some(start) = rest.find('$') {
+        while let Some(start) = rest.find(MARK) {
             written.push_str(&rest[..start]);
-            rest = &rest[start + 1..];
+            rest = &rest[start + MARK.len_utf8()..];
             let (mark, length) = mark(rest, style);
             written.push_str(&mark);
             rest = &rest[length..];
@@ -59,11 +62,11 @@ impl Message {
     }
 }
 
-/// What the mark at the beginning of `text`, behind its `$`, means, and its length in bytes. A `$` before anything else is a
-/// `$`.
+/// What the mark at the beginning of `text`, behind its `§`, means, and its length in bytes. A `§` before anything else is a
+/// `§`.
 fn mark(text: &str, style: &dyn Style) -> (String, usize) {
-    if text.starts_with('$') {
-        return ("$".into(), 1);
+    if text.starts_with(MARK) {
+        return (MARK.into(), MARK.len_utf8());
     }
     if let Some(end) = text.strip_prefix('(').and_then(|inside| inside.find(')')) {
         let words: Vec<&str> = text[1..=end].split_whitespace().collect();
@@ -71,7 +74,7 @@ fn mark(text: &str, style: &dyn Style) -> (String, usize) {
     }
     let name = text.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(text.len());
     if name == 0 {
-        return ("$".into(), 0);
+        return (MARK.into(), 0);
     }
     match text[name..].strip_prefix('=') {
         Some(value) => {
@@ -109,16 +112,16 @@ mod tests {
     fn options_and_commands_are_written_in_a_style() {
         for (marked, plain) in [
             (
-                "use $rounding=largest-remainder, or more $experts",
+                "use §rounding=largest-remainder, or more §experts",
                 "use `rounding = largest-remainder`, or more `experts`",
             ),
-            ("$compare=peak,median,ks does it.", "`compare = peak,median,ks` does it."),
-            ("$(inspect by=tensor) lists them ($layers)", "`inspect` (by = tensor) lists them (`layers`)"),
-            ("$(doctor)", "`doctor`"),
-            ("costs 5 $, or $5, or $", "costs 5 $, or $5, or $"),
-            ("$(never closed", "$(never closed"),
-            ("$$rounding costs $$5", "$rounding costs $5"),
-            (&verbatim("a.$rule.$(x).weight$"), "a.$rule.$(x).weight$"),
+            ("§compare=peak,median,ks does it.", "`compare = peak,median,ks` does it."),
+            ("§(inspect by=tensor) lists them (§layers)", "`inspect` (by = tensor) lists them (`layers`)"),
+            ("§(doctor)", "`doctor`"),
+            ("costs 5 §, or §5, or §", "costs 5 §, or §5, or §"),
+            ("§(never closed", "§(never closed"),
+            ("§§rounding costs §§5", "§rounding costs §5"),
+            (&verbatim("a.§rule.§(x).weight§"), "a.§rule.§(x).weight§"),
         ] {
             assert_eq!(Message::from(marked).to_string(), plain);
         }

@@ -155,7 +155,7 @@ fn by_rule(
         return Ok(units_of_report(report, plan));
     }
     let cause = format!("there are no alphas by the {rule} rule to compare with");
-    let hint = "$(score MODEL compare=peak,median,ks output=scores.json) computes them in one run; or give a second file of scores";
+    let hint = "§(score MODEL compare=peak,median,ks output=scores.json) computes them in one run; or give a second file of scores";
     Err(Error::usage(cause).hint(hint))
 }
 

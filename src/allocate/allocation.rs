@@ -121,8 +121,8 @@ impl AllocationPlan {
                 Err(Error::unusable(format!("no allocation: {} has no alpha", verbatim(&unit.name()))).hint(match self
                     .group
                 {
-                    Group::Layer => "score the model without that layer ($layers), or with another fit rule ($rule)",
-                    _ => "exclude it ($exclude), use another fit rule ($rule), or use $group=layer",
+                    Group::Layer => "score the model without that layer (§layers), or with another fit rule (§rule)",
+                    _ => "exclude it (§exclude), use another fit rule (§rule), or use §group=layer",
                 }))
             }
         };

@@ -81,8 +81,8 @@ pub(super) fn usual_experts<'a>(layers: impl Iterator<Item = (&'a str, u32)>) ->
 pub(super) fn total(experts: Option<u32>) -> Result<u32> {
     match experts {
         Some(experts) if experts > 0 => Ok(experts),
-        Some(_) => Err(Error::usage("0 experts cannot be allocated").hint("use a positive $experts")),
-        None => Err(Error::usage("the number of experts is unknown").hint("use $experts")),
+        Some(_) => Err(Error::usage("0 experts cannot be allocated").hint("use a positive §experts")),
+        None => Err(Error::usage("the number of experts is unknown").hint("use §experts")),
     }
 }
 
@@ -122,25 +122,25 @@ impl Budget {
         check_beta(self.beta)?;
         if self.rounding == Rounding::Reference {
             if self.min_experts.or(self.max_experts).is_some() {
-                let cause = "the reference rounding does not support $min-experts and $max-experts";
-                return Err(Error::usage(cause).hint("add $rounding=largest-remainder"));
+                let cause = "the reference rounding does not support §min-experts and §max-experts";
+                return Err(Error::usage(cause).hint("add §rounding=largest-remainder"));
             }
             return Ok(());
         }
         let (min, max) = self.bounds(experts);
         if self.max_experts.is_some() && min > max {
             let cause = format!("the minimum of {min} experts per layer is above the maximum of {max}");
-            return Err(Error::usage(cause).hint("swap $min-experts and $max-experts"));
+            return Err(Error::usage(cause).hint("swap §min-experts and §max-experts"));
         }
         let (layers, experts) = (layers as u64, u64::from(experts));
         if layers * u64::from(min) > experts {
             let cause = format!("{experts} experts are too few for {layers} layers with at least {min} each");
-            let hint = format!("raise $experts to {} or lower $min-experts", layers * u64::from(min));
+            let hint = format!("raise §experts to {} or lower §min-experts", layers * u64::from(min));
             return Err(Error::usage(cause).hint(hint));
         }
         if layers * u64::from(max) < experts {
             let cause = format!("{experts} experts are too many for {layers} layers with at most {max} each");
-            let hint = format!("lower $experts to {} or raise $max-experts", layers * u64::from(max));
+            let hint = format!("lower §experts to {} or raise §max-experts", layers * u64::from(max));
             return Err(Error::usage(cause).hint(hint));
         }
         Ok(())

@@ -40,11 +40,11 @@ impl AlphaPruning {
     pub(super) fn check(&self) -> Result<()> {
         if !(self.sparsity > 0.0 && self.sparsity < 1.0) {
             let cause = format!("a sparsity of {} is not between 0 and 1", self.sparsity);
-            return Err(Error::usage(cause).hint("$sparsity=0.7 prunes 70 % of the weights"));
+            return Err(Error::usage(cause).hint("§sparsity=0.7 prunes 70 % of the weights"));
         }
         if !(0.0..=1.0).contains(&self.epsilon) {
             let cause = format!("epsilon = {} is not in 0..=1: some sparsities would be negative", self.epsilon);
-            return Err(Error::usage(cause).hint("AlphaPruning uses $epsilon=0.3"));
+            return Err(Error::usage(cause).hint("AlphaPruning uses §epsilon=0.3"));
         }
         Ok(())
     }

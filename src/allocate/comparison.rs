@@ -128,7 +128,7 @@ impl AllocationRule {
                 let known = match self {
                     AllocationRule::AlphaLora(_) => "beta or experts",
                     AllocationRule::Uniform(_) => "experts",
-                    AllocationRule::Rank(_) => "beta, or over rank without $parameters",
+                    AllocationRule::Rank(_) => "beta, or over rank without §parameters",
                     AllocationRule::AlphaPruning(_) => "sparsity or epsilon",
                     AllocationRule::Mola { .. } | AllocationRule::TempBalance(_) | AllocationRule::AlphaDecay(_) => {
                         "no parameter"

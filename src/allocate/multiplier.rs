@@ -21,7 +21,7 @@ pub(super) fn linear(alphas: &[f64], low: f64, high: f64) -> Result<Vec<f64>> {
 /// The error for alphas that are all equal.
 pub(super) fn all_equal(alpha: f64) -> Error {
     let cause = format!("all alphas are {alpha}, so they cannot distinguish layers or matrices");
-    Error::unusable(cause).hint("set the same value everywhere yourself; alphapruning does that with $epsilon=0")
+    Error::unusable(cause).hint("set the same value everywhere yourself; alphapruning does that with §epsilon=0")
 }
 
 /// Largest multiplier; sums of larger ones could overflow.
@@ -37,7 +37,7 @@ pub(super) fn check_range(low: f64, high: f64) -> Result<()> {
         return Ok(());
     }
     let cause = format!("{low}:{high} is not a valid range of multipliers");
-    Err(Error::usage(cause).hint("give the smaller first, both between 0 and 1e100, as in $range=0.5:1.5"))
+    Err(Error::usage(cause).hint("give the smaller first, both between 0 and 1e100, as in §range=0.5:1.5"))
 }
 
 #[cfg(test)]

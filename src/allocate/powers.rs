@@ -13,5 +13,5 @@ pub(super) fn check_beta(beta: f64) -> Result<()> {
     if beta.is_finite() && beta >= 0.0 {
         return Ok(());
     }
-    Err(Error::usage(format!("beta = {beta} is not a finite number >= 0")).hint("AlphaLoRA uses $beta=2.5"))
+    Err(Error::usage(format!("beta = {beta} is not a finite number >= 0")).hint("AlphaLoRA uses §beta=2.5"))
 }

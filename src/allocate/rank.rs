@@ -117,34 +117,34 @@ impl Ranks {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.lora_scaling * f64::from(LARGEST)) || self.lora_alpha.is_some_and(|alpha| !positive(alpha)) {
             let cause = "lora_alpha must be a positive number for every rank";
-            return Err(Error::usage(cause).hint("PEFT's default is lora_alpha = r: $lora-scaling=1"));
+            return Err(Error::usage(cause).hint("PEFT's default is lora_alpha = r: §lora-scaling=1"));
         }
         let Steps { costs, total, min, max } = self.steps(units)?;
         let multiple = u64::from(self.multiple_of);
         let bounds = [min, max].map(|bound| u64::from(bound) * multiple);
         if min > max {
             let least = self.min_rank.unwrap_or(1);
-            let cause = format!("no multiple of {multiple}, at least {least}, fits all matrices and $max-rank");
-            return Err(Error::usage(cause).hint("lower $min-rank or $multiple-of, or raise $max-rank"));
+            let cause = format!("no multiple of {multiple}, at least {least}, fits all matrices and §max-rank");
+            return Err(Error::usage(cause).hint("lower §min-rank or §multiple-of, or raise §max-rank"));
         }
         let everywhere = |bound: u32| costs.iter().map(|cost| cost * u64::from(bound)).sum::<u64>();
         let asked = match self.parameters {
             Some(_) => format!("a budget of {total} trainable parameters"),
             None => format!("rank {} on average, {total} trainable parameters,", self.rank),
         };
-        let option = if self.parameters.is_some() { "$parameters" } else { "$rank" };
+        let option = if self.parameters.is_some() { "§parameters" } else { "§rank" };
         let nearest = |bound: u32| match self.parameters {
             Some(_) => everywhere(bound),
             None => u64::from(bound) * multiple,
         };
         if total < everywhere(min) {
             let cause = format!("{asked} is below the {} that rank {} everywhere needs", everywhere(min), bounds[0]);
-            return Err(Error::usage(cause).hint(format!("raise {option} to {}, or lower $min-rank", nearest(min))));
+            return Err(Error::usage(cause).hint(format!("raise {option} to {}, or lower §min-rank", nearest(min))));
         }
         if total > everywhere(max) {
             let cause = format!("{asked} is above the {} that rank {} everywhere needs", everywhere(max), bounds[1]);
             let hint = match self.max_rank {
-                Some(_) => format!("lower {option} to {}, or raise $max-rank", nearest(max)),
+                Some(_) => format!("lower {option} to {}, or raise §max-rank", nearest(max)),
                 None => format!("lower {option} to {}, the smallest dimension of a matrix", nearest(max)),
             };
             return Err(Error::usage(cause).hint(hint));
@@ -157,14 +157,14 @@ impl Ranks {
         let costs = units.iter().map(|unit| {
             unit.parameters_per_rank.filter(|cost| *cost > 0).ok_or_else(|| {
                 let cause = "has no matrix shapes, which are needed to count the parameters of a rank";
-                Error::unusable(cause).hint("use the JSON file that $(score PATH output=scores.json) writes")
+                Error::unusable(cause).hint("use the JSON file that §(score PATH output=scores.json) writes")
             })
         });
         let costs: Vec<u64> = costs.collect::<Result<_>>()?;
         let all = costs.iter().fold(0, |sum: u64, &cost| sum.saturating_add(cost));
         if all > MOST_PARAMETERS {
             let cause = format!("rank 1 on all matrices would train {all} parameters: their shapes cannot be right");
-            return Err(Error::unusable(cause).hint("write the file again with $(score PATH output=scores.json)"));
+            return Err(Error::unusable(cause).hint("write the file again with §(score PATH output=scores.json)"));
         }
         let uniform = all.saturating_mul(self.rank.into());
         let full = units.iter().filter_map(|unit| unit.full_rank).min().unwrap_or(u64::MAX);

@@ -16,7 +16,7 @@ pub(super) fn round(alphas: &[f64], beta: f64, total: u32) -> Result<Vec<u32>> {
     let total = f64::from(total);
     if !sum.is_normal() || !(total * sum).is_finite() {
         let cause = format!("alpha^beta is out of range at beta = {beta}");
-        return Err(Error::usage(cause).hint("use a smaller $beta, or $rounding=largest-remainder"));
+        return Err(Error::usage(cause).hint("use a smaller §beta, or §rounding=largest-remainder"));
     }
     let mut shares: Vec<f64> = powers.iter().map(|power| (total * power / sum).round_ties_even()).collect();
     loop {
@@ -33,8 +33,8 @@ pub(super) fn round(alphas: &[f64], beta: f64, total: u32) -> Result<Vec<u32>> {
         let cause = format!("the reference rounding gives entry {} of the list {} experts", layer + 1, shares[layer]);
         // With fewer experts than layers, a minimum of one expert cannot be met either.
         let hint = match total >= shares.len() as f64 {
-            true => "add $rounding=largest-remainder",
-            false => "add $rounding=largest-remainder $min-experts=0",
+            true => "add §rounding=largest-remainder",
+            false => "add §rounding=largest-remainder §min-experts=0",
         };
         return Err(Error::usage(cause).hint(hint));
     }

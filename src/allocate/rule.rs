@@ -78,8 +78,8 @@ impl AllocationRule {
             Self::AlphaLora(budget) => budget.check(units.len()),
             Self::Uniform(uniform) => uniform.check(units.len()),
             Self::Mola { .. } if group != Group::Layer => {
-                let cause = format!("MoLA's shapes apply to layers, not to $group={group}");
-                Err(Error::usage(cause).hint("use $group=layer, or the rule uniform"))
+                let cause = format!("MoLA's shapes apply to layers, not to §group={group}");
+                Err(Error::usage(cause).hint("use §group=layer, or the rule uniform"))
             }
             Self::Mola { .. } => Ok(()),
             Self::Rank(ranks) => ranks.check(units),

@@ -60,13 +60,13 @@ impl StabilitySimulation {
     pub fn check(&self, plan: &AllocationPlan) -> Result<()> {
         if !plan.rule.needs_alphas() {
             let rule = plan.rule.name();
-            let cause = format!("$stability simulates errors of the alphas, but the rule {rule} does not use alphas");
-            return Err(Error::usage(cause).hint("omit $stability"));
+            let cause = format!("§stability simulates errors of the alphas, but the rule {rule} does not use alphas");
+            return Err(Error::usage(cause).hint("omit §stability"));
         }
         let StabilitySimulation { draws, relative_error, .. } = *self;
         if draws == 0 || !(relative_error.is_finite() && relative_error >= 0.0) {
             let cause = format!("invalid simulation: {draws} draws with a relative error of {relative_error}");
-            return Err(Error::usage(cause).hint("use $stability-draws=10000 $alpha-error=0.05"));
+            return Err(Error::usage(cause).hint("use §stability-draws=10000 §alpha-error=0.05"));
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ impl Allocation {
         let (values, failed) = draw_all(&self.plan, &units, &sampler, draws)?;
         if failed == draws {
             let cause = format!("none of {draws} draws has an allocation: the errors of the alphas are too large");
-            return Err(Error::usage(cause).hint("$alpha-error is relative: 0.05 is 5 %"));
+            return Err(Error::usage(cause).hint("§alpha-error is relative: 0.05 is 5 %"));
         }
         for (index, row) in self.rows.iter_mut().enumerate() {
             let of_unit = values.iter().flat_map(|chunk| chunk.iter().skip(index).step_by(units.len()).copied());

@@ -90,7 +90,7 @@ impl TempBalance {
             MultiplierMap::Log2 => {
                 if let Some(alpha) = alphas.iter().find(|alpha| **alpha <= 1.0) {
                     let cause = format!("the logarithm of alpha = {alpha} is not positive");
-                    return Err(Error::unusable(cause).hint("use $map=linear or sqrt"));
+                    return Err(Error::unusable(cause).hint("use §map=linear or sqrt"));
                 }
                 over_their_mean(alphas.iter().map(|alpha| alpha.log2()).collect())
             }

@@ -235,14 +235,14 @@ pub fn units(matrices: &[MatrixScore], layers: &[LayerScore], group: Group, aggr
         ..Unit::default()
     };
     if matrices.is_empty() {
-        let hint = "use the JSON file that $(score PATH output=scores.json) writes, or $group=layer";
+        let hint = "use the JSON file that §(score PATH output=scores.json) writes, or §group=layer";
         return match (group, aggregate) {
             (Group::Layer, Aggregate::Mean) => Ok(layers.iter().map(of_layer).collect()),
             (Group::Layer, _) => {
                 let cause = format!("has one alpha per layer and no matrices, so there is no {aggregate} alpha");
                 Err(Error::unusable(cause).hint(hint))
             }
-            _ => Err(Error::unusable(format!("has layers but no matrices, which $group={group} needs")).hint(hint)),
+            _ => Err(Error::unusable(format!("has layers but no matrices, which §group={group} needs")).hint(hint)),
         };
     }
     let mut units = joined(matrices.iter().map(Member::from), group, aggregate);

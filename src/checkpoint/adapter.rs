@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 const WEIGHTS: &str = "adapter_model.safetensors";
 const CONFIG: &str = "adapter_config.json";
 
-const HINT_MERGE: &str = "merge the adapter into its model, and score the merged model with $base=ORIGINAL_MODEL";
+const HINT_MERGE: &str = "merge the adapter into its model, and score the merged model with §base=ORIGINAL_MODEL";
 
 /// The configuration of an adapter.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn options_are_as_they_are_typed() {
-        let message = Message::from("use $rounding=largest-remainder; $(inspect MODEL by=tensor) lists $layers");
+        let message = Message::from("use §rounding=largest-remainder; §(inspect MODEL by=tensor) lists §layers");
         let typed = "use --rounding largest-remainder; `htsr inspect MODEL --by tensor` lists --layers";
         assert_eq!(message.in_style(&CommandLine), typed);
     }

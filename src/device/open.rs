@@ -27,7 +27,7 @@ pub fn open(choice: DeviceChoice, solver: SolverChoice, lanes: Option<usize>) ->
             SolverChoice::Faer => device.with_faer(),
             SolverChoice::Syevd | SolverChoice::SyevdTwoStage | SolverChoice::Sytrd | SolverChoice::Batched => {
                 let error = Error::usage("this solver is cuSOLVER's, but the device is the CPU");
-                return Err(error.hint("use $device=cuda, or another solver"));
+                return Err(error.hint("use §device=cuda, or another solver"));
             }
         };
         Ok(Opened { device: Box::new(device), note })

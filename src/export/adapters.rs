@@ -42,7 +42,7 @@ impl<'a> Adapters<'a> {
     /// Those of [`Target::allocation`] and [`assigned`]; [`Kind::Usage`](crate::error::Kind::Usage) if a matrix is not
     /// the weight of a module.
     pub fn new(report: &'a Report, target: Target, rename: &Rename) -> Result<Adapters<'a>> {
-        let allocation = target.allocation(report, &[Quantity::Rank], "$allocate=rank")?;
+        let allocation = target.allocation(report, &[Quantity::Rank], "§allocate=rank")?;
         let assigned = assigned(report, allocation, target, rename)?;
         let mut modules = Vec::with_capacity(assigned.len());
         let mut adapters = Vec::with_capacity(assigned.len());
@@ -65,7 +65,7 @@ fn numbers(item: &Assigned<'_>, target: Target) -> Result<(u32, f64)> {
         Some(lora_alpha) if rank >= 1.0 => Ok((rank as u32, lora_alpha)),
         _ => {
             let cause = format!("{target} needs ranks of at least 1 with a lora_alpha, and this rank is {rank}");
-            Err(Error::usage(cause).tensor(&item.matrix.tensor).hint("allocate again with $allocate=rank"))
+            Err(Error::usage(cause).tensor(&item.matrix.tensor).hint("allocate again with §allocate=rank"))
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     let whole = |lora_alpha: f64| {
         peft::whole(lora_alpha).ok_or_else(|| {
             let cause = format!("axolotl needs whole numbers for lora_alpha, and one is {lora_alpha}");
-            Error::usage(cause).hint("allocate with a whole number for $lora-scaling, or with one $lora-alpha for all")
+            Error::usage(cause).hint("allocate with a whole number for §lora-scaling, or with one §lora-alpha for all")
         })
     };
     let mut alphas = String::new();

@@ -22,7 +22,7 @@ struct Pruned {
 }
 
 pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
-    let allocation = TARGET.allocation(report, &[Quantity::Sparsity], "$allocate=alphapruning")?;
+    let allocation = TARGET.allocation(report, &[Quantity::Sparsity], "§allocate=alphapruning")?;
     let assigned = assigned(report, allocation, TARGET, rename)?;
     let (pruned, ignored) = match allocation.plan.group {
         Group::Layer => {
@@ -73,7 +73,7 @@ fn layer_module(block: &[Assigned<'_>]) -> Result<String> {
     let end = common.iter().rposition(|word| *word == number).filter(|end| *end >= above);
     let end = end.ok_or_else(|| {
         let cause = format!("the names of the tensors of layer {number} do not show which module contains them");
-        Error::usage(cause).tensor(tensor).hint("allocate with $group=matrix")
+        Error::usage(cause).tensor(tensor).hint("allocate with §group=matrix")
     })?;
     Ok(common[..=end].join("."))
 }

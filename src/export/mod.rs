@@ -114,7 +114,7 @@ impl Target {
     fn allocation<'a>(self, report: &'a Report, taken: &[Quantity], remedy: &str) -> Result<&'a Allocation> {
         let names: Vec<&str> = taken.iter().map(|quantity| quantity.plural()).collect();
         let names = names.join(" or ");
-        let hint = format!("add {remedy}, or export a file that $(allocate) wrote with it");
+        let hint = format!("add {remedy}, or export a file that §(allocate) wrote with it");
         let Some(row) = &report.allocation else {
             let cause = format!("{self} needs {names}, and these scores have no allocation");
             return Err(Error::usage(cause).hint(hint));

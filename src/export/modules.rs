@@ -24,7 +24,7 @@ impl Assigned<'_> {
     pub fn module(&self, target: Target) -> Result<&str> {
         self.parameter.strip_suffix(".weight").ok_or_else(|| {
             let cause = format!("is not the weight of its own module, and {target} supports only modules");
-            Error::usage(cause).tensor(&self.matrix.tensor).hint("exclude it when scoring ($exclude)")
+            Error::usage(cause).tensor(&self.matrix.tensor).hint("exclude it when scoring (§exclude)")
         })
     }
 }
@@ -48,7 +48,7 @@ pub(super) fn assigned<'a>(
     let assign = |(matrix, row): (&'a MatrixScore, Option<&'a AllocatedUnit>)| {
         let row = row.ok_or_else(|| {
             let error = Error::unusable("the allocation has no number for this matrix").tensor(&matrix.tensor);
-            error.hint("allocate again with $allocate")
+            error.hint("allocate again with §allocate")
         })?;
         Ok(Assigned { matrix, parameter: rename.apply(&unwrapped(&matrix.tensor))?, row })
     };
@@ -58,7 +58,7 @@ pub(super) fn assigned<'a>(
 /// The error for scores of layers, which have no tensor names.
 pub(super) fn nameless(target: Target) -> Error {
     let cause = format!("has layers but no tensor names, which {target} needs");
-    Error::unusable(cause).hint("use the JSON file that $(score PATH output=scores.json) writes")
+    Error::unusable(cause).hint("use the JSON file that §(score PATH output=scores.json) writes")
 }
 
 /// The name that a parameter had before PEFT wrapped an adapter around it.

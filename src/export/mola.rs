@@ -8,17 +8,17 @@ use crate::report::Report;
 
 pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
     let taken = [Quantity::Experts, Quantity::Rank];
-    let allocation = Target::Mola.allocation(report, &taken, "$allocate=alphalora or $allocate=rank")?;
+    let allocation = Target::Mola.allocation(report, &taken, "§allocate=alphalora or §allocate=rank")?;
     if allocation.plan.group != Group::Layer {
         let cause =
             format!("mola needs one number per layer, and this allocation has one per {}", allocation.plan.group);
-        return Err(Error::usage(cause).hint("allocate with $group=layer"));
+        return Err(Error::usage(cause).hint("allocate with §group=layer"));
     }
     let layers = allocation.rows.iter().map(|row| (row.unit.stack.as_str(), row.unit.layer.unwrap_or_default()));
     check_places(Target::Mola, layers)?;
     let values = allocation.whole_values().ok_or_else(|| {
         let error = Error::unusable("the allocation has numbers that are not whole");
-        error.hint("allocate again with $allocate")
+        error.hint("allocate again with §allocate")
     })?;
     let text = if allocation.quantity == Quantity::Rank {
         format!("--lora_r {}\n", list(values))

@@ -34,7 +34,7 @@ struct ParameterGroup {
 pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     let taken = [Quantity::LearningRate, Quantity::WeightDecay];
     let target = Target::Optimizer;
-    let allocation = target.allocation(report, &taken, "$allocate=tempbalance or $allocate=alphadecay")?;
+    let allocation = target.allocation(report, &taken, "§allocate=tempbalance or §allocate=alphadecay")?;
     let assigned = assigned(report, allocation, target, rename)?;
     let mut names: HashMap<*const _, Vec<String>> = HashMap::new();
     for (parameter, row) in parameters(&assigned)? {
@@ -68,7 +68,7 @@ fn parameters<'a>(assigned: &'a [Assigned]) -> Result<Vec<(&'a str, &'a Allocate
             Some(row) if std::ptr::eq(row, item.row) => {}
             Some(_) => {
                 let cause = "is one parameter with several matrices that have different numbers";
-                return Err(Error::usage(cause).tensor(parameter).hint("allocate with $group=layer or $group=role"));
+                return Err(Error::usage(cause).tensor(parameter).hint("allocate with §group=layer or §group=role"));
             }
         }
     }

@@ -37,8 +37,8 @@ impl Rename {
         match name.strip_prefix(&self.old) {
             Some(rest) => Ok(format!("{}{rest}", self.new)),
             None => {
-                let cause = format!("the name does not begin with `{}`, which $rename should replace", self.old);
-                Err(Error::usage(cause).tensor(name).hint("exclude such matrices when scoring ($exclude)"))
+                let cause = format!("the name does not begin with `{}`, which §rename should replace", self.old);
+                Err(Error::usage(cause).tensor(name).hint("exclude such matrices when scoring (§exclude)"))
             }
         }
     }

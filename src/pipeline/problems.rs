@@ -14,12 +14,12 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> 
     {
         let cause = format!("no matrix pairs with one of {}: {}", base.path().display(), summarize(skipped));
         return Error::input(checkpoint.path(), cause)
-            .hint("are they of the same model? $(inspect base=BASE PATH by=tensor) lists what does not pair");
+            .hint("are they of the same model? §(inspect base=BASE PATH by=tensor) lists what does not pair");
     }
     if checkpoint.adapter().is_some() {
         let cause =
             format!("none of its {} tensors is a factor of an update to score: {}", skipped.len(), summarize(skipped));
-        return Error::input(checkpoint.path(), cause).hint("$(inspect by=tensor) says why each tensor is skipped");
+        return Error::input(checkpoint.path(), cause).hint("§(inspect by=tensor) says why each tensor is skipped");
     }
     if skipped.is_empty() {
         let error = Error::input(checkpoint.path(), "it holds no tensor");
@@ -27,7 +27,7 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> 
     }
     let cause =
         format!("none of its {} tensors is a projection matrix to score: {}", skipped.len(), summarize(skipped));
-    Error::input(checkpoint.path(), cause).hint("$(inspect by=tensor) says why each tensor is skipped")
+    Error::input(checkpoint.path(), cause).hint("§(inspect by=tensor) says why each tensor is skipped")
 }
 
 /// The error for a matrix without an alpha.
@@ -51,13 +51,13 @@ fn hint(matrix: &WeightMatrix, outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Ok(analysis) => match analysis.fit.as_ref().err()? {
             NoFit::RankDeficient { .. } | NoFit::Unresolved if analysis.precision.is_single() => {
-                Some("$precision=f64 resolves smaller eigenvalues")
+                Some("§precision=f64 resolves smaller eigenvalues")
             }
-            NoFit::Unresolved => Some("the matrix is nearly singular; try another $rule"),
+            NoFit::Unresolved => Some("the matrix is nearly singular; try another §rule"),
             NoFit::TooFew(_) => Some(too_few(matrix)),
-            NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("$rule=median or ks may still fit its tail"),
-            NoFit::RankDeficient { .. } => Some("exclude it with $exclude, or use the weights before pruning"),
-            NoFit::NoTail => Some("if it is an untrained or orthogonal matrix, exclude it with $exclude"),
+            NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("§rule=median or ks may still fit its tail"),
+            NoFit::RankDeficient { .. } => Some("exclude it with §exclude, or use the weights before pruning"),
+            NoFit::NoTail => Some("if it is an untrained or orthogonal matrix, exclude it with §exclude"),
         },
         Err(failure) => Some(failure_hint(matrix, failure)),
     }
@@ -71,16 +71,16 @@ fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
         }
         Failure::Unreadable(_) => "score it again while nothing writes to the file",
         Failure::NonFinite { cast: Cast::None, .. } => "the weights are damaged, or training diverged",
-        Failure::NonFinite { .. } => "score it without $cast",
+        Failure::NonFinite { .. } => "score it without §cast",
         Failure::Damaged(_) => "the adapter is damaged, or training diverged",
         Failure::AllZero => match matrix.update() {
-            None => "exclude it with $exclude if it is unused",
-            Some(Update::Difference { .. }) => "exclude it with $exclude if it was not trained",
+            None => "exclude it with §exclude if it is unused",
+            Some(Update::Difference { .. }) => "exclude it with §exclude if it was not trained",
             Some(Update::LowRank { .. }) => "check that the adapter was trained; B starts as zero",
         },
         Failure::OutOfRange => "rescale the weights",
-        Failure::OutOfMemory { .. } => "use fewer $threads",
-        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => "try larger windows, or no $farms",
+        Failure::OutOfMemory { .. } => "use fewer §threads",
+        Failure::InWindow { cause, .. } if **cause == Failure::AllZero => "try larger windows, or no §farms",
         Failure::InWindow { cause, .. } => failure_hint(matrix, cause),
         Failure::Solver(_) => "please report this matrix as a bug",
     }
@@ -88,7 +88,7 @@ fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
 
 fn too_few(matrix: &WeightMatrix) -> &'static str {
     match matrix.update() {
-        Some(Update::LowRank { .. }) => "an update of rank r has only r eigenvalues; exclude it with $exclude",
-        _ => "exclude it with $exclude",
+        Some(Update::LowRank { .. }) => "an update of rank r has only r eigenvalues; exclude it with §exclude",
+        _ => "exclude it with §exclude",
     }
 }

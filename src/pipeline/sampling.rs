@@ -42,8 +42,8 @@ impl Sampling {
     /// Checks that the matrices of `checkpoint` can be sampled in this way.
     pub(super) fn check(self, checkpoint: &Checkpoint) -> Result<()> {
         if checkpoint.adapter().is_some() && self != Sampling::Whole {
-            let cause = "$farms and $randomize need the elements of a matrix, and an adapter's update is never formed";
-            let hint = "merge the adapter into its model, and score that with $base";
+            let cause = "§farms and §randomize need the elements of a matrix, and an adapter's update is never formed";
+            let hint = "merge the adapter into its model, and score that with §base";
             return Err(Error::usage(cause).file(checkpoint.path()).hint(hint));
         }
         Ok(())

@@ -84,7 +84,7 @@ fn in_lanes(lanes: usize, stop: &AtomicBool, work: impl Fn() -> Result<()> + Syn
         let threads = (0..lanes).map(spawn).collect::<std::io::Result<Vec<_>>>();
         let threads = threads.map_err(|error| {
             stop.store(true, Ordering::Relaxed);
-            Error::device(format!("a thread cannot be started: {error}")).hint("use fewer $threads")
+            Error::device(format!("a thread cannot be started: {error}")).hint("use fewer §threads")
         })?;
         let results =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

@@ -77,7 +77,7 @@ impl Report {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let error = Error::input(path, format!("cannot be read: {error}")).because(error);
             error.hint(
-                "use the JSON that $(score MODEL output=scores.json) writes, or a CSV with the columns layer,alpha",
+                "use the JSON that §(score MODEL output=scores.json) writes, or a CSV with the columns layer,alpha",
             )
         })?;
         let text = text.trim_start_matches('\u{feff}');
@@ -103,7 +103,7 @@ fn from_json(path: &Path, text: &str) -> Result<Report> {
     }
 
     let refused =
-        |cause: String| Error::input(path, cause).hint("write it again with $(score MODEL output=scores.json)");
+        |cause: String| Error::input(path, cause).hint("write it again with §(score MODEL output=scores.json)");
     let Versioned { schema } = serde_json::from_str(text)
         .map_err(|error| refused(format!("is not a JSON file of `htsr`, which has a schema: {error}")))?;
     if schema != SCHEMA {
@@ -125,7 +125,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
     }
     if header.iter().any(|column| column == "tensor") {
         let hint =
-            "a CSV of scores has a row per layer: $(score MODEL by=layer output=scores.csv); JSON has everything";
+            "a CSV of scores has a row per layer: §(score MODEL by=layer output=scores.csv); JSON has everything";
         return Err(Error::input(path, "has a row per matrix").hint(hint));
     }
     if let Some(unknown) = header.iter().find(|column| !COLUMNS.contains(column)) {
@@ -199,7 +199,7 @@ fn check_matrices(path: &Path, report: &Report) -> Result<()> {
         *counts.entry((&matrix.stack, matrix.layer)).or_default() += usize::from(matrix.alpha.is_some());
     }
     let refused =
-        |cause: String| Error::input(path, cause).hint("write it again with $(score MODEL output=scores.json)");
+        |cause: String| Error::input(path, cause).hint("write it again with §(score MODEL output=scores.json)");
     for score in report.layers.iter().map(|row| &row.score) {
         let found = counts.remove(&(score.stack.as_str(), score.layer));
         if found != Some(score.matrices) {

@@ -53,7 +53,7 @@ fn best_seconds<S: Send>(mut states: Vec<S>, work: impl Fn(&mut S) + Sync) -> Re
             let spawn = |state| std::thread::Builder::new().spawn_scoped(scope, move || work(state)).map(drop);
             states.iter_mut().try_for_each(spawn)
         })
-        .map_err(|error| Error::device(format!("cannot start a thread: {error}")).hint("use fewer $threads"))?;
+        .map_err(|error| Error::device(format!("cannot start a thread: {error}")).hint("use fewer §threads"))?;
         best = best.min(start.elapsed().as_secs_f64());
     }
     Ok(best)

@@ -34,8 +34,8 @@ pub fn separate<T>(outcome: Result<T, JobError>) -> Result<Result<T, Failure>, C
 /// The error of a run whose GPU failed.
 pub fn device_error(error: &CallError) -> Error {
     let hint = match error.out_of_memory {
-        Some(_) => "another program may be using its memory: try $threads=1",
-        None => "run it again; if that does not help, $(doctor) checks the installation, and $device=cpu needs no GPU",
+        Some(_) => "another program may be using its memory: try §threads=1",
+        None => "run it again; if that does not help, §(doctor) checks the installation, and §device=cpu needs no GPU",
     };
     Error::device(format!("the GPU failed: {error}")).hint(hint)
 }

@@ -57,7 +57,7 @@ impl Gpu {
             let bytes = gib(error.out_of_memory.unwrap_or(0));
             let cause = format!("the system refuses {bytes:.2} GiB of page-locked memory, from which a GPU copies");
             return Error::device(cause)
-                .hint("is it limited, by `ulimit -l`, a container or WSL? $device=cpu needs none");
+                .hint("is it limited, by `ulimit -l`, a container or WSL? §device=cpu needs none");
         }
         let sizes = self.lane_bytes(strategy, matrices).and_then(|needed| Ok((needed, self.context.memory()?.0)));
         let cause = match sizes {
@@ -70,7 +70,7 @@ impl Gpu {
             Err(_) => format!("not enough GPU memory: {error}"),
         };
         Error::device(cause).hint(
-            "close other programs on this GPU, score the large matrices separately ($include), or use $device=cpu",
+            "close other programs on this GPU, score the large matrices separately (§include), or use §device=cpu",
         )
     }
 }
@@ -89,7 +89,7 @@ pub fn connect() -> Result<usize> {
     let count = count.map_err(|error| {
         let cause = format!("the NVIDIA driver cannot be used: {error}");
         Error::device(cause)
-            .hint("does `nvidia-smi` list a GPU? $(doctor) prints what was found; $device=cpu needs none")
+            .hint("does `nvidia-smi` list a GPU? §(doctor) prints what was found; §device=cpu needs none")
     })?;
     match count {
         0 => Err(Error::device("the NVIDIA driver shows no GPU").hint("is it hidden by CUDA_VISIBLE_DEVICES?")),
@@ -98,5 +98,5 @@ pub fn connect() -> Result<usize> {
 }
 
 fn hint_for(component: Component) -> String {
-    format!("{}; $(doctor) prints what was found; $device=cpu needs no CUDA", component.remedy())
+    format!("{}; §(doctor) prints what was found; §device=cpu needs no CUDA", component.remedy())
 }

@@ -81,14 +81,14 @@ impl Cuda {
             Gpus::One(ordinal) if ordinal < count => ordinal..ordinal + 1,
             Gpus::One(ordinal) => {
                 let cause = format!("there is no GPU number {ordinal}: the driver shows {count}, counted from 0");
-                return Err(Error::usage(cause).hint("is it hidden by CUDA_VISIBLE_DEVICES? $(doctor) lists them"));
+                return Err(Error::usage(cause).hint("is it hidden by CUDA_VISIBLE_DEVICES? §(doctor) lists them"));
             }
         };
         let cusolver = solver::version().map_err(|error| device_error(&error))?;
         if choice.is_some_and(|path| !path.is_available(cusolver)) {
             let cause = format!("cuSOLVER {} does not have this solver", version_text(cusolver));
             return Err(Error::usage(cause)
-                .hint("two-stage and sytrd work with every version; $(doctor) lists the available solvers"));
+                .hint("two-stage and sytrd work with every version; §(doctor) lists the available solvers"));
         }
         let paths = PathPolicy { choice, batched: SolverPath::Batched.is_available(cusolver) };
         let gpus = ordinals.map(|ordinal| Gpu::open(ordinal, cusolver)).collect::<Result<Vec<_>>>()?;
@@ -120,7 +120,7 @@ fn solver_path(choice: SolverChoice) -> Result<Option<SolverPath>> {
         SolverChoice::Batched => Ok(Some(SolverPath::Batched)),
         SolverChoice::Faer => {
             let error = Error::usage("this solver is the CPU's, and the device is a GPU");
-            Err(error.hint("use $device=cpu, or another solver"))
+            Err(error.hint("use §device=cpu, or another solver"))
         }
     }
 }

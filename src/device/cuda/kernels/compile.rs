@@ -148,7 +148,7 @@ fn compile(source: &Source, target: &Target) -> Result<Vec<u8>, Error> {
     if let Err(error) = program.compile(&options) {
         let log = program.log().unwrap_or_default();
         let cause = format!("{error} for {}.cu ({}):\n{log}", source.name, target.architecture());
-        return Err(Error::device(cause).hint("please report this, with what $(doctor) prints"));
+        return Err(Error::device(cause).hint("please report this, with what §(doctor) prints"));
     }
     program.image(if target.exact { Image::Cubin } else { Image::Ptx }).map_err(failed)
 }
