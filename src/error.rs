@@ -95,7 +95,7 @@ impl Error {
 
     /// The user stopped the run.
     pub fn interrupted() -> Self {
-        Self::new(Kind::Interrupted, "interrupted; no results were written")
+        Self::new(Kind::Interrupted, "interrupted; no report was written")
     }
 
     /// Names the file concerned.

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first ends the run within one matrix, the second at once. Neither leaves temporary files.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -20,6 +21,8 @@ pub fn listen() {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             exit_now();
         }
+        // If stderr is gone, nobody reads this.
+        let _ = writeln!(std::io::stderr(), "stopping after the matrices in progress; a second signal stops at once");
     });
 }
 

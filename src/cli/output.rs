@@ -157,7 +157,7 @@ pub fn refuse_overwrite<'a>(file: &Path, mut inputs: impl Iterator<Item = &'a Pa
     let target = target(file);
     if inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == target)) {
         let error = Error::usage(format!("{role} and would be overwritten")).file(file);
-        return Err(error.hint("use another name for --output"));
+        return Err(error.hint("use another name for this file"));
     }
     Ok(())
 }

@@ -59,6 +59,18 @@ impl<'a> Plots<'a> {
         Ok(Plots { printer, folder, alternatives, drawn: AtomicUsize::new(0), error: Mutex::new(None), _created })
     }
 
+    /// Refuses `file` if a picture could replace it.
+    pub fn refuse_collision(&self, file: &Path) -> Result<()> {
+        let folder = |path: &Path| fs::canonicalize(path).ok();
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let is_svg = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
+        if is_svg && folder(parent).is_some_and(|parent| Some(parent) == folder(&self.folder)) {
+            let error = Error::usage("a picture of --plots could replace it").file(file);
+            return Err(error.hint("use another folder, or another extension than .svg"));
+        }
+        Ok(())
+    }
+
     fn write(&self, name: &str, drawing: &dyn Drawing) {
         let file = self.folder.join(name);
         let drawn = svg(drawing).map_err(|cause| Error::usage(cause).file(&file));

@@ -91,11 +91,15 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         .with_sensitivity(sensitivity);
     let checkpoint = args.base.open(&args.path)?;
     output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
+    let timings_file = args.timings.clone();
     let timings = |file| Timings::new(file, checkpoint.files(), results.as_deref(), printer);
     let timings = args.timings.map(timings).transpose()?;
     let device = args.device.open(printer)?;
     let alternatives = args.fit.iter().filter_map(|tail| tail.alternative()).collect();
     let plots = args.plots.map(|folder| Plots::new(folder, alternatives, printer)).transpose()?;
+    if let Some(plots) = &plots {
+        [&results, &timings_file].into_iter().flatten().try_for_each(|file| plots.refuse_collision(file))?;
+    }
     // Timings come first, so that they do not include drawing.
     let timed = timings.iter().map(|timings| timings as &dyn Sink);
     let sinks: Vec<&dyn Sink> = timed.chain(plots.iter().map(|plots| plots as &dyn Sink)).collect();

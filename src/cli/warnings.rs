@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::allocate::AllocationComparison;
+use crate::allocate::{AllocationComparison, Rounding};
 use crate::error::Error;
 use crate::report::{Provenance, Report};
 use crate::score::LayerScore;
@@ -10,6 +10,9 @@ use crate::score::LayerScore;
 use super::ending::Ending;
 use super::printer::Printer;
 use super::words::count;
+
+/// How many layers or tensors a warning names.
+const NAMED: usize = 5;
 
 /// Prints what is missing from the results, and what to know before using them.
 pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending {
@@ -35,7 +38,6 @@ pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending 
 
 /// A tensor without a counterpart is missing from its layer's mean. The base may be wrong, or the adapter damaged.
 fn warn_of_unpaired(report: &Report, printer: &Printer) {
-    const NAMED: usize = 5;
     let unpaired: Vec<_> = report.skipped.iter().filter(|skipped| skipped.unpaired).collect();
     if unpaired.is_empty() {
         return;
@@ -56,7 +58,6 @@ fn warn_of_gaps(report: &Report, printer: &Printer) {
     if !is_all || input.adapter.is_some() || base.is_some() {
         return;
     }
-    const NAMED: usize = 5;
     let layers: Vec<&LayerScore> = report.layers.iter().map(|row| &row.score).collect();
     for stack in layers.chunk_by(|a, b| a.stack == b.stack) {
         let numbers: HashSet<u32> = stack.iter().map(|score| score.layer).collect();
@@ -77,12 +78,22 @@ fn warn_of_gaps(report: &Report, printer: &Printer) {
 /// The reference rounding may give a layer no expert.
 pub fn warn_of_zeros(report: &Report, printer: &Printer) {
     let Some(experts) = report.allocation.as_ref().filter(|row| row.experts.is_some()) else { return };
-    let empty = experts.allocation.rows.iter().filter(|row| row.value.real() == 0.0);
-    let empty: Vec<String> = empty.map(|row| row.unit.name()).collect();
-    if !empty.is_empty() {
-        let hint = "--rounding largest-remainder gives every layer at least one expert";
-        printer.warning(&format!("no expert for {}", empty.join(", ")), Some(hint));
+    let rows = &experts.allocation.rows;
+    let empty: Vec<String> = rows.iter().filter(|row| row.value.real() == 0.0).map(|row| row.unit.name()).collect();
+    if empty.is_empty() {
+        return;
     }
+    let is_reference = experts.rounding == Some(Rounding::Reference);
+    let hint = match experts.total {
+        Some(total) if total < rows.len() as u64 => {
+            format!("--experts {} is the least for one expert each", rows.len())
+        }
+        _ if is_reference => "--rounding largest-remainder gives every layer at least one expert".into(),
+        _ => "--min-experts 1 gives every layer at least one expert".into(),
+    };
+    let others = empty.len().saturating_sub(NAMED);
+    let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+    printer.warning(&format!("no expert for {}{others}", empty[..empty.len().min(NAMED)].join(", ")), Some(&hint));
 }
 
 /// Prints the failed allocations of a comparison.

@@ -50,7 +50,7 @@ impl Catalog {
         let similar: Vec<&str> = similar.into_iter().map(|(_, name)| name).collect();
         let error = Error::usage(format!("no tensor name contains `{}`", verbatim(name))).file(path);
         match &similar[..] {
-            [] => error.hint("§(inspect by=tensor) lists all names"),
+            [] => error.hint("§(inspect MODEL by=tensor) lists all names"),
             similar => error.hint(format!("similar names: {}", listed(similar))),
         }
     }
@@ -60,7 +60,7 @@ fn not_scored(path: &Path, skipped: &Skipped) -> Error {
     Error::usage(format!("is not a projection matrix to score: {}", skipped.reason))
         .file(path)
         .tensor(&skipped.tensor)
-        .hint("§(inspect by=tensor) lists all projection matrices")
+        .hint("§(inspect MODEL by=tensor) lists all projection matrices")
 }
 
 /// The highest similarity of `wanted` to the name or to consecutive parts of it.

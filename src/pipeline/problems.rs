@@ -14,12 +14,13 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> 
     {
         let cause = format!("no matrix pairs with one of {}: {}", base.path().display(), summarize(skipped));
         return Error::input(checkpoint.path(), cause)
-            .hint("are they of the same model? §(inspect base=BASE PATH by=tensor) lists what does not pair");
+            .hint("are they of the same model? §(inspect MODEL base=BASE by=tensor) lists what does not pair");
     }
     if checkpoint.adapter().is_some() {
         let cause =
             format!("none of its {} tensors is a factor of an update to score: {}", skipped.len(), summarize(skipped));
-        return Error::input(checkpoint.path(), cause).hint("§(inspect by=tensor) says why each tensor is skipped");
+        return Error::input(checkpoint.path(), cause)
+            .hint("§(inspect MODEL by=tensor) says why each tensor is skipped");
     }
     if skipped.is_empty() {
         let error = Error::input(checkpoint.path(), "it holds no tensor");
@@ -27,7 +28,7 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> 
     }
     let cause =
         format!("none of its {} tensors is a projection matrix to score: {}", skipped.len(), summarize(skipped));
-    Error::input(checkpoint.path(), cause).hint("§(inspect by=tensor) says why each tensor is skipped")
+    Error::input(checkpoint.path(), cause).hint("§(inspect MODEL by=tensor) says why each tensor is skipped")
 }
 
 /// The error for a matrix without an alpha.

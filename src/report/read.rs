@@ -98,6 +98,7 @@ pub(super) fn complete_allocation<'de, D: Deserializer<'de>>(input: D) -> Result
 
 fn from_json(path: &Path, text: &str) -> Result<Report> {
     #[derive(Deserialize)]
+    #[serde(expecting = "a map with the key `schema`")]
     struct Versioned {
         schema: u32,
     }
@@ -105,7 +106,7 @@ fn from_json(path: &Path, text: &str) -> Result<Report> {
     let refused =
         |cause: String| Error::input(path, cause).hint("write it again with §(score MODEL output=scores.json)");
     let Versioned { schema } = serde_json::from_str(text)
-        .map_err(|error| refused(format!("is not a JSON file of `htsr`, which has a schema: {error}")))?;
+        .map_err(|error| refused(format!("is not a JSON file of `htsr` with a schema: {error}")))?;
     if schema != SCHEMA {
         return Err(refused(format!("has schema {schema}; this version of htsr reads schema {SCHEMA}")));
     }

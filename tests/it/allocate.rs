@@ -131,6 +131,8 @@ fn a_layer_with_zero_experts_gets_a_warning() {
     let run = htsr(["allocate", path.to_str().unwrap(), "--experts", "8"]);
     run.succeeds();
     assert!(run.stderr.contains("no expert for layer 0") && run.stderr.contains("largest-remainder"), "{}", run.stderr);
+    let run = htsr(["allocate", path.to_str().unwrap(), "--experts", "1"]);
+    assert!(run.succeeds().stderr.contains("hint: --experts 2 is the least"), "{}", run.stderr);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_name_that_matches_no_matrix_or_several_gets_a_list_of_names() {
             &format!("similar names: {}", projection(0, 'q')),
         ],
     );
-    esd(&["zzz"]).fails(2, &["no tensor name contains `zzz`", "htsr inspect --by tensor"]);
+    esd(&["zzz"]).fails(2, &["no tensor name contains `zzz`", "htsr inspect MODEL --by tensor"]);
     esd(&["embed_tokens"]).fails(2, &["is not a projection matrix to score: embedding"]);
 }
 
@@ -149,6 +149,12 @@ fn score_draws_every_spectrum_and_a_heat_map() {
     fs::write(&file, "").unwrap();
     let blocked = htsr(["score", path.to_str().unwrap(), "--plots", file.to_str().unwrap()]);
     blocked.fails(2, &["file: cannot be created", "hint: --plots takes a folder"]);
+    for option in ["--timings", "-o"] {
+        let svg = plots.join("alpha.svg");
+        let options = ["--plots", plots.to_str().unwrap(), "--format", "json", option, svg.to_str().unwrap()];
+        let collides = htsr(["score", path.to_str().unwrap()].iter().chain(&options));
+        collides.fails(2, &["alpha.svg: a picture of --plots could replace it", "hint: use another folder"]);
+    }
     // No empty folder is left.
     let empty = folder.path().join("empty");
     let unable = ["--plots", empty.to_str().unwrap(), "--allocate", "rank", "--rank", "999"];

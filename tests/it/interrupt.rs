@@ -39,7 +39,7 @@ fn interrupted_by(signal: &str, arguments: &[&str]) {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let rest: Vec<String> = stderr.map(|line| line.unwrap()).collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
-    assert!(rest.iter().any(|line| line == "error: interrupted; no results were written"), "{rest:?}");
+    assert!(rest.iter().any(|line| line == "error: interrupted; no report was written"), "{rest:?}");
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.is_empty(), "{left:?}");
 }

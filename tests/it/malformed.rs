@@ -394,7 +394,7 @@ fn no_projection_matrix() {
         3,
         &[
             "model.safetensors: none of its 1 tensors is a projection matrix to score: 1 embedding",
-            "hint: `htsr inspect --by tensor`",
+            "hint: `htsr inspect MODEL --by tensor`",
         ],
     );
     htsr(["inspect", path.to_str().unwrap()]).succeeds();
