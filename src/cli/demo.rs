@@ -104,8 +104,13 @@ fn generate_and_score(
 }
 
 fn cannot_create(folder: &Path, error: &std::io::Error) -> Error {
+    let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
     let error = Error::usage(format!("the checkpoint cannot be written: {error}")).file(folder);
-    error.hint("set TMPDIR to a folder on a disk with space, or use --keep with a folder that does not exist yet")
+    error.hint(if exists {
+        "use --keep with a folder that does not exist yet"
+    } else {
+        "set TMPDIR to a folder on a disk with space, or use --keep with a folder that does not exist yet"
+    })
 }
 
 impl Demonstration<'_> {

@@ -72,7 +72,7 @@ fn rules() -> String {
     format!(
         "Fit rules (--rule): how the start of the power-law tail is chosen.\n\n{}\n\n\
          peak reproduces AlphaLoRA and AlphaPruning, median TempBalance and AlphaDecay, ks WeightWatcher.\n\
-         Use peak-robust for alphas that rounding cannot change.\n\
+         peak-robust gives alphas that do not depend on the smallest eigenvalue.\n\
          Never mix them: alphas of different fit rules are not comparable.\n",
         list::<Rule>()
     )

@@ -43,7 +43,7 @@ pub enum Rule {
     /// The best KS distance near the peak of the histogram of log10 x ("fix-finger"): AlphaLoRA, AlphaPruning, FARMS.
     #[default]
     Peak,
-    /// A robust variant of peak: distant eigenvalues cannot move its alpha. Unpublished.
+    /// A robust variant of peak: the tail starts near a peak that no single eigenvalue moves much. Unpublished.
     PeakRobust,
     /// The middle of the spectrum (PL_Alpha_Hill): TempBalance, AlphaDecay.
     Median,
