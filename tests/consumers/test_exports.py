@@ -281,7 +281,7 @@ class Terminal(unittest.TestCase):
             self.assertEqual(ended.returncode, code, ended.stderr)
             if code == 2:
                 self.assertIn(b"which is binary, to a terminal", ended.stderr)
-                self.assertIn(b"hint: give --output FILE", ended.stderr)
+                self.assertIn(b"hint: use --output FILE", ended.stderr)
 
 
 if __name__ == "__main__":
