@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// Marks options and commands. It is rare in names, which therefore need no care where they are part of a message.
+/// Marks options and commands. Names hardly contain this sign, so one that is not quoted is written as it is, too.
 const MARK: char = '§';
 
 /// A sentence with marked options and commands.
@@ -62,8 +62,8 @@ impl Message {
     }
 }
 
-/// What the mark at the beginning of `text`, behind its `§`, means, and its length in bytes. A `§` before anything else is a
-/// `§`.
+/// Returns the mark at the start of `text`, which follows a `§`, as `style` writes it, and its length in bytes. A `§` before
+/// anything else stays a `§`.
 fn mark(text: &str, style: &dyn Style) -> (String, usize) {
     if text.starts_with(MARK) {
         return (MARK.into(), MARK.len_utf8());
