@@ -5,6 +5,7 @@
 
 mod adapter;
 mod blocks;
+mod config;
 mod dtype;
 mod float8;
 mod formats;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use adapter::Adapter;
 pub use blocks::BlockType;
+pub use config::Config;
 pub use dtype::{Dtype, FloatType};
 pub use float8::Float8;
 pub use shard::Shard;
@@ -63,6 +65,7 @@ pub struct Checkpoint {
     listed: Option<HashSet<String>>,
     base: Option<Box<Checkpoint>>,
     adapter: Option<Adapter>,
+    config: Config,
 }
 
 impl Checkpoint {
@@ -90,6 +93,7 @@ impl Checkpoint {
             listed: located.index.as_ref().map(|index| index.shard_of.keys().cloned().collect()),
             base: None,
             adapter: adapter.map(|files| Adapter::read(&files.config)).transpose()?,
+            config: Config::beside(path),
         };
         match &located.index {
             Some(index) => checkpoint.check_index(index)?,
@@ -111,6 +115,11 @@ impl Checkpoint {
     /// The configuration, if the checkpoint is an adapter, whose tensors are factors of updates.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.adapter.as_ref()
+    }
+
+    /// The `config.json` of the model, which is empty if there is none.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The path the checkpoint was opened with.
