@@ -1,0 +1,152 @@
+"""Builds a zoo of tiny models and compares what htsr says about their tensors with the module trees: see `run`."""
+
+import argparse
+import collections
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+import torch
+import transformers
+
+import build
+import compare
+import known
+import truth
+
+
+def main():
+    options = arguments()
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    started = time.time()
+    rows = []
+    for name, make in models(options):
+        rows.append(row(name, make, options))
+        print(rows[-1].text(), flush=True)
+    if not options.quiet:
+        print_faults(rows)
+    unexpected = report(rows, time.time() - started)
+    sys.exit(1 if unexpected else 0)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="tests/zoo/run", description=__doc__)
+    parser.add_argument("types", nargs="*", help="model types (bert) or one class of a type (bert:BertModel); all by default")
+    parser.add_argument("--all", action="store_true", help="every type, and all classes whose tensors have other names")
+    parser.add_argument("--keep", type=pathlib.Path, help="keep the models and truth.json in this folder")
+    parser.add_argument("--part", default="0/1", help="K/N: only every Nth type, from the Kth")
+    parser.add_argument("--quiet", action="store_true", help="no names of tensors, only the table")
+    return parser.parse_args()
+
+
+def models(options):
+    """(name, function that builds the model), in order of the types."""
+    part, parts = map(int, options.part.split("/"))
+    wanted = {name.partition(":")[0] for name in options.types}
+    for number, (model_type, names) in enumerate(build.candidates()):
+        if wanted and model_type not in wanted or not wanted and number % parts != part:
+            continue
+        for name, kind in classes(model_type, names, options.all or bool(wanted)):
+            if not wanted or model_type in options.types or name in options.types:
+                yield name, lambda kind=kind: build.model(model_type, kind())
+
+
+def classes(model_type, names, variants):
+    """Name and class of the models of a type. Classes are imported when they are called."""
+    yield model_type, lambda: build.model_class(model_type, names)
+    if variants:
+        for kind in build.variants(model_type, names):
+            yield f"{model_type}:{kind.__name__}", lambda kind=kind: kind
+
+
+class Row:
+    """What happened to one model: it was not built, htsr refused it, or there are faults."""
+
+    def __init__(self, name):
+        self.name, self.kind, self.failure, self.verdict = name, "", None, None
+
+    def text(self):
+        if self.failure:
+            return f"| {self.name} | {self.kind} | not built: {self.failure} |"
+        if self.verdict.refused:
+            return f"| {self.name} | {self.kind} | refused: {self.verdict.refused} |"
+        counts = self.verdict.counts()
+        faults = ", ".join(f"{kind} {counts[kind]}" for kind in compare.KINDS if counts[kind])
+        return f"| {self.name} | {self.kind} | {faults or 'right'} |"
+
+    def unexpected(self):
+        return self.failure or any(not known.is_known(self.name, *fault) for fault in self.verdict.faults)
+
+
+def row(name, make, options):
+    result = Row(name)
+    folder = (options.keep or pathlib.Path(tempfile.mkdtemp(prefix="zoo-"))) / name.replace(":", ".")
+    try:
+        built = make()
+        result.kind = type(built).__name__
+        build.save(built, folder)
+        found = truth.of_model(built, folder)
+    except Exception as error:  # A model that cannot be built is a row of the table.
+        result.failure = f"{type(error).__name__}: {error} ({place(error)})".replace("\n", " ")[:300]
+        return result
+    if options.keep:
+        truth.write({"class": result.kind, **found}, folder / "truth.json")
+    result.verdict = compare.compare(os.environ["HTSR"], folder, found)
+    if not options.keep:
+        shutil.rmtree(folder.parent)
+    return result
+
+
+def place(error):
+    """The last line of transformers or of this folder that the error passed."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/models/" in f.filename or "/zoo/" in f.filename]
+    return f"{pathlib.Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def print_faults(rows):
+    """Prints the names of the tensors."""
+    for row in rows:
+        if row.verdict and row.verdict.faults:
+            print(f"\n{row.name} ({row.kind}):")
+            for kind, sentence in shortened(row.verdict.faults):
+                print(f"  {kind}: {sentence}")
+
+
+def report(rows, seconds):
+    """Prints the totals. Returns the rows with faults that are not known."""
+    unexpected = [row for row in rows if row.unexpected()]
+    total = collections.Counter()
+    for row in rows:
+        if row.verdict:
+            total.update(set(row.verdict.counts()))
+    built = [row for row in rows if row.verdict]
+    right = [row for row in built if not row.verdict.faults and not row.verdict.refused]
+    refused = [row for row in built if row.verdict.refused]
+    print(f"\n{len(built)} models of {len(rows)} built in {seconds:.0f} s: {len(right)} right, {len(refused)} refused, "
+          f"{len(built) - len(right) - len(refused)} with faults")
+    print("models by kind of fault: " + (", ".join(f"{kind} {total[kind]}" for kind in compare.KINDS if total[kind]) or "none"))
+    if unexpected:
+        print("faults that tests/zoo/known.py does not list: " + ", ".join(row.name for row in unexpected))
+    return unexpected
+
+
+def shortened(faults, most=4):
+    """The first faults of each kind, and how many more there are."""
+    counts = collections.Counter(kind for kind, _ in faults)
+    seen = collections.Counter()
+    for kind, sentence in faults:
+        seen[kind] += 1
+        if seen[kind] <= most:
+            yield kind, sentence
+        elif seen[kind] == most + 1:
+            yield kind, f"... {counts[kind]} in all"
+
+
+if __name__ == "__main__":
+    main()
