@@ -2,6 +2,8 @@
 
 import argparse
 import collections
+import functools
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -21,55 +23,61 @@ import truth
 
 def main():
     options = arguments()
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(1)
     started = time.time()
-    rows = []
-    for name, make in models(options):
-        rows.append(row(name, make, options))
-        print(rows[-1].text(), flush=True)
+    with multiprocessing.Pool(options.jobs, prepare) as pool:
+        rows = []
+        for of_type in pool.imap(functools.partial(rows_of_type, options), chosen(options)):
+            for row in of_type:
+                print(row.text(), flush=True)
+            rows += of_type
     if not options.quiet:
         print_faults(rows)
     unexpected = report(rows, time.time() - started)
-    sys.exit(1 if unexpected else 0)
+    sys.exit(1 if unexpected or not rows else 0)
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="tests/zoo/run", description=__doc__)
-    parser.add_argument("types", nargs="*", help="model types (bert) or one class of a type (bert:BertModel); all by default")
-    parser.add_argument("--all", action="store_true", help="every type, and all classes whose tensors have other names")
-    parser.add_argument("--keep", type=pathlib.Path, help="keep the models and truth.json in this folder")
-    parser.add_argument("--part", default="0/1", help="K/N: only every Nth type, from the Kth")
-    parser.add_argument("--quiet", action="store_true", help="no names of tensors, only the table")
+    parser.add_argument("types", nargs="*", help="model types (bert), with all their classes; every type by default")
+    parser.add_argument("--all", action="store_true", help="also other classes of a type whose tensors have other names")
+    parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep the models and truth.json in this folder")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--quiet", action="store_true", help="print the table without names of tensors")
     return parser.parse_args()
 
 
-def models(options):
-    """(name, function that builds the model), in order of the types."""
-    part, parts = map(int, options.part.split("/"))
-    wanted = {name.partition(":")[0] for name in options.types}
-    for number, (model_type, names) in enumerate(build.candidates()):
-        if wanted and model_type not in wanted or not wanted and number % parts != part:
-            continue
-        for name, kind in classes(model_type, names, options.all or bool(wanted)):
-            if not wanted or model_type in options.types or name in options.types:
-                yield name, lambda kind=kind: build.model(model_type, kind())
+def prepare():
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
 
 
-def classes(model_type, names, variants):
-    """Name and class of the models of a type. Classes are imported when they are called."""
-    yield model_type, lambda: build.model_class(model_type, names)
-    if variants:
-        for kind in build.variants(model_type, names):
-            yield f"{model_type}:{kind.__name__}", lambda kind=kind: kind
+def chosen(options):
+    """The types to build, with the names of their classes."""
+    candidates = build.candidates()
+    unknown = set(options.types) - {model_type for model_type, _ in candidates}
+    if unknown:
+        sys.exit(f"error: no model type is named {', '.join(sorted(unknown))}")
+    return [candidate for candidate in candidates if not options.types or candidate[0] in options.types]
+
+
+def rows_of_type(options, candidate):
+    """Builds the models of one type and compares them."""
+    model_type, names = candidate
+    first = build.model_class(model_type, names)
+    if first is None:  # Not exported: a part of another model.
+        return []
+    kinds = {model_type: first}
+    if options.all or options.types:
+        kinds |= {f"{model_type}:{kind.__name__}": kind for kind in build.variants(model_type, names, first)}
+    return [row(name, model_type, kind, options) for name, kind in kinds.items()]
 
 
 class Row:
     """What happened to one model: it was not built, htsr refused it, or there are faults."""
 
-    def __init__(self, name):
-        self.name, self.kind, self.failure, self.verdict = name, "", None, None
+    def __init__(self, name, kind):
+        self.name, self.kind, self.failure, self.verdict = name, kind, None, None
 
     def text(self):
         if self.failure:
@@ -84,12 +92,11 @@ class Row:
         return self.failure or any(not known.is_known(self.name, *fault) for fault in self.verdict.faults)
 
 
-def row(name, make, options):
-    result = Row(name)
+def row(name, model_type, kind, options):
+    result = Row(name, kind.__name__)
     folder = (options.keep or pathlib.Path(tempfile.mkdtemp(prefix="zoo-"))) / name.replace(":", ".")
     try:
-        built = make()
-        result.kind = type(built).__name__
+        built = build.model(model_type, kind)
         build.save(built, folder)
         found = truth.of_model(built, folder)
     except Exception as error:  # A model that cannot be built is a row of the table.

@@ -47,21 +47,21 @@ def candidates():
     return result
 
 
-def variants(model_type, names):
-    """Other classes of the type whose tensors have other names: language models, and the model without a head."""
+def variants(model_type, names, first):
+    """Other classes of the type than `first` whose tensors have other names: language models, and the model without a head."""
     tables = tasks()
-    first = model_class(model_type, names)
     wanted = [tables[task].get(model_type) for task in VARIANTS]
     wanted = [name if isinstance(name, (str, type(None))) else name[0] for name in wanted]
-    classes = [getattr(transformers, name) for name in dict.fromkeys(wanted) if name]
+    allowed = [name for name in dict.fromkeys(wanted) if name and f"{model_type}:{name}" not in families.SKIPPED]
+    classes = [getattr(transformers, name) for name in allowed if hasattr(transformers, name)]
     return [kind for kind in classes if kind is not first and kind.config_class is first.config_class]
 
 
 def model_class(model_type, names):
     """The first of the classes that is made for this configuration, not for one within it."""
     config_class = CONFIG_MAPPING[model_type]
-    classes = [getattr(transformers, name) for name in names]
-    return next((one for one in classes if one.config_class is config_class), classes[0])
+    classes = [getattr(transformers, name) for name in names if hasattr(transformers, name)]
+    return next((one for one in classes if one.config_class is config_class), next(iter(classes), None))
 
 
 def configuration(model_type):
@@ -73,7 +73,7 @@ def configuration(model_type):
 
 
 def model(model_type, kind, seed=0):
-    """The tiny model of this class in f32, with normal deviates in every parameter, so that no two tensors have equal contents."""
+    """The tiny model of this class in f32, with normal deviates in every parameter and buffer, so that no two tensors have equal contents."""
     config = configuration(model_type)
     refuse_large(kind, config)
     torch.manual_seed(seed)
@@ -81,8 +81,9 @@ def model(model_type, kind, seed=0):
         warnings.simplefilter("ignore")
         result = kind(config).float().eval()
     with torch.no_grad():
-        for parameter in result.parameters():
-            parameter.normal_(0, 0.05)
+        for values in (*result.parameters(), *result.buffers()):
+            if values.is_floating_point():
+                values.normal_(0, 0.05)
     return result
 
 

@@ -7,18 +7,21 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 # Modules that choose experts, and modules of tables.
-ROUTER = re.compile(r"(Router|TopKGate|TopkGate|MoEGate|MoeGate)$|Router")
+ROUTER = re.compile(r"Router|TopKGat|TopkGat|(MoEGate|MoeGate)$")
 GATE = re.compile(r"(Gate|Gating)$")
 ROUTER_NAME = re.compile(r"(router|gate|wg|shared_expert_gate|gating)$")
 # Linear layers that compute biases from distances.
 POSITION_NAME = re.compile(r"rel_?pos|relative_?pos|pos_bias|position_bias", re.IGNORECASE)
 
+# Modules whose small matrices mix copies of the hidden state.
+MIXING = re.compile(r"AltUp|HyperConnection")
+
 # Functions that multiply by a matrix. `self.NAME` among their arguments is a projection.
 PRODUCT = r"(linear|matmul|bmm|einsum|grouped_mm|baddbmm|addmm|mm|linear_func|_apply_linear|batched_linear|conv1d)\([^\n]*self\.{0}\b"
-OPERATOR = r"(@\s*\(?self\.{0}\b|self\.{0}\b[^\n,]*\s@\s)"
+OPERATOR = r"(@\s*\(?self\.{0}\b|self\.{0}\b(\[[^\]]*\])?[^\n,]*\s@\s)"
 
 
 def is_matrix(module):
@@ -77,6 +80,8 @@ def of_parameter(module, name, parameter, path, parents):
         return "bias"
     if dimensions < 2:
         return "vector"
+    if any(MIXING.search(type(parent).__name__) for parent in parents):
+        return "mixing"
     if isinstance(module, (nn.Linear, Conv1D)) and name == "weight":
         if POSITION_NAME.search(path.rsplit(".", 1)[-1]) or POSITION_NAME.search(type(parents[-2]).__name__ if len(parents) > 1 else ""):
             return "position"
@@ -102,6 +107,8 @@ def of_bare_parameter(module, name, parameter, path):
 KNOWN = {
     # Two rows for each head: whether two tokens are of one segment.
     ("Funnel|XLNet", "seg_embed"): "table",
+    ("Funnel", "r_kernel"): "projection",
+    ("QuantLinear", "weight"): "projection",
     # The rows of all experts follow each other.
     ("DbrxExpertGLU", "w1|v1|w2"): "rows",
 }

@@ -124,8 +124,7 @@ def rotary(fields, default):
 
 def instance(config_class, overrides):
     """A configuration with the default values, to see which configurations it contains."""
-    kinds = {name: {"model_type": value["model_type"]} for name, value in overrides.items()
-             if isinstance(value, dict) and "model_type" in value}
+    kinds = {name: plain(value) for name, value in overrides.items() if isinstance(value, dict) and "model_type" in value}
     return config_class(**kinds, **{name: value for name, value in plain(overrides).items() if name in NEEDED})
 
 

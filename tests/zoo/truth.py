@@ -16,10 +16,11 @@ import layers
 import roles
 
 # Kinds of parameters that are projection matrices; "pointwise" (kernels of one element, linear layers that
-# compute the scale of a norm) and "position" (linear layers that compute biases from distances) may be scored or not.
-SCORED, EITHER = {"projection"}, {"pointwise", "position"}
-HEAD_CLASS = re.compile(r"(PredictionHead\w*|ClassificationHead|LMHead\w*|OnlyMLMHead|PreTrainingHeads?|Classifier|QAHead|Pooler)$")
-HEAD_NAME = re.compile(r"(class_embed|bbox_embed|bbox_predictor|class_labels_classifier|lm_heads?|cls_head|score|(?![qkvo]_).*_heads?|classifier|"
+# compute the scale of a norm), "position" (linear layers that compute biases from distances) and "mixing" (a few coefficients) may be
+# scored or not.
+SCORED, EITHER = {"projection"}, {"pointwise", "position", "mixing"}
+HEAD_CLASS = re.compile(r"((?<!MLP)PredictionHead\w*|ClassificationHead|LMHead\w*|OnlyMLMHead|PreTrainingHeads?|Classifier|QAHead|Pooler)$")
+HEAD_NAME = re.compile(r"(.*class_embed|.*bbox_embed|bbox_predictor|class_labels_classifier|lm_heads?|cls_head|score|(?![qkvo]_).*_heads?|classifier|"
                        r"qa_outputs|lqe_layers|mask_embed|class_predictor|box_head|class_head|objectness_\w+|pooler)$")
 
 
@@ -75,7 +76,7 @@ def merge(parameter, kind, place):
     """A parameter that two modules share: a head that is tied to an embedding is an embedding."""
     if place not in parameter.places:
         parameter.places.append(place)
-    order = ["embedding", "head", "norm", "router", "table", "bias", "vector", "buffer", "kernel", "pointwise", "position", "rows", "projection"]
+    order = ["embedding", "head", "norm", "router", "table", "bias", "vector", "buffer", "kernel", "pointwise", "position", "mixing", "rows", "projection"]
     parameter.kind = min(parameter.kind, kind, key=order.index)
 
 
@@ -144,7 +145,8 @@ class Sources:
         at = numpy.minimum(numpy.searchsorted(elements, wanted), elements.size - 1)
         found = owner[at][elements[at] == wanted]
         counts = numpy.bincount(found, minlength=len(self.unique))
-        return [self.unique[number] for number in numpy.nonzero(counts * 20 >= max(1, wanted.size))[0]]
+        enough = max(min(2, wanted.size), wanted.size / 20)  # Single elements are equal by chance.
+        return [self.unique[number] for number in numpy.nonzero(counts >= enough)[0]]
 
 
 def contents(values):
