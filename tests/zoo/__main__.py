@@ -6,7 +6,6 @@ import functools
 import multiprocessing
 import os
 import pathlib
-import shutil
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ import transformers
 
 import build
 import compare
+import depths
 import known
 import truth
 
@@ -94,19 +94,19 @@ class Row:
 
 def row(name, model_type, kind, options):
     result = Row(name, kind.__name__)
-    folder = (options.keep or pathlib.Path(tempfile.mkdtemp(prefix="zoo-"))) / name.replace(":", ".")
-    try:
-        built = build.model(model_type, kind)
-        build.save(built, folder)
-        found = truth.of_model(built, folder)
-    except Exception as error:  # A model that cannot be built is a row of the table.
-        result.failure = f"{type(error).__name__}: {error} ({place(error)})".replace("\n", " ")[:300]
-        return result
-    if options.keep:
-        truth.write({"class": result.kind, **found}, folder / "truth.json")
-    result.verdict = compare.compare(os.environ["HTSR"], folder, found)
-    if not options.keep:
-        shutil.rmtree(folder.parent)
+    with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
+        folder = (options.keep or pathlib.Path(scratch)) / name.replace(":", ".")
+        try:
+            built = build.model(model_type, kind)
+            build.save(built, folder)
+            found = truth.of_model(built, folder)
+            depths.check(model_type, built.config, found["stacks"])
+        except Exception as error:  # A model that cannot be built is a row of the table.
+            result.failure = f"{type(error).__name__}: {error} ({place(error)})".replace("\n", " ")[:300]
+            return result
+        if options.keep:
+            truth.write({"class": result.kind, **found}, folder / "truth.json")
+        result.verdict = compare.compare(os.environ["HTSR"], folder, found)
     return result
 
 

@@ -167,3 +167,17 @@ SKIPPED = {
     "uvdoc": CONVOLUTIONS,
     "uvdoc_backbone": CONVOLUTIONS,
 }
+
+# Types whose configuration counts layers in another way than the module tree.
+OTHER_DEPTHS = {
+    "albert": "its layers share one block",
+    "align": "counts convolutions",
+    "align_vision_model": "counts convolutions",
+    "clap": "a sum of two towers",
+    "efficientnet": "counts convolutions",
+    "funnel": "a sum of three stages",
+    "hrm_text": "a product of loops",
+    "levit": "a block has two layers",
+    "pp_lcnet": "its first stage is a convolution",
+    "slanet": "its first stage is a convolution",
+}
