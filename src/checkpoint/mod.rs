@@ -42,7 +42,7 @@ pub struct Tensor<'a> {
     pub info: &'a TensorInfo,
     /// Index into [`Checkpoint::shards`].
     pub shard: usize,
-    /// False if the checkpoint has an index that does not list this tensor.
+    /// False if the checkpoint has an index that does not list this tensor in this shard.
     pub listed: bool,
 }
 
@@ -61,28 +61,41 @@ pub struct Checkpoint {
     path: PathBuf,
     shards: Vec<Shard>,
     index: Option<PathBuf>,
-    /// The names of the index, if there is one.
-    listed: Option<HashSet<String>>,
+    /// The shard of each tensor according to the index, if there is one.
+    listed: Option<HashMap<String, usize>>,
+    notes: Vec<String>,
     base: Option<Box<Checkpoint>>,
     adapter: Option<Adapter>,
     config: Config,
 }
 
 impl Checkpoint {
-    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, a folder with either, or the folder of a PEFT adapter.
+    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, a folder with either, the folder of a PEFT adapter, or a folder
+    /// `models--ORG--NAME` of the Hugging Face cache.
     ///
     /// # Errors
     ///
-    /// [`Kind::Input`](crate::error::Kind::Input) if the path does not exist or has no safetensors file, if a header or the index
-    /// is damaged or contradicts the files, or if an adapter is incomplete or not LoRA.
+    /// [`Kind::Input`](crate::error::Kind::Input) if the path does not exist or has no safetensors file, if it contains several
+    /// models and nothing says which one is meant, if a header or the index is damaged or contradicts the files, or if an adapter
+    /// is incomplete or not LoRA.
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint> {
-        Self::open_path(path.as_ref())
+        Self::open_resolved(locate::resolve(path.as_ref(), None)?)
     }
 
-    fn open_path(path: &Path) -> Result<Checkpoint> {
+    /// Opens one model of a pipeline: that in the subfolder `component` of the folder `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`Kind::Usage`](crate::error::Kind::Usage) if there is no such subfolder.
+    pub fn open_component(path: impl AsRef<Path>, component: &str) -> Result<Checkpoint> {
+        Self::open_resolved(locate::resolve(path.as_ref(), Some(component))?)
+    }
+
+    fn open_resolved(place: locate::Place) -> Result<Checkpoint> {
+        let path = place.path.as_path();
         let adapter = adapter::locate(path)?;
         let located = match &adapter {
-            Some(files) => Located { files: vec![files.weights.clone()], index: None },
+            Some(files) => Located::file(files.weights.clone()),
             None => locate::locate(path)?,
         };
         let shards = located.files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>>>()?;
@@ -90,7 +103,8 @@ impl Checkpoint {
             path: path.to_owned(),
             shards,
             index: located.index.as_ref().map(|index| index.path.clone()),
-            listed: located.index.as_ref().map(|index| index.shard_of.keys().cloned().collect()),
+            listed: located.index.as_ref().map(|index| index.shards_among(&located.files)),
+            notes: [place.notes, located.notes].concat(),
             base: None,
             adapter: adapter.map(|files| Adapter::read(&files.config)).transpose()?,
             config: Config::beside(path),
@@ -122,7 +136,12 @@ impl Checkpoint {
         &self.config
     }
 
-    /// The path the checkpoint was opened with.
+    /// What the user should know about the choice of files, such as a second model in the folder, which is not read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The file or folder that is read.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -153,7 +172,7 @@ impl Checkpoint {
             file.tensors.iter().map(move |info| Tensor {
                 info,
                 shard,
-                listed: self.listed.as_ref().is_none_or(|names| names.contains(&info.name)),
+                listed: self.listed.as_ref().is_none_or(|shards| shards.get(&info.name) == Some(&shard)),
             })
         })
     }
@@ -223,7 +242,9 @@ impl Checkpoint {
             if let Some(other) = first.insert(&tensor.info.name, path) {
                 return Err(Error::input(path, format!("is also in {}", other.display()))
                     .tensor(&tensor.info.name)
-                    .hint("the folder contains more than one checkpoint: give the path of the file to score"));
+                    .hint(
+                        "give the path of the file to read, or add a model.safetensors.index.json, which says which file counts",
+                    ));
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::sensitivity::SensitivityAnalysis;
 use clap::ValueEnum;
 
 use super::ending::Ending;
-use super::options::{BudgetArgs, DeviceArgs, MethodArgs, SelectionArgs};
+use super::options::{BudgetArgs, ComponentArgs, DeviceArgs, MethodArgs, SelectionArgs};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::scoring::score;
@@ -23,6 +23,8 @@ pub struct CompareArgs {
     pub a: PathBuf,
     /// The other model
     pub b: PathBuf,
+    #[command(flatten)]
+    pub component: ComponentArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -57,6 +59,7 @@ enum Input {
 pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let paths = [args.a.as_path(), args.b.as_path()];
+    let open = |path| open(path, &args.component, printer);
     let inputs = [open(paths[0])?, open(paths[1])?];
     for (input, path) in inputs.iter().zip(paths) {
         match input {
@@ -116,12 +119,12 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
 }
 
 /// Reads scores or opens a checkpoint, depending on the extension. (The index of a checkpoint is JSON, too.)
-fn open(path: &Path) -> Result<Input> {
+fn open(path: &Path, component: &ComponentArgs, printer: &Printer) -> Result<Input> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_scores = [".json", ".csv"].iter().any(|extension| name.ends_with(extension)) && !path.is_dir();
     match is_scores && !name.ends_with(".safetensors.index.json") {
         true => Report::read(path).map(Input::Scores),
-        false => Checkpoint::open(path).map(Input::Checkpoint),
+        false => component.open(path, printer).map(Input::Checkpoint),
     }
 }
 

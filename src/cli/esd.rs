@@ -62,7 +62,7 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let sampling = args.sampling.sampling();
     let metrics = all_tails(MetricSelection::default()).with_simulations(args.simulations.simulations());
     let scorer = Scorer::new().with_method(args.method.method()).with_sampling(sampling).with_metrics(metrics);
-    let checkpoint = args.base.open(&args.path)?;
+    let checkpoint = args.base.open(&args.path, printer)?;
     output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
     picture.map_or(Ok(()), |file| output::refuse_overwrite(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());

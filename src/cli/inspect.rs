@@ -42,7 +42,7 @@ pub enum InspectRow {
 
 pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
-    let checkpoint = args.base.open(&args.path)?;
+    let checkpoint = args.base.open(&args.path, printer)?;
     output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
     let catalog = Catalog::new(&checkpoint, &args.selection.selection());
     let inspection = Inspection::new(&checkpoint, catalog, &args.method.method(), args.threads.count());

@@ -89,7 +89,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         .with_metrics(metrics.and_alphas(&sensitivity.compare))
         .with_allocation(args.plan.plan(args.allocate)?)
         .with_sensitivity(sensitivity);
-    let checkpoint = args.base.open(&args.path)?;
+    let checkpoint = args.base.open(&args.path, printer)?;
     output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
     let timings_file = args.timings.clone();
     let timings = |file| Timings::new(file, checkpoint.files(), results.as_deref(), printer);

@@ -13,6 +13,7 @@ mod error_bars;
 mod esd;
 mod export;
 mod farms;
+mod folders;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod gram;

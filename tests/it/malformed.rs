@@ -39,8 +39,9 @@ fn a_folder_without_safetensors() {
     refused(folder.path(), &["contains no .safetensors file", "pytorch_model.bin is in another format"]);
     let inner = folder.path().join("a_snapshot");
     fs::create_dir(&inner).unwrap();
-    fs::write(inner.join("config.json"), "{}").unwrap();
-    refused(folder.path(), &["did you mean", "a_snapshot"]);
+    save(&inner, "model.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 1))]);
+    fs::remove_file(folder.path().join("pytorch_model.bin")).unwrap();
+    refused(folder.path(), &["contains no .safetensors file", "did you mean", "a_snapshot?"]);
 }
 
 #[test]
@@ -236,7 +237,7 @@ fn the_same_tensor_in_two_files() {
     save(folder.path(), "b.safetensors", [(projection(0, 'q'), Tensor::random(16, 16, 2))]);
     refused(
         folder.path(),
-        &["b.safetensors: tensor", "is also in ", "a.safetensors", "give the path of the file to score"],
+        &["b.safetensors: tensor", "is also in ", "a.safetensors", "give the path of the file to read, or add a"],
     );
 }
 

@@ -14,6 +14,9 @@ pub(super) trait Format: Sync {
     /// True if a file at `path` that begins with the bytes `head` is in this format. `head` has the whole file if that is short.
     fn claims(&self, path: &Path, head: &[u8]) -> bool;
 
+    /// True if a file that begins with the bytes `head` may be in this format, whatever its name.
+    fn is_plausible(&self, head: &[u8]) -> bool;
+
     /// Reads and validates the header of a file of `bytes` bytes, which is open at its start.
     ///
     /// # Errors

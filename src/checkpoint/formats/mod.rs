@@ -2,6 +2,7 @@
 //!
 //! A new format is one file here that implements [`Format`], and one line in [`FORMATS`].
 
+mod foreign;
 mod format;
 mod safetensors;
 
@@ -16,9 +17,6 @@ use safetensors::Safetensors;
 /// Formats in the order in which they are asked. A format with a magic number must be before safetensors, which has none.
 const FORMATS: &[&dyn Format] = &[&Safetensors];
 
-/// Bytes at the start of a file by which formats recognize it.
-const HEAD_BYTES: u64 = 16;
-
 /// Reads and validates the header of a file of `bytes` bytes.
 ///
 /// # Errors
@@ -26,8 +24,13 @@ const HEAD_BYTES: u64 = 16;
 /// If the file cannot be read, is in no known format, or has a damaged header.
 pub(super) fn read_header(path: &Path, file: &mut File, bytes: u64) -> Result<Header, HeaderError> {
     let mut head = Vec::new();
-    let read = file.take(HEAD_BYTES).read_to_end(&mut head).and_then(|_| file.rewind());
+    let read = file.take(foreign::HEAD_BYTES).read_to_end(&mut head).and_then(|_| file.rewind());
     read.map_err(HeaderError::unreadable)?;
+    if let Some(foreign) =
+        foreign::recognize(&head).filter(|_| !FORMATS.iter().any(|format| format.is_plausible(&head)))
+    {
+        return Err(HeaderError::file(format!("is {}", foreign.what), foreign.hint));
+    }
     choose(FORMATS, path, &head).read_header(file, bytes)
 }
 
@@ -43,6 +46,19 @@ pub(super) fn has_known_extension(path: &Path) -> bool {
     FORMATS.iter().any(|format| extension == format.extension())
 }
 
+/// True if a file has the extension of weights in a format that is not supported.
+pub(super) fn is_foreign_weights(path: &Path) -> bool {
+    foreign::has_extension(path)
+}
+
+/// What a file in a format that is not supported is, and what to do: `is a GGUF file: ...`.
+pub(super) fn describe_foreign(path: &Path) -> String {
+    foreign::recognize_file(path).map_or_else(
+        || "is in another format: convert the model to safetensors first".into(),
+        |foreign| format!("is {}: {}", foreign.what, foreign.hint),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +72,10 @@ mod tests {
         }
 
         fn claims(&self, _path: &Path, head: &[u8]) -> bool {
+            head.starts_with(b"MAGIC")
+        }
+
+        fn is_plausible(&self, head: &[u8]) -> bool {
             head.starts_with(b"MAGIC")
         }
 

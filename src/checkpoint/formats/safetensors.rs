@@ -33,14 +33,17 @@ impl Format for Safetensors {
         "safetensors"
     }
 
-    /// There is no magic number: by extension, or by a plausible length before a JSON object.
     fn claims(&self, path: &Path, head: &[u8]) -> bool {
+        path.extension().is_some_and(|extension| extension == self.extension()) || self.is_plausible(head)
+    }
+
+    /// There is no magic number, only a plausible length before a JSON object.
+    fn is_plausible(&self, head: &[u8]) -> bool {
         let plausible = |head: &[u8; 9]| {
             let [length @ .., first] = *head;
             u64::from_le_bytes(length) <= MAX_HEADER_BYTES && first == b'{'
         };
-        path.extension().is_some_and(|extension| extension == self.extension())
-            || head.first_chunk().is_some_and(plausible)
+        head.first_chunk().is_some_and(plausible)
     }
 
     fn read_header(&self, file: &mut File, bytes: u64) -> Result<Header, HeaderError> {

@@ -13,7 +13,7 @@ mod sensitivity;
 mod simulations;
 mod tails;
 
-pub use base::BaseArgs;
+pub use base::{BaseArgs, ComponentArgs};
 pub use device::{DeviceArgs, ThreadArgs, open_device};
 pub use method::MethodArgs;
 pub use plan::{BudgetArgs, PlanArgs};

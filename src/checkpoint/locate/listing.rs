@@ -1,0 +1,61 @@
+//! The weight files, indexes and other models in a folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::names::{self, SetName};
+use crate::checkpoint::formats;
+use crate::error::{Error, Result};
+
+/// The files of one folder that matter here.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// Weight files by the set that they belong to, with the numbers of shards.
+    pub sets: BTreeMap<SetName, BTreeMap<u32, PathBuf>>,
+    pub indexes: BTreeMap<SetName, PathBuf>,
+    /// Files in formats that are not supported.
+    pub others: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// Lists `folder`.
+    pub fn read(folder: &Path) -> Result<Listing> {
+        let unreadable = |error: std::io::Error| {
+            Error::input(folder, format!("cannot be listed: {error}"))
+                .hint("check that you have permission to read it")
+                .because(error)
+        };
+        let mut listing = Listing::default();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if formats::has_known_extension(&path) {
+                let Some(names::WeightsName { set, shard }) = names::weights(&name) else { continue };
+                let number = shard.map_or(0, |(number, _)| number);
+                listing.sets.entry(set).or_default().insert(number, path);
+            } else if let Some(set) = names::index(&name) {
+                listing.indexes.insert(set, path);
+            } else if formats::is_foreign_weights(&path) {
+                listing.others.push(path);
+            }
+        }
+        listing.others.sort();
+        Ok(listing)
+    }
+
+    /// True if there are weight files or an index.
+    pub fn holds_weights(&self) -> bool {
+        !self.sets.is_empty() || !self.indexes.is_empty()
+    }
+
+    /// True if there are files or an index under this name.
+    pub fn has(&self, stem: &str) -> bool {
+        self.sets.keys().chain(self.indexes.keys()).any(|set| set.stem == stem)
+    }
+
+    /// The weight files that are not among `read`.
+    pub fn left_out(&self, read: &[PathBuf]) -> Vec<&Path> {
+        let files = self.sets.values().flat_map(BTreeMap::values).map(PathBuf::as_path);
+        files.filter(|file| !read.iter().any(|read| read == file)).collect()
+    }
+}
