@@ -97,6 +97,9 @@ KERNEL(fit_prepare)(const double *values, const unsigned long long *offsets, con
     Candidates found = {first, n - 1, FIT_OK, 0};
     if (rule == RULE_MEDIAN) {
         found.begin = n / 2;
+        while (found.begin > 0 && x[found.begin - 1] == x[found.begin]) {
+            found.begin--;
+        }
         found.end = found.begin + 1;
         found.status = found.begin < first ? FIT_RANK_DEFICIENT : FIT_OK;
     } else if (rule == RULE_KS) {
@@ -125,7 +128,8 @@ KERNEL(fit_prepare)(const double *values, const unsigned long long *offsets, con
     }
 }
 
-// alpha and the KS distance of every candidate; the distance is infinite where rounding hides alpha. The warps of blockIdx.x =
+// alpha and the KS distance of every candidate; the distance is infinite where rounding hides alpha, and for all but the first of
+// equal values, because a tail holds all of them. The warps of blockIdx.x =
 // 0, 1 ... take the candidates of spectrum blockIdx.y in turn. blockDim.x is a multiple of WARP; no shared memory.
 KERNEL(fit_distances)(const double *values, const unsigned long long *offsets, const DeviceAccuracy *accuracies,
                       const double *logs, const double *suffix, const Candidates *candidates, double *alphas,
@@ -145,7 +149,8 @@ KERNEL(fit_distances)(const double *values, const unsigned long long *offsets, c
         const double tail = double(n - i);
         const double mean_excess = (suffix[offset + i] - tail * ln[i]) / tail;
         const double known = fmax(relative_error(accuracy, i, values[offset + i]), 8.0 * EPSILON * fabs(ln[i]));
-        if (!(mean_excess > known)) {
+        const double *x = values + offset;
+        if (!(mean_excess > known) || (i > 0 && x[i - 1] == x[i])) {
             if (lane == 0) {
                 distances[offset + i] = infinity();
             }

@@ -28,6 +28,8 @@ pub struct Spectrum {
     values: Vec<f64>,
     trace: f64,
     accuracy: Accuracy,
+    /// How far the rounding of the elements of the matrix moves a singular value: see [`Spectrum::with_roundoff`].
+    resolution: f64,
 }
 
 /// The eigenvalues do not belong to the matrix: the solver failed.
@@ -83,7 +85,7 @@ impl Spectrum {
         values.iter_mut().for_each(|x| *x = x.max(0.0));
         values.sort_by(f64::total_cmp);
         let eta = Self::gram_error(epsilon) * values[values.len() - 1];
-        Ok(Spectrum { values, trace, accuracy: Accuracy { eta, delta: 0.0, smallest: None } })
+        Ok(Spectrum { values, trace, accuracy: Accuracy { eta, delta: 0.0, smallest: None }, resolution: 0.0 })
     }
 
     /// Bound on the absolute error of eigenvalues from [`Spectrum::from_gram`], in units of the largest eigenvalue.
@@ -148,7 +150,19 @@ impl Spectrum {
     pub(crate) fn exact(values: Vec<f64>) -> Spectrum {
         assert!(!values.is_empty() && values.is_sorted());
         let trace = values.iter().sum();
-        Spectrum { values, trace, accuracy: Accuracy { eta: 0.0, delta: 0.0, smallest: None } }
+        Spectrum { values, trace, accuracy: Accuracy { eta: 0.0, delta: 0.0, smallest: None }, resolution: 0.0 }
+    }
+
+    /// The same spectrum, of a matrix of this shape whose elements were rounded with unit roundoff `roundoff` before it was
+    /// computed.
+    ///
+    /// Rounding an element w to the nearest leaves an error whose mean square is at most `roundoff`^2 w^2 / 3. Errors are
+    /// independent, so together they form a random matrix whose norm is its element size times sqrt(rows) + sqrt(cols).
+    #[must_use]
+    pub fn with_roundoff(self, [rows, cols]: [usize; 2], roundoff: f64) -> Spectrum {
+        let (rows, cols) = (rows as f64, cols as f64);
+        let error = roundoff * (self.trace / rows / cols / 3.0).sqrt();
+        Spectrum { resolution: error * (rows.sqrt() + cols.sqrt()), ..self }
     }
 
     /// Confirms that the squared eigenvalues add up to `squares`, the squared Frobenius norm of the Gram matrix, within
@@ -185,7 +199,8 @@ impl Spectrum {
             delta: widest(|accuracy| accuracy.delta),
             smallest: Some(least.relative_error(0)),
         };
-        Spectrum { values, trace: spectra.iter().map(Spectrum::trace).sum(), accuracy }
+        let resolution = spectra.iter().map(|spectrum| spectrum.resolution).fold(0.0, f64::max);
+        Spectrum { values, trace: spectra.iter().map(Spectrum::trace).sum(), accuracy, resolution }
     }
 
     /// The same spectrum for W times 2^exponent.
@@ -195,6 +210,7 @@ impl Spectrum {
         self.trace *= factor;
         self.accuracy.eta *= factor;
         self.accuracy.delta *= factor.sqrt();
+        self.resolution *= factor.sqrt();
         // Below the normal numbers, the last bits are lost.
         if self.smallest() < f64::MIN_POSITIVE {
             let lost = f64::from_bits(1);
@@ -242,6 +258,17 @@ impl Spectrum {
             _ if self.values[index] == 0.0 => f64::INFINITY,
             _ => self.accuracy.relative(self.values[index]),
         }
+    }
+
+    /// True if the eigenvalues from index `start` on are one value, as far as the elements of the matrix can tell: those of an
+    /// orthogonal matrix, for example.
+    ///
+    /// They were rounded when the matrix was stored, and computed before that, in f32 or better, with the error that
+    /// factorizations in f32 have.
+    pub fn is_one_value(&self, start: usize) -> bool {
+        let largest = self.largest().sqrt();
+        let computed = growth(self.len()) * f64::from(f32::EPSILON) / 2.0 * largest;
+        largest - self.values[start].sqrt() <= 2.0 * self.resolution.max(computed)
     }
 
     /// Number of eigenvalues above rounding noise: the numerical rank.

@@ -32,6 +32,16 @@ impl FloatType {
             FloatType::F16 | FloatType::BF16 => 2,
         }
     }
+
+    /// Largest relative error of rounding to the nearest number of this type.
+    pub fn unit_roundoff(self) -> f64 {
+        match self {
+            FloatType::F64 => f64::EPSILON / 2.0,
+            FloatType::F32 => f64::from(f32::EPSILON) / 2.0,
+            FloatType::F16 => 2.0_f64.powi(-11),
+            FloatType::BF16 => 2.0_f64.powi(-8),
+        }
+    }
 }
 
 impl fmt::Display for FloatType {

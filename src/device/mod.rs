@@ -16,6 +16,7 @@ mod open;
 mod operators;
 mod outcome;
 mod refine;
+mod roundoff;
 mod scaling;
 mod smallest_eigenvalue;
 
@@ -27,6 +28,7 @@ use method::AUTO_TOLERANCE;
 pub use method::{Method, Precision};
 pub use open::{Opened, open};
 pub use outcome::{Analysis, Failure, Outcome};
+use roundoff::of_weights;
 use scaling::{binary_exponent, power_of_two};
 
 use crate::checkpoint::Checkpoint;

@@ -49,6 +49,12 @@ impl<'a> LogSpectrum<'a> {
         self.first..self.len() - 1
     }
 
+    /// The first of the eigenvalues that equal the one at `i`.
+    pub fn first_equal(&self, i: usize) -> usize {
+        let x = self.spectrum.values();
+        (0..i).rev().take_while(|&before| x[before] == x[i]).last().unwrap_or(i)
+    }
+
     /// alpha of the tail from `i`; `None` if it is not above 1 or rounding hides it.
     pub fn alpha(&self, i: usize) -> Option<f64> {
         let n = (self.len() - i) as f64;
@@ -93,7 +99,8 @@ impl<'a> LogSpectrum<'a> {
         self.within(starts, 0.0).into_iter().reduce(smallest)
     }
 
-    /// The fits whose D is at most `margin` above the smallest among `starts`, in their order.
+    /// The fits whose D is at most `margin` above the smallest among `starts`, in their order. Of equal eigenvalues only the
+    /// first is a start.
     ///
     /// Two shortcuts save time and do not change the result. D often falls slowly along `starts`, so each start would
     /// beat the last and cost a pass over its whole tail; therefore some starts are tried first. And the eigenvalue
@@ -102,6 +109,8 @@ impl<'a> LogSpectrum<'a> {
     pub fn within(&self, starts: impl Iterator<Item = usize> + Clone, margin: f64) -> Vec<Fit> {
         let mut close: Vec<Fit> = Vec::new();
         let (mut best, mut obstacle) = (f64::INFINITY, 0);
+        let x = self.spectrum.values();
+        let starts = starts.filter(|&i| i == 0 || x[i - 1] != x[i]);
         let probes = starts.clone().step_by(PROBED).map(|i| (i, true));
         for (i, is_probe) in probes.chain(starts.map(|i| (i, false))) {
             let Some(alpha) = self.alpha(i) else { continue };
@@ -145,7 +154,8 @@ mod tests {
     /// The fit with the smallest D, by trying one start after the other.
     fn one_by_one(logs: &LogSpectrum, starts: std::ops::Range<usize>) -> Option<Fit> {
         let mut best: Option<Fit> = None;
-        for fit in starts.filter_map(|i| logs.fit_at(i)) {
+        let x = logs.spectrum.values();
+        for fit in starts.filter(|&i| i == 0 || x[i - 1] != x[i]).filter_map(|i| logs.fit_at(i)) {
             if best.is_none_or(|best| fit.ks_distance < best.ks_distance) {
                 best = Some(fit);
             }

@@ -8,8 +8,9 @@
 //! D_i     = max_{0<=j<n} | 1 - (x_{i+j} / x_i)^(1 - alpha_i) - j/n |
 //! ```
 //!
-//! D uses only the left limit of the empirical CDF, as all published HT-SR codes do. A [`Rule`] picks i. Everything is
-//! in f64; this module is the reference for every other implementation of the fit.
+//! D uses only the left limit of the empirical CDF, as all published HT-SR codes do. A [`Rule`] picks i. A tail holds all
+//! eigenvalues from xmin on, so of equal eigenvalues only the first can start one. Everything is in f64; this module is the
+//! reference for every other implementation of the fit.
 
 mod certainty;
 mod fragility;
@@ -139,10 +140,12 @@ impl Fit {
         if scaled < 1.0 { (self.alpha - 1.0) * scaled / (1.0 - scaled) } else { f64::INFINITY }
     }
 
-    /// Returns the fit, or [`NoFit::NoTail`] if the eigenvalues of its tail are accurate and equal within rounding.
+    /// Returns the fit, or [`NoFit::NoTail`] if the eigenvalues of its tail are accurate and equal within rounding, be it that of
+    /// the solver or that of the weights.
     pub(crate) fn unless_degenerate(self, spectrum: &Spectrum) -> Result<Fit, NoFit> {
         let known = spectrum.relative_error(self.start) <= LogSpectrum::HIDDEN;
-        if known && self.alpha_error(spectrum).is_infinite() { Err(NoFit::NoTail) } else { Ok(self) }
+        let is_flat = || self.alpha_error(spectrum).is_infinite() || spectrum.is_one_value(self.start);
+        if known && is_flat() { Err(NoFit::NoTail) } else { Ok(self) }
     }
 }
 
@@ -309,10 +312,32 @@ mod tests {
     }
 
     #[test]
-    fn pairs_of_equal_eigenvalues_are_fitted_from_the_better_one() {
-        let values: Vec<f64> = lognormal(50, 1.0, 19).into_iter().flat_map(|x| [x, x]).collect();
+    fn a_tail_that_is_one_value_in_the_precision_of_the_weights_is_none() {
+        let mut rng = fastrand::Rng::with_seed(6);
+        for (roundoff, spread, is_one) in [
+            (0.0, 1e-6, true),
+            (0.0, 1e-3, false),
+            (f64::from(f32::EPSILON) / 2.0, 1e-6, true),
+            (2.0_f64.powi(-8), 1e-2, true),
+            (2.0_f64.powi(-8), 0.1, false),
+            (2.0_f64.powi(-11), 1e-2, false),
+        ] {
+            let values: Vec<f64> = (0..128).map(|_| 1.0 + spread * rng.f64()).collect();
+            let rounded = spectrum(&values).with_roundoff([128, 128], roundoff);
+            for rule in RULES {
+                let scaled = fit(&rounded.clone().scaled(-3), rule);
+                assert_eq!(scaled == Err(NoFit::NoTail), is_one, "{rule} {roundoff} {spread}: {scaled:?}");
+            }
+            assert_eq!(alpha_range(&rounded, 1.0).is_err(), is_one);
+        }
+    }
+
+    #[test]
+    fn a_tail_starts_at_the_first_of_equal_eigenvalues() {
+        let values: Vec<f64> = lognormal(33, 1.0, 19).into_iter().flat_map(|x| [x, x, x]).collect();
         for rule in RULES {
             let fit = fit(&spectrum(&values), rule).unwrap();
+            assert_eq!(fit.tail, values.iter().filter(|&&x| x >= fit.xmin).count(), "{rule}");
             let (alpha, distance) = by_definition(&values, fit.start);
             assert!((fit.alpha / alpha - 1.0).abs() < 1e-10 && (fit.ks_distance - distance).abs() < 1e-10);
         }

@@ -3,7 +3,7 @@
 //! D often has a broad valley: distant starts have nearly the same D but different alphas. The range shows what the
 //! choice of xmin leaves open. It considers all starts, so it is the same for every rule.
 
-use super::{LogSpectrum, MIN_EIGENVALUES, NoFit, Rule};
+use super::{Fit, LogSpectrum, MIN_EIGENVALUES, NoFit, Rule};
 use crate::spectrum::Spectrum;
 
 /// Largest D, above the smallest of all starts, that counts as a good fit: about a tenth to a third of the D of real
@@ -24,6 +24,7 @@ pub fn alpha_range(spectrum: &Spectrum, margin: f64) -> Result<(f64, f64), NoFit
         return Err(logs.rank_deficient(Rule::Ks));
     }
     let close = logs.within(logs.starts(), margin);
+    let close: Vec<Fit> = close.into_iter().filter_map(|fit| fit.unless_degenerate(spectrum).ok()).collect();
     let alphas = || close.iter().map(|fit| fit.alpha);
     if close.is_empty() {
         return Err(logs.why_no_fit(logs.starts()));

@@ -54,10 +54,9 @@ pub(super) fn xmax(matrix: &AnalyzedMatrix) -> Measurement {
     Ok(matrix.spectrum()?.largest().into())
 }
 
-/// Counts all eigenvalues equal to xmin, even if the tail starts at a later one of them.
+/// The number of eigenvalues in the tail, which holds all eigenvalues from xmin on.
 pub(super) fn num_pl_spikes(matrix: &AnalyzedMatrix) -> Measurement {
-    let (fit, x) = (matrix.fit()?, matrix.spectrum()?.values());
-    Ok((x.len() - x.partition_point(|&x| x < fit.xmin)).into())
+    Ok(matrix.fit()?.tail.into())
 }
 
 /// alpha times log10 of the largest eigenvalue: alpha-hat (Martin, Peng and Mahoney, arXiv 2002.06716).
@@ -158,7 +157,7 @@ mod tests {
         assert_eq!(count, Ok(MetricValue::Whole(51)));
         let sigma = of(&values, Rule::Median, sigma).unwrap().number().unwrap();
         assert!((sigma - (alpha.unwrap().number().unwrap() - 1.0) / 51.0_f64.sqrt()).abs() < 1e-14);
-        // Two values equal xmin, and the tail starts at the second of them.
+        // Two values equal xmin: both are in the tail.
         let mut tied = values;
         tied[49] = tied[50];
         assert_eq!(of(&tied, Rule::Median, num_pl_spikes), Ok(MetricValue::Whole(52)));

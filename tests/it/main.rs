@@ -9,6 +9,7 @@ mod determinism;
 mod docs;
 mod eigenvalues;
 mod eight_bits;
+mod equal_eigenvalues;
 mod error_bars;
 mod esd;
 mod export;

@@ -9,7 +9,7 @@ use super::workspace::Workspace;
 use super::{Cpu, Solver};
 use crate::checkpoint::{MatrixView, Scan};
 use crate::device::{
-    AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Method, Outcome, Precision, binary_exponent, refine,
+    AUTO_TOLERANCE, Analysis, Arithmetic, Failure, Method, Outcome, Precision, binary_exponent, of_weights, refine,
 };
 use crate::fit::{MIN_EIGENVALUES, Rule, fit, is_certain};
 use crate::spectrum::Spectrum;
@@ -136,7 +136,7 @@ impl<'a> Analyzer<'a> {
 
 /// The analysis of W, given the spectrum of the scaled matrix.
 fn fitted(matrix: &ScaledMatrix, spectrum: Spectrum, precision: Arithmetic) -> Outcome {
-    let spectrum = spectrum.scaled(matrix.exponent);
+    let spectrum = of_weights(spectrum.scaled(matrix.exponent), matrix.view);
     if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
         return Err(Failure::OutOfRange);
     }

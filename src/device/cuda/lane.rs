@@ -18,7 +18,7 @@ use super::sys::solver::Solver;
 use super::sys::stream::Stream;
 use super::workspace::Workspace;
 use crate::checkpoint::Checkpoint;
-use crate::device::{Analysis, Arithmetic, Failure, Lane, Outcome, refine};
+use crate::device::{Analysis, Arithmetic, Failure, Lane, Outcome, of_weights, refine};
 use crate::error::Result;
 use crate::fit::MIN_EIGENVALUES;
 use crate::matrices::{Loaded, Unavailable, WeightMatrix};
@@ -173,7 +173,7 @@ impl CudaLane<'_> {
             Real::F32 => refine::in_f32(rule, spectrum, &mut factorizations)?,
             Real::F64 => refine::in_f64(rule, spectrum, &mut factorizations)?,
         };
-        let spectrum = spectrum.scaled(job.exponent);
+        let spectrum = of_weights(spectrum.scaled(job.exponent), &job.view);
         if !(spectrum.trace().is_normal() && spectrum.largest().is_normal()) {
             return Err(Failure::OutOfRange.into());
         }

@@ -76,6 +76,7 @@ fn unfriendly() -> Vec<Spectrum> {
     batch.push(lognormal(100, 4.0, 1.0));
     batch.push(vec![3.0; 40]);
     batch.push(lognormal(50, 1.0, 1.0).into_iter().flat_map(|x| [x, x]).collect());
+    batch.push(lognormal(33, 1.0, 1.0).into_iter().flat_map(|x| [x, x, x]).collect());
     let mut giant = lognormal(64, 0.1, 1.0);
     giant[5] = 1e9;
     batch.push(giant);
