@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Run, Tensor, folder, htsr, projection, save};
 
 /// The shape of all weights. It is not a multiple of the blocks of 128 x 128.
-const SHAPE: [usize; 2] = [160, 136];
+const SHAPE: [usize; 2] = [161, 137];
 const COUNT: usize = SHAPE[0] * SHAPE[1];
 
 /// Bits of random numbers that are finite in both types.
@@ -193,10 +193,16 @@ fn weights_with_unusable_factors_are_skipped_with_a_reason() {
     let fits = || scale(0, Tensor::f32(&[2, 2], &[0.5, 1.0, 2.0, 4.0]));
     for (extra, reason) in [
         (None, "8-bit weights without scale factors"),
-        (Some(Tensor::f32(&[7, 2], &[1.0; 14])), "scale factors of shape [7, 2] do not fit [160, 136]"),
-        (Some(Tensor::f32(&[136], &[1.0; 136])), "scale factors of shape [136] do not fit [160, 136]"),
-        (Some(Tensor::f32(&[2, 2, 1], &[1.0; 4])), "scale factors of shape [2, 2, 1] do not fit [160, 136]"),
-        (Some(Tensor::f32(&[0, 2], &[])), "scale factors of shape [0, 2] do not fit [160, 136]"),
+        (
+            Some(Tensor::f32(&[7, 2], &[1.0; 14])),
+            "scale factors of shape [7, 2] for weights of shape [161, 137]: they do not fit",
+        ),
+        (Some(Tensor::f32(&[137], &[1.0; 137])), "scale factors of shape [137] do not fit [161, 137]"),
+        (Some(Tensor::f32(&[2, 2, 1], &[1.0; 4])), "scale factors of shape [2, 2, 1] do not fit [161, 137]"),
+        (
+            Some(Tensor::f32(&[0, 2], &[])),
+            "scale factors of shape [0, 2] for weights of shape [161, 137]: they do not fit",
+        ),
         (Some(eight(Dtype::U8, &[2, 2], &[127; 4])), "scale factors of type U8 are not supported"),
     ] {
         let tensors = [q(0), fits(), q(1)].into_iter().chain(extra.map(|tensor| scale(1, tensor)));
@@ -234,4 +240,43 @@ fn nan_and_infinite_factors_are_found() {
     let alphas: Vec<bool> =
         run.json()["layers"].as_array().unwrap().iter().map(|row| row["alpha"].is_number()).collect();
     assert_eq!(alphas, [false, false, true]);
+}
+
+#[test]
+fn the_blocks_of_the_configuration_decide() {
+    let shape = [192, 192];
+    let bits = bits(192 * 192, 3);
+    let factors = [1.0, 64.0, 0.125, 8.0];
+    let scaled = |side: usize| {
+        let factor = |at: usize| factors[at / 192 / side * 2 + at % 192 / side];
+        let values: Vec<f64> =
+            (0..192 * 192).map(|at| f64::from(number(Dtype::F8_E4M3, bits[at])) * factor(at)).collect();
+        Tensor::f32(&shape, &values)
+    };
+    let (folder, elsewhere) = (folder(), folder());
+    let eight = || {
+        let scales = projection(0, 'q') + "_scale_inv";
+        [(projection(0, 'q'), eight(Dtype::F8_E4M3, &shape, &bits)), (scales, Tensor::f32(&[2, 2], &factors))]
+    };
+    let path = save(folder.path(), "model.safetensors", eight());
+    // 2 blocks of 128 or of 96: a guess would be wrong without a word.
+    score(&path, &[]).fails(3, &["a side of 128 or 96; weight_block_size in a config.json beside the file decides"]);
+    for (side, config) in [
+        (96, r#"{"quantization_config": {"quant_method": "fp8", "weight_block_size": [96, 96]}}"#),
+        (128, r#"{"text_config": {"quantization_config": {"weight_block_size": [128, 128]}}}"#),
+        (96, r#"{"quantization_config": {"config_groups": {"group_0": {"weights": {"block_structure": [96, 96]}}}}}"#),
+    ] {
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        let wide = save(elsewhere.path(), "wide.safetensors", [(projection(0, 'q'), scaled(side))]);
+        let [one, other] = [&path, &wide].map(|path| score(path, &[]).succeeds().json());
+        assert_eq!(untyped(&one), untyped(&other), "{side}");
+    }
+    for (block, reason) in [
+        ("[64, 64]", "they are not one for each block of 64 x 64, which config.json states"),
+        ("[128]", "weight_block_size in config.json is [128], not two numbers"),
+    ] {
+        let config = format!(r#"{{"quantization_config": {{"weight_block_size": {block}}}}}"#);
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        score(&path, &[]).fails(3, &[reason]);
+    }
 }
