@@ -71,6 +71,9 @@ pub struct MatrixScore {
     pub cols: usize,
     /// Element type in the file.
     pub dtype: Dtype,
+    /// How the weights are stored, if not as they are: `pruned`, `weight norm`, `spectral norm` or `sparse bitmask`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
     /// What was scored instead of the tensor: the update by a fine-tune or an adapter.
     #[serde(default)]
     pub update: Option<Update>,
@@ -128,6 +131,7 @@ impl MatrixScore {
             rows,
             cols,
             dtype: matrix.stored().tensor.dtype.clone(),
+            form: matrix.form().map(str::to_owned),
             update: matrix.update(),
             rule: method.rule,
             alpha: fit.map(|fit| fit.alpha),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::allocate::{AllocationComparison, Rounding};
 use crate::error::Error;
+use crate::matrices::UnreadLayer;
 use crate::report::{Provenance, Report};
 use crate::score::LayerScore;
 
@@ -19,6 +20,7 @@ pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending 
     printer.warnings(problems);
     warn_of_zeros(report, printer);
     warn_of_unpaired(report, printer);
+    warn_of_unread(report, printer);
     warn_of_gaps(report, printer);
     let noted = report.matrices.iter().filter_map(|matrix| Some((matrix, matrix.note.as_ref()?)));
     let noted: Vec<_> = noted.collect();
@@ -49,6 +51,17 @@ fn warn_of_unpaired(report: &Report, printer: &Printer) {
     let tensors = count(unpaired.len(), "tensor has", "tensors have");
     let hint = "`htsr inspect PATH --by tensor`, with the same --base, lists them all";
     printer.warning(&format!("{tensors} no counterpart: {}{others}", names.join(", ")), Some(hint));
+}
+
+/// A smaller part of a layer cannot be read; if most of a layer cannot, that is a problem of the scores.
+fn warn_of_unread(report: &Report, printer: &Printer) {
+    let Some(unread) = report.unread.as_ref().filter(|unread| !unread.layers.iter().any(UnreadLayer::is_most)) else {
+        return;
+    };
+    let tensors = count(unread.weights, "tensor", "tensors");
+    let layers = count(unread.layers.len(), "layer", "layers");
+    let hint = "`htsr inspect PATH --by tensor` lists the skipped tensors and the reasons";
+    printer.warning(&format!("{tensors} with weights of {layers} are not read: {}", unread.cause()), Some(hint));
 }
 
 /// A layer with no scorable tensor gets no experts, which shifts position-based lists.

@@ -46,6 +46,8 @@ pub enum Failure {
     },
     /// A tensor that the matrix is computed from is not finite.
     Damaged(String),
+    /// The tensors that the matrix is computed from contradict each other.
+    Contradictory(String),
     /// All elements are zero.
     AllZero,
     /// The eigenvalues are outside the range of f64.
@@ -77,7 +79,10 @@ impl std::error::Error for Failure {}
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::NotMapped(cause) | Failure::Unreadable(cause) | Failure::Damaged(cause) => f.write_str(cause),
+            Failure::NotMapped(cause)
+            | Failure::Unreadable(cause)
+            | Failure::Damaged(cause)
+            | Failure::Contradictory(cause) => f.write_str(cause),
             Failure::TooFewEigenvalues(count) => NoFit::TooFew(*count).fmt(f),
             Failure::NonFinite { row, col, cast: Cast::None } => {
                 write!(f, "contains NaN or infinity (first at row {row}, column {col})")
@@ -107,6 +112,7 @@ impl From<Unavailable> for Failure {
             Unavailable::Unreadable(cause) => Failure::Unreadable(cause),
             Unavailable::OutOfMemory { bytes } => Failure::OutOfMemory { bytes },
             Unavailable::NonFinite(cause) => Failure::Damaged(cause),
+            Unavailable::Contradictory(cause) => Failure::Contradictory(cause),
             Unavailable::OutOfRange => Failure::OutOfRange,
         }
     }

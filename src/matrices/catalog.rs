@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 
 use super::base::Base;
-use super::classify::classify;
+use super::classify::{classify, place};
+use super::composed::Composed;
+use super::elements::weight_format;
 use super::matrix::WeightMatrix;
+use super::quantized::{Quantized, QuantizedWeight};
 use super::scales::Scales;
 use super::selection::Selection;
 use super::skipped::Skipped;
+use super::unread::{Unread, UnreadWeight};
 use super::{adapter, stack};
-use crate::checkpoint::{Checkpoint, Tensor};
+use crate::checkpoint::{Checkpoint, QuantizationConfig, Tensor, TensorInfo};
 
 /// The matrices of a checkpoint, and the tensors that are skipped.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +23,8 @@ pub struct Catalog {
     pub matrices: Vec<WeightMatrix>,
     /// In order of name.
     pub skipped: Vec<Skipped>,
+    /// The weights of layers that cannot be read, if there are any.
+    pub unread: Option<Unread>,
 }
 
 impl Catalog {
@@ -30,6 +36,7 @@ impl Catalog {
             None => classify_tensors(checkpoint, selection),
         });
         catalog.drop_used();
+        catalog.count_unread(checkpoint);
         if let Some(base) = checkpoint.base() {
             catalog.subtract(Base::new(base), checkpoint, selection);
         }
@@ -53,6 +60,12 @@ impl Catalog {
         self.skipped.retain(|skipped| !used.contains(skipped.tensor.as_str()));
     }
 
+    fn count_unread(&mut self, checkpoint: &Checkpoint) {
+        let weights: Vec<&UnreadWeight> = self.skipped.iter().filter_map(|skipped| skipped.unread.as_ref()).collect();
+        let configured = checkpoint.config().quantization().and_then(QuantizationConfig::method);
+        self.unread = Unread::of(&weights, &self.matrices, configured);
+    }
+
     /// Replaces every matrix by its difference to the base.
     fn subtract(&mut self, base: Base, checkpoint: &Checkpoint, selection: &Selection) {
         let matrices = std::mem::take(&mut self.matrices);
@@ -68,16 +81,54 @@ impl Catalog {
 }
 
 fn classify_tensors(checkpoint: &Checkpoint, selection: &Selection) -> Vec<Result<WeightMatrix, Skipped>> {
-    let scales = Scales::new(checkpoint);
-    let mut verdicts = Vec::new();
+    let (scales, composed, quantized) =
+        (Scales::new(checkpoint), Composed::new(checkpoint), Quantized::new(checkpoint));
+    let mut verdicts = composed.verdicts(selection);
     for Tensor { info, shard, listed } in checkpoint.tensors() {
         if !listed {
             verdicts.push(Err(Skipped::new(&info.name, "not listed in the checkpoint's index")));
             continue;
         }
-        verdicts.extend(stack::parts(info).iter().map(|part| classify(part, shard, &scales, selection)));
+        if composed.holds(&info.name) {
+            continue;
+        }
+        let judged = |part: &TensorInfo| judge(part, &quantized, selection, classify(part, shard, &scales, selection));
+        verdicts.extend(stack::parts(info).iter().map(judged));
     }
     verdicts
+}
+
+/// The verdict about a tensor, with the weight that is missing from a layer because it cannot be read.
+fn judge(
+    tensor: &TensorInfo,
+    quantized: &Quantized,
+    selection: &Selection,
+    verdict: Result<WeightMatrix, Skipped>,
+) -> Result<WeightMatrix, Skipped> {
+    let found = quantized.weight(&tensor.name);
+    let name = found.map_or(tensor.name.as_str(), |weight| weight.name.as_str());
+    // The place of the weight, if it would be scored.
+    let place = || {
+        let place = place(name, tensor.shape.len().clamp(2, 3)).ok()??;
+        selection.refusal(name, place.layer).is_none().then_some(place)
+    };
+    match (found, verdict) {
+        (Some(QuantizedWeight { scheme, elements, .. }), verdict) => match place() {
+            Some(place) => Err(Skipped::new(&tensor.name, format!("quantized weights ({scheme})"))
+                .with_unread(UnreadWeight { place, elements: *elements, scheme: Some(scheme) })),
+            None => verdict,
+        },
+        (None, Ok(matrix)) => match quantized.scheme_of_module(&tensor.name) {
+            Some(scheme) => Err(Skipped::new(&tensor.name, format!("a part of quantized weights ({scheme})"))),
+            None => Ok(matrix),
+        },
+        (None, Err(skipped)) => {
+            Err(match place().filter(|_| weight_format(&tensor.dtype).is_some() && tensor.shape.len() == 2) {
+                Some(place) => skipped.with_unread(UnreadWeight { place, elements: tensor.bytes, scheme: None }),
+                None => skipped,
+            })
+        }
+    }
 }
 
 /// A sort key that puts `layer.10` behind `layer.9`: words, each with the length and digits of the number behind it.

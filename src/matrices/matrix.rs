@@ -101,6 +101,11 @@ impl WeightMatrix {
         self.elements.update()
     }
 
+    /// How the weights are stored, if not as they are: `pruned`, `weight norm`, `spectral norm` or `sparse bitmask`.
+    pub fn form(&self) -> Option<&'static str> {
+        self.elements.form()
+    }
+
     /// Rows and columns of the whole weight matrix or update. A device may read a smaller equivalent.
     pub fn whole_shape(&self) -> [usize; 2] {
         self.elements.whole_shape()

@@ -7,17 +7,20 @@ mod adapter;
 mod base;
 mod catalog;
 mod classify;
+mod composed;
 mod elements;
 mod families;
 mod farms;
 mod find;
 mod matrix;
 mod place;
+mod quantized;
 mod scales;
 mod selection;
 mod skip;
 mod skipped;
 mod stack;
+mod unread;
 
 pub use catalog::Catalog;
 #[cfg(feature = "cuda")]
@@ -29,6 +32,7 @@ pub use matrix::WeightMatrix;
 pub use selection::{Layers, Selection};
 pub use skipped::{Skipped, summarize};
 pub(crate) use stack::whole;
+pub use unread::{Unread, UnreadLayer};
 
 /// What benchmarks need to describe a matrix that does not exist yet.
 #[cfg(feature = "cli")]

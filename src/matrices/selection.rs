@@ -105,17 +105,21 @@ impl Selection {
 
     /// Returns `matrix`, or the reason why it is left out.
     pub(super) fn admit(&self, matrix: WeightMatrix) -> Result<WeightMatrix, String> {
-        let matches = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(matrix.name()));
+        self.refusal(matrix.name(), matrix.layer).map_or(Ok(matrix), |reason| Err(reason.into()))
+    }
+
+    /// The reason why the matrix of this name and layer is left out, if it is.
+    pub(super) fn refusal(&self, name: &str, layer: u32) -> Option<&'static str> {
+        let matches = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(name));
         if matches(&self.exclude) {
-            return Err("excluded by pattern".into());
+            Some("excluded by pattern")
+        } else if !self.include.is_empty() && !matches(&self.include) {
+            Some("not matched by an include pattern")
+        } else if self.layers.as_ref().is_some_and(|layers| !layers.contains(layer)) {
+            Some("layer not selected")
+        } else {
+            None
         }
-        if !self.include.is_empty() && !matches(&self.include) {
-            return Err("not matched by an include pattern".into());
-        }
-        if self.layers.as_ref().is_some_and(|layers| !layers.contains(matrix.layer)) {
-            return Err("layer not selected".into());
-        }
-        Ok(matrix)
     }
 }
 

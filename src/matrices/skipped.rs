@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::unread::UnreadWeight;
+
 /// A tensor that is not scored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -17,15 +19,23 @@ pub struct Skipped {
     /// the scale factors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unpaired: bool,
+    /// The weight in it, if it is one of a layer that would be scored if it could be read.
+    #[serde(skip)]
+    pub(crate) unread: Option<UnreadWeight>,
 }
 
 impl Skipped {
     pub(super) fn new(tensor: &str, reason: impl Into<String>) -> Skipped {
-        Skipped { tensor: tensor.to_owned(), reason: reason.into(), unpaired: false }
+        Skipped { tensor: tensor.to_owned(), reason: reason.into(), unpaired: false, unread: None }
     }
 
     pub(super) fn unpaired(tensor: &str, reason: impl Into<String>) -> Skipped {
         Skipped { unpaired: true, ..Skipped::new(tensor, reason) }
+    }
+
+    /// The same, and the weight that is missing from its layer.
+    pub(super) fn with_unread(self, weight: UnreadWeight) -> Skipped {
+        Skipped { unread: Some(weight), ..self }
     }
 }
 

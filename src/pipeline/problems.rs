@@ -4,11 +4,22 @@ use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Failure, Outcome};
 use crate::error::Error;
 use crate::fit::{NoFit, Rule};
-use crate::matrices::{Skipped, Update, WeightMatrix, summarize};
+use crate::matrices::{Catalog, Unread, UnreadLayer, Update, WeightMatrix, summarize};
+use crate::message::verbatim;
 use crate::score::MatrixScore;
 
+/// How many layers a message names.
+const NAMED: usize = 3;
+
 /// There is no matrix to score, and why.
-pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> Error {
+pub(super) fn nothing_to_score(checkpoint: &Checkpoint, catalog: &Catalog) -> Error {
+    let skipped = &catalog.skipped;
+    let none =
+        || format!("none of its {} tensors is a projection matrix to score: {}", skipped.len(), summarize(skipped));
+    if let Some(unread) = catalog.unread.as_ref().filter(|unread| unread.quantization.is_some()) {
+        let cause = format!("the weights of its layers are not read: {}; {}", unread.cause(), none());
+        return Error::input(checkpoint.path(), verbatim(&cause)).hint(unread_hint(unread));
+    }
     if let Some(base) = checkpoint.base()
         && skipped.iter().any(|skipped| skipped.unpaired)
     {
@@ -26,9 +37,25 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, skipped: &[Skipped]) -> 
         let error = Error::input(checkpoint.path(), "it holds no tensor");
         return error.hint("is it the file that holds the weights?");
     }
-    let cause =
-        format!("none of its {} tensors is a projection matrix to score: {}", skipped.len(), summarize(skipped));
-    Error::input(checkpoint.path(), cause).hint("§(inspect MODEL by=tensor) says why each tensor is skipped")
+    Error::input(checkpoint.path(), verbatim(&none()))
+        .hint("§(inspect MODEL by=tensor) says why each tensor is skipped")
+}
+
+/// The error for layers of which most cannot be read, so that little is known about them.
+pub(super) fn mostly_unread(checkpoint: &Checkpoint, unread: &Unread) -> Option<Error> {
+    let layers: Vec<String> = unread.layers.iter().filter(|layer| layer.is_most()).map(UnreadLayer::name).collect();
+    let others = layers.len().saturating_sub(NAMED);
+    let others = if others > 0 { format!(" and {others} more layers") } else { String::new() };
+    let named = layers.get(..NAMED.min(layers.len())).filter(|named| !named.is_empty())?.join(", ");
+    let cause = format!("most of the weights of {named}{others} are not read: {}", unread.cause());
+    Some(Error::input(checkpoint.path(), verbatim(&cause)).hint(unread_hint(unread)))
+}
+
+fn unread_hint(unread: &Unread) -> &'static str {
+    match unread.quantization {
+        Some(_) => "score the model that it was quantized from, whose weights are BF16, F16 or F32",
+        None => "§(inspect MODEL by=tensor) says why each tensor is skipped",
+    }
 }
 
 /// The error for a matrix without an alpha.
@@ -74,6 +101,9 @@ fn failure_hint(matrix: &WeightMatrix, failure: &Failure) -> &'static str {
         Failure::NonFinite { cast: Cast::None, .. } => "the weights are damaged, or training diverged",
         Failure::NonFinite { .. } => "score it without §cast",
         Failure::Damaged(_) => "the adapter is damaged, or training diverged",
+        Failure::Contradictory(_) => {
+            "the file is damaged, or was written by another version of the tool: save it again"
+        }
         Failure::AllZero => match matrix.update() {
             None => "exclude it with §exclude if it is unused",
             Some(Update::Difference { .. }) => "exclude it with §exclude if it was not trained",

@@ -3,7 +3,7 @@
 use super::examine::Examination;
 use super::observer::Observer;
 use super::parts::Parts;
-use super::problems::{nothing_to_score, problem};
+use super::problems::{mostly_unread, nothing_to_score, problem};
 use super::sampling::Sampling;
 use super::schedule::analyze_and;
 use super::sink::Sink;
@@ -161,10 +161,11 @@ impl Scorer {
         observer: &dyn Observer,
         sinks: &[&dyn Sink],
     ) -> Result<Scored> {
-        let Catalog { matrices, skipped } = Catalog::new(checkpoint, &self.selection);
-        if matrices.is_empty() {
-            return Err(nothing_to_score(checkpoint, &skipped));
+        let catalog = Catalog::new(checkpoint, &self.selection);
+        if catalog.matrices.is_empty() {
+            return Err(nothing_to_score(checkpoint, &catalog));
         }
+        let Catalog { matrices, skipped, unread } = catalog;
         self.check(checkpoint, &matrices)?;
         let examination = self.examination(checkpoint);
         let parts = Parts::new(&matrices, self.sampling);
@@ -180,7 +181,8 @@ impl Scorer {
         let (rows, problems): (Vec<_>, Vec<_>) = examined.into_iter().flatten().unzip();
         let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
         let layers = score::layers(&rows);
-        let mut report = Report::new(self.provenance(device, checkpoint), rows, layers, skipped);
+        problems.extend(unread.as_ref().and_then(|unread| mostly_unread(checkpoint, unread)));
+        let mut report = Report::new(self.provenance(device, checkpoint), rows, layers, skipped).with_unread(unread);
         problems.extend(report.allocate(&self.plan, &self.sensitivity, &[]).err());
         Ok(Scored { report, problems })
     }

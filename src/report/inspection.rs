@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, Dtype};
 use crate::device::cpu::{Cpu, lane_bytes};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
-use crate::matrices::{Catalog, Skipped, Update, WeightMatrix, summarize};
+use crate::matrices::{Catalog, Skipped, Unread, Update, WeightMatrix, summarize};
 
 /// The results of `inspect`.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +39,9 @@ pub struct Inspection {
     pub peak_memory_bytes: u64,
     /// Tensors that would not be scored.
     pub skipped: Vec<Skipped>,
+    /// Weights of layers that cannot be read, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Unread>,
 }
 
 /// A matrix that would be scored.
@@ -58,6 +61,9 @@ pub struct InspectedMatrix {
     pub cols: usize,
     /// Element type.
     pub dtype: Dtype,
+    /// How the weights are stored, if not as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<&'static str>,
     /// The update that would be scored instead of the tensor.
     pub update: Option<Update>,
     /// Name of its file.
@@ -88,6 +94,7 @@ impl Inspection {
                     rows: matrix.whole_shape()[0],
                     cols: matrix.whole_shape()[1],
                     dtype: matrix.stored().tensor.dtype.clone(),
+                    form: matrix.form(),
                     update: matrix.update(),
                     tensor: matrix.name.to_string(),
                     stack: matrix.stack.to_string(),
@@ -98,6 +105,7 @@ impl Inspection {
             input,
             base: checkpoint.base().map(Input::of),
             skipped: catalog.skipped,
+            unread: catalog.unread,
         }
     }
 
@@ -106,7 +114,8 @@ impl Inspection {
         let mut places = HashMap::new();
         let mut groups: Vec<(&InspectedMatrix, Vec<u32>, usize)> = Vec::new();
         for matrix in &self.matrices {
-            let key = (&matrix.stack, &matrix.role, matrix.rows, matrix.cols, &matrix.dtype, matrix.rank());
+            let key =
+                (&matrix.stack, &matrix.role, matrix.rows, matrix.cols, &matrix.dtype, matrix.rank(), matrix.form);
             let place = *places.entry(key).or_insert_with(|| {
                 groups.push((matrix, Vec::new(), 0));
                 groups.len() - 1
@@ -124,10 +133,11 @@ impl Inspection {
                 Cell::Whole(count as u64),
                 Cell::Text(ranges(&layers)),
                 Cell::optional(matrix.rank(), |rank| Cell::Whole(rank as u64)),
+                matrix.form_cell(),
             ]
         });
         let names = ["stack", "role", "rows", "cols", "dtype", "matrices", "layers"];
-        let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column()]);
+        let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column(), self.form_column()]);
         let table = Table { columns: columns.collect(), rows: rows.collect() };
         Document { table, footer: self.footer(), json: self }
     }
@@ -146,16 +156,17 @@ impl Inspection {
                 Cell::Text(matrix.shard.clone()),
                 Cell::Missing,
                 Cell::optional(matrix.rank(), |rank| Cell::Whole(rank as u64)),
+                matrix.form_cell(),
             ]
         });
         let skipped = self.skipped.iter().map(|skipped| {
-            let mut row = vec![Cell::Missing; 10];
+            let mut row = vec![Cell::Missing; 11];
             row[0] = Cell::Text(skipped.tensor.clone());
             row[8] = Cell::Text(skipped.reason.clone());
             row
         });
         let names = ["tensor", "stack", "layer", "role", "rows", "cols", "dtype", "shard", "skipped"];
-        let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column()]);
+        let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column(), self.form_column()]);
         let table = Table { columns: columns.collect(), rows: matrices.chain(skipped).collect() };
         Document { table, footer: self.footer(), json: self }
     }
@@ -163,6 +174,11 @@ impl Inspection {
     /// A column for the ranks of updates, shown if there are any.
     fn rank_column(&self) -> (&'static str, bool) {
         ("rank", self.matrices.iter().any(|matrix| matrix.rank().is_some()))
+    }
+
+    /// A column for the forms of weights that are not stored as they are, shown if there are any.
+    fn form_column(&self) -> (&'static str, bool) {
+        ("form", self.matrices.iter().any(|matrix| matrix.form.is_some()))
     }
 
     fn memory(&self) -> String {
@@ -190,6 +206,9 @@ impl Inspection {
             ("work", format!("{:.3e} floating-point operations", self.flops)),
             ("memory", self.memory()),
         ]);
+        if let Some(unread) = &self.unread {
+            footer.push(("not read", format!("{} weights: {}", unread.weights, unread.cause())));
+        }
         if skipped > 0 {
             footer.push(("skipped", format!("{skipped}: {}", summarize(&self.skipped))));
         }
@@ -198,6 +217,10 @@ impl Inspection {
 }
 
 impl InspectedMatrix {
+    fn form_cell(&self) -> Cell {
+        Cell::optional(self.form, |form| Cell::Text(form.to_owned()))
+    }
+
     /// The rank of a low-rank update.
     fn rank(&self) -> Option<usize> {
         match self.update {

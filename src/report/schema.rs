@@ -7,7 +7,7 @@ use crate::allocate::{
     AllocatedUnit, Allocation, AllocationComparison, AllocationRule, Budget, Group, Quantity, Rounding,
 };
 use crate::fit::Rule;
-use crate::matrices::{Skipped, Update, summarize};
+use crate::matrices::{Skipped, Unread, Update, summarize};
 use crate::metrics::MetricValue;
 use crate::score::{LayerScore, MatrixScore, Status, Summary};
 
@@ -37,6 +37,9 @@ pub struct Report {
     pub comparison: Option<AllocationComparison>,
     /// Tensors that were not scored.
     pub skipped: Vec<Skipped>,
+    /// Weights of layers that could not be read, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Unread>,
 }
 
 /// A layer with its experts.
@@ -103,7 +106,14 @@ impl Report {
     ) -> Report {
         let layers = layers.into_iter().map(|score| LayerRow { score, experts: None, top_k: None }).collect();
         let summary = Summary::of(&matrices);
-        Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation: None, comparison: None, skipped }
+        let (allocation, comparison, unread) = (None, None, None);
+        Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation, comparison, skipped, unread }
+    }
+
+    /// The same report, of a checkpoint with weights that could not be read.
+    #[must_use]
+    pub fn with_unread(self, unread: Option<Unread>) -> Report {
+        Report { unread, ..self }
     }
 
     /// Replaces the allocation, and with it the experts of each layer.

@@ -64,6 +64,6 @@ fn a_tail_holds_all_eigenvalues_from_xmin_on() {
         let xmin = row["xmin"].as_f64().unwrap();
         let count = (0..ORDER).filter(|&i| diagonal(i * (ORDER + 1)).powi(2) >= xmin * (1.0 - 1e-9)).count();
         assert_eq!(row["tail"], count, "{rule}: {row}");
-        assert_eq!(row["num_pl_spikes"], count, "{rule}");
+        assert_eq!(row["metrics"]["num_pl_spikes"], count, "{rule}");
     }
 }

@@ -58,6 +58,10 @@ impl ElementSource for Difference {
         Some(Update::Difference { base_dtype: self.base.stored().tensor.dtype.clone() })
     }
 
+    fn form(&self) -> Option<&'static str> {
+        self.weights.form()
+    }
+
     fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast, keep: bool) -> Result<Loaded<'a>, Unavailable> {
         let [rows, cols] = self.shape();
         let bytes = self.bytes();

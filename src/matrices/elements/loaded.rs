@@ -20,6 +20,8 @@ pub enum Unavailable {
     },
     /// The tensors from which the matrix is computed contain NaN or infinity.
     NonFinite(String),
+    /// The tensors from which the matrix is computed contradict each other.
+    Contradictory(String),
     /// A computed element is outside the range of f64.
     OutOfRange,
 }

@@ -4,21 +4,27 @@
 //! [finishes](Loaded::finish). Only [`Loaded`] owns computed elements, so memory is bounded by the matrices in progress.
 //! Each kind of source is one file that implements [`ElementSource`].
 
+mod bitmask;
 mod difference;
 mod floats;
 mod loaded;
 mod low_rank;
+mod numbers;
+mod reparametrized;
 mod scaled;
 mod shuffled;
 mod source;
 mod stored;
 mod window;
 
+pub(super) use bitmask::Bitmask;
 pub(super) use difference::Difference;
 pub(crate) use floats::Floats;
 pub(super) use floats::float_type;
 pub use loaded::{Loaded, Unavailable};
 pub(super) use low_rank::LowRank;
+pub(super) use numbers::Numbers;
+pub(super) use reparametrized::{Formula, Reparametrized};
 pub(super) use scaled::{Factors, Scaled, weight_format};
 pub(super) use shuffled::Shuffled;
 pub(crate) use source::ElementSource;

@@ -59,6 +59,11 @@ pub(crate) trait ElementSource: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How the weights are stored, if not as they are: `pruned`, for example.
+    fn form(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Rows and columns of the whole weight matrix or update. A device may read a smaller equivalent.
     fn whole_shape(&self) -> [usize; 2] {
         self.shape()

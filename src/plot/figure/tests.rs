@@ -29,6 +29,7 @@ fn row(rows: usize, cols: usize) -> MatrixScore {
         status: Status::Ok,
         reason: None,
         note: None,
+        form: None,
         update: None,
         windows: None,
         measured: Measured::default(),
