@@ -40,6 +40,12 @@ impl Config {
         }
     }
 
+    /// The configuration with this text.
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str) -> Config {
+        Config { root: serde_json::from_str(text).expect("JSON of a test"), ..Config::default() }
+    }
+
     /// The path of the file, if there is one.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()

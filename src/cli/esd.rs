@@ -21,6 +21,8 @@ pub struct EsdArgs {
     /// A .safetensors file, or the folder of a checkpoint or LoRA adapter
     pub path: PathBuf,
     /// Name of a matrix, or a part of it that is unique
+    ///
+    /// Any two-dimensional tensor can be analyzed, also embeddings and heads.
     #[arg(value_name = "TENSOR")]
     pub tensor: String,
     #[command(flatten)]
@@ -66,9 +68,9 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
     picture.map_or(Ok(()), |file| output::refuse_overwrite(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
-    let matrix = catalog.find(checkpoint.path(), &args.tensor)?;
+    let matrix = catalog.find_any(&checkpoint, &args.tensor)?;
     let device = args.device.open(printer)?;
-    let examined = scorer.examine(&checkpoint, matrix, &*device, &Progress::new(printer))?;
+    let examined = scorer.examine(&checkpoint, &matrix, &*device, &Progress::new(printer))?;
 
     let figure = figure(&examined, &args.fit);
     let drawn = figure.clone().and_then(|figure| picture.map_or(Ok(()), |file| draw(&figure, file, printer)));

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::classify::{OUTSIDE, place};
 use super::elements::{ElementSource, Floats, LowRank};
 use super::matrix::WeightMatrix;
+use super::naming::{Context, Named, Naming};
 use super::selection::Selection;
+use super::skip::OUTSIDE;
 use super::skipped::Skipped;
 use crate::checkpoint::{Adapter, Checkpoint, Tensor};
 
@@ -56,9 +57,10 @@ pub(super) fn classify(
         };
         verdicts.extend(skipped.map(Err));
     }
+    let naming = naming(&modules, checkpoint, selection);
     for (name, module) in modules {
         let names = [module.down, module.up].into_iter().flatten().map(|tensor| tensor.info.name.as_str());
-        match update(name, &module, adapter, selection) {
+        match update(name, &module, adapter, &naming, selection) {
             Ok(matrix) => verdicts.push(Ok(matrix)),
             Err((reason, unpaired)) => {
                 verdicts.extend(names.map(|tensor| Err(Skipped { unpaired, ..Skipped::new(tensor, reason.as_str()) })));
@@ -66,6 +68,18 @@ pub(super) fn classify(
         }
     }
     verdicts
+}
+
+/// The places of the weights that the modules update.
+fn naming(modules: &BTreeMap<&str, Module>, checkpoint: &Checkpoint, selection: &Selection) -> Naming {
+    let weights = modules.iter().filter_map(|(name, module)| Some((format!("{name}.weight"), module.down?)));
+    let weights: Vec<(String, Tensor)> = weights.collect();
+    let tensors = weights.iter().map(|weight| {
+        let (name, shape) = (weight.0.as_str(), weight.1.info.shape.as_slice());
+        Named { name, shape, readable: true }
+    });
+    let tensors: Vec<Named> = tensors.collect();
+    Naming::new(&tensors, Context { config: checkpoint.config(), selection, partial: true })
 }
 
 /// Fills a factor's slot, or skips `tensor` if another name has already filled it.
@@ -100,6 +114,7 @@ fn update(
     name: &str,
     module: &Module,
     adapter: &Adapter,
+    naming: &Naming,
     selection: &Selection,
 ) -> Result<WeightMatrix, (String, bool)> {
     let skipped = |reason: String| (reason, false);
@@ -112,8 +127,8 @@ fn update(
         return Err(skipped("DoRA: its magnitude also rescales the weights".into()));
     }
     let weight = format!("{name}.weight");
-    let place = place(&weight, down.info.shape.len()).and_then(|place| place.ok_or(OUTSIDE));
-    let place = place.map_err(|reason| skipped(reason.into()))?;
+    let place = naming.place(&weight, down.info.shape.len()).and_then(|place| place.ok_or(OUTSIDE));
+    let (place, _) = place.map_err(|reason| skipped(reason.into()))?;
     let factor = |tensor: Tensor| Floats::new(tensor.info.clone(), tensor.shard).map_err(skipped);
     let (down, up) = (factor(down)?, factor(up)?);
     let (rank, other) = (down.shape()[0], up.shape()[1]);

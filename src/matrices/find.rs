@@ -29,9 +29,8 @@ impl Catalog {
         match (skipped, &matches[..]) {
             (None, &[matrix]) => Ok(matrix),
             (None, &[_, _, ..]) => {
-                let cause = format!("the names of {} matrices contain `{}`", matches.len(), verbatim(name));
                 let names: Vec<&str> = matches.iter().map(|matrix| matrix.name()).collect();
-                Err(Error::usage(cause).file(path).hint(format!("choose one of {}", listed(&names))))
+                Err(several(path, name, &names))
             }
             (Some(skipped), _) => Err(not_scored(path, skipped)),
             (None, []) => Err(self.unknown(path, name)),
@@ -54,6 +53,18 @@ impl Catalog {
             similar => error.hint(format!("similar names: {}", listed(similar))),
         }
     }
+}
+
+/// The error for a part of a name that several matrices have.
+pub(super) fn several(path: &Path, name: &str, names: &[&str]) -> Error {
+    let cause = format!("the names of {} matrices contain `{}`", names.len(), verbatim(name));
+    Error::usage(cause).file(path).hint(format!("choose one of {}", listed(names)))
+}
+
+/// The error for a tensor that cannot be read as a matrix.
+pub(super) fn not_a_matrix(path: &Path, skipped: &Skipped) -> Error {
+    let error = Error::usage(format!("is not a matrix of numbers to analyze: {}", skipped.reason));
+    error.file(path).tensor(&skipped.tensor).hint("§(inspect MODEL by=tensor) lists all projection matrices")
 }
 
 fn not_scored(path: &Path, skipped: &Skipped) -> Error {

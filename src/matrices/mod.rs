@@ -4,6 +4,7 @@
 //! adapter), or is listed with a reason in [`Catalog::skipped`].
 
 mod adapter;
+mod any;
 mod base;
 mod catalog;
 mod classify;
@@ -13,6 +14,8 @@ mod families;
 mod farms;
 mod find;
 mod matrix;
+mod naming;
+mod natural;
 mod place;
 mod quantized;
 mod scales;

@@ -24,7 +24,7 @@ impl<'a> Scales<'a> {
     /// Collects the scale factors of `checkpoint`.
     pub fn new(checkpoint: &'a Checkpoint) -> Scales<'a> {
         let scale =
-            |tensor: &Tensor| tensor.listed && skip::by_name(&tensor.info.name, true, 2) == Some(skip::SCALE_FACTOR);
+            |tensor: &Tensor| tensor.listed && skip::of_structure(&tensor.info.name, 2) == Some(skip::SCALE_FACTOR);
         Scales {
             tensors: checkpoint.tensors().filter(scale).map(|tensor| (tensor.info.name.as_str(), tensor)).collect(),
             block: checkpoint.config().quantization().map_or(Ok(None), QuantizationConfig::block),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use regex::Regex;
 
 use super::matrix::WeightMatrix;
+use super::skip;
 use crate::error::{Error, Result};
 
 /// A set of layer numbers, written like `0-15,20`.
@@ -101,6 +102,15 @@ impl Selection {
     /// True if nothing is left out.
     pub fn is_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty() && self.layers.is_none()
+    }
+
+    /// The reason why a tensor of this name is a state of the training, unless a pattern asks for such states.
+    ///
+    /// A pattern asks for them if it matches the name, but not the name of the weights that they belong to.
+    pub(super) fn state(&self, name: &str) -> Option<&'static str> {
+        let (reason, weights) = skip::state(name)?;
+        let asks = |pattern: &Regex| pattern.is_match(name) && !pattern.is_match(&weights);
+        (!self.include.iter().any(asks)).then_some(reason)
     }
 
     /// Returns `matrix`, or the reason why it is left out.

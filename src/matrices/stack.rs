@@ -1,20 +1,36 @@
-//! Stacked experts: one three-dimensional tensor with one matrix for each expert of a layer (Llama 4, Qwen3-VL, Granite).
+//! Tensors that hold several matrices: one three-dimensional tensor with one matrix for each expert of a layer (Llama 4, Qwen3-VL,
+//! Granite), or one matrix with the experts in its rows (DBRX).
 //!
-//! Every slice along the first dimension is a matrix with the name of the tensor and its index: `NAME[5]`. A slice is contiguous in
-//! the file, so it is described like a tensor, and only this file treats it as a slice.
+//! Each of them is a matrix with the name of the tensor and its index: `NAME[5]`. It is contiguous in the file, so it is described
+//! like a tensor, and only this file treats it as a slice.
 
 use super::elements::weight_format;
-use super::{families, skip};
+use super::naming::Reading;
 use crate::checkpoint::{Dtype, TensorInfo};
 
-/// The slices of `tensor` if it is a stack of experts, otherwise the tensor itself.
-pub(super) fn parts(tensor: &TensorInfo) -> Vec<TensorInfo> {
-    let supported = matches!(tensor.dtype, Dtype::Float(_)) || weight_format(&tensor.dtype).is_some();
-    let &[count, _, _] = tensor.shape.as_slice() else { return vec![tensor.clone()] };
-    if tensor.bytes == 0 || !supported || !holds_experts(&tensor.name) {
-        return vec![tensor.clone()];
+/// The matrices in `tensor`; the tensor itself if it is one matrix, or cannot be read.
+pub(super) fn parts(tensor: &TensorInfo, reading: Reading) -> Vec<TensorInfo> {
+    let whole = || vec![tensor.clone()];
+    if tensor.bytes == 0 || !is_readable(&tensor.dtype) {
+        return whole();
     }
-    (0..count).filter_map(|index| slice(tensor, index)).collect()
+    match (reading, tensor.shape.as_slice()) {
+        (Reading::Slices, &[count, _, _]) => (0..count).filter_map(|index| slice(tensor, index)).collect(),
+        (Reading::Rows(count), &[rows, cols]) if rows % count == 0 => {
+            let stacked = TensorInfo { shape: vec![count, rows / count, cols], ..tensor.clone() };
+            (0..count).filter_map(|index| slice(&stacked, index)).collect()
+        }
+        (Reading::Flat, &[rows, heads, size]) => match heads.checked_mul(size) {
+            Some(cols) => vec![TensorInfo { shape: vec![rows, cols], ..tensor.clone() }],
+            None => whole(),
+        },
+        _ => whole(),
+    }
+}
+
+/// True for types that can be scored.
+pub(super) fn is_readable(dtype: &Dtype) -> bool {
+    matches!(dtype, Dtype::Float(_)) || weight_format(dtype).is_some()
 }
 
 /// The slice of a tensor at this index of the first dimension; `None` beyond its end.
@@ -46,16 +62,6 @@ fn split(name: &str) -> Option<(&str, u64)> {
     Some((tensor, digits.parse().ok()?))
 }
 
-/// True if a three-dimensional tensor of this name has one matrix for each expert. Other three-dimensional tensors are kernels of
-/// convolutions.
-fn holds_experts(name: &str) -> bool {
-    if families::stacked_place(name).is_some() {
-        return true;
-    }
-    let in_layer = families::generic_place(name).is_some();
-    in_layer && name.split('.').any(|word| word == "experts") && skip::by_name(name, in_layer, 3).is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,38 +74,37 @@ mod tests {
 
     #[test]
     fn stacks_are_split_into_slices() {
-        for name in [
-            "language_model.model.layers.0.feed_forward.experts.gate_up_proj",
-            "model.language_model.layers.0.mlp.experts.down_proj",
-            "model.layers.3.block_sparse_moe.input_linear.weight",
-            "model.layers.3.mlp.output_linear.weight",
-            "language_model.model.layers.0.mlp.experts.fc1.weight",
-        ] {
-            let parts = parts(&tensor(name, Dtype::Float(FloatType::BF16), &[3, 4, 5]));
+        let name = "model.layers.0.mlp.experts.down_proj";
+        let stacked = tensor(name, Dtype::Float(FloatType::BF16), &[3, 4, 5]);
+        let rows = tensor(name, Dtype::Float(FloatType::BF16), &[12, 5]);
+        for (tensor, reading) in [(stacked, Reading::Slices), (rows, Reading::Rows(3))] {
+            let parts = parts(&tensor, reading);
             let places: Vec<(u64, u64)> = parts.iter().map(|part| (part.offset, part.bytes)).collect();
-            assert_eq!(places, [(100, 40), (140, 40), (180, 40)], "{name}");
+            assert_eq!(places, [(100, 40), (140, 40), (180, 40)]);
             assert_eq!(parts[2].name, format!("{name}[2]"));
             assert_eq!((parts[2].shape.as_slice(), whole(&parts[2].name)), (&[4, 5][..], name));
         }
     }
 
     #[test]
+    fn a_flat_tensor_is_one_matrix_with_its_name() {
+        let tensor = tensor("q", Dtype::Float(FloatType::BF16), &[6, 2, 3]);
+        let parts = parts(&tensor, Reading::Flat);
+        assert_eq!(parts, [TensorInfo { shape: vec![6, 6], ..tensor }]);
+    }
+
+    #[test]
     fn other_tensors_are_not_split() {
         let bf16 = Dtype::Float(FloatType::BF16);
-        let experts = "model.layers.0.mlp.experts.gate_up_proj";
-        for tensor in [
-            tensor("model.layers.0.mlp.up_proj.weight", bf16.clone(), &[4, 5]),
-            tensor("backbone.layers.0.mixer.conv1d.weight", bf16.clone(), &[8, 1, 4]),
-            tensor("model.layers.0.mlp.experts.gate_up_proj_bias", bf16.clone(), &[3, 4]),
-            tensor("model.layers.0.mlp.experts.gate_up_proj_bias", bf16.clone(), &[3, 1, 4]),
-            tensor("model.layers.0.mlp.experts.norm.weight", bf16.clone(), &[3, 1, 4]),
-            tensor("model.experts.gate_up_proj", bf16.clone(), &[3, 4, 5]),
-            tensor(experts, bf16.clone(), &[2, 3, 4, 5]),
-            tensor(experts, bf16.clone(), &[0, 4, 5]),
-            tensor(experts, bf16, &[3, 0, 5]),
-            tensor(experts, Dtype::from_name("U8"), &[3, 4, 5]),
+        for (tensor, reading) in [
+            (tensor("a", bf16.clone(), &[4, 5]), Reading::Whole),
+            (tensor("a", bf16.clone(), &[2, 3, 4, 5]), Reading::Slices),
+            (tensor("a", bf16.clone(), &[0, 4, 5]), Reading::Slices),
+            (tensor("a", bf16.clone(), &[3, 0, 5]), Reading::Slices),
+            (tensor("a", bf16, &[10, 5]), Reading::Rows(3)),
+            (tensor("a", Dtype::from_name("U8"), &[3, 4, 5]), Reading::Slices),
         ] {
-            assert_eq!(parts(&tensor), std::slice::from_ref(&tensor));
+            assert_eq!(parts(&tensor, reading), std::slice::from_ref(&tensor));
         }
         for name in ["a.weight", "a[].weight", "a[]", "a[x]", "a[1", "[]", ""] {
             assert_eq!(whole(name), name);

@@ -165,7 +165,7 @@ impl Scorer {
         if catalog.matrices.is_empty() {
             return Err(nothing_to_score(checkpoint, &catalog));
         }
-        let Catalog { matrices, skipped, unread } = catalog;
+        let Catalog { matrices, skipped, unread, notes } = catalog;
         self.check(checkpoint, &matrices)?;
         let examination = self.examination(checkpoint);
         let parts = Parts::new(&matrices, self.sampling);
@@ -183,6 +183,7 @@ impl Scorer {
         let layers = score::layers(&rows);
         problems.extend(unread.as_ref().and_then(|unread| mostly_unread(checkpoint, unread)));
         let mut report = Report::new(self.provenance(device, checkpoint), rows, layers, skipped).with_unread(unread);
+        report.notes = notes;
         problems.extend(report.allocate(&self.plan, &self.sensitivity, &[]).err());
         Ok(Scored { report, problems })
     }

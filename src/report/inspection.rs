@@ -42,6 +42,9 @@ pub struct Inspection {
     /// Weights of layers that cannot be read, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<Unread>,
+    /// What to know about the places of the matrices, as sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A matrix that would be scored.
@@ -106,6 +109,7 @@ impl Inspection {
             base: checkpoint.base().map(Input::of),
             skipped: catalog.skipped,
             unread: catalog.unread,
+            notes: catalog.notes,
         }
     }
 
@@ -212,6 +216,7 @@ impl Inspection {
         if skipped > 0 {
             footer.push(("skipped", format!("{skipped}: {}", summarize(&self.skipped))));
         }
+        footer.extend(self.notes.iter().map(|note| ("note", note.clone())));
         footer
     }
 }

@@ -40,6 +40,9 @@ pub struct Report {
     /// Weights of layers that could not be read, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<Unread>,
+    /// What to know about the places of the matrices, as sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A layer with its experts.
@@ -107,7 +110,8 @@ impl Report {
         let layers = layers.into_iter().map(|score| LayerRow { score, experts: None, top_k: None }).collect();
         let summary = Summary::of(&matrices);
         let (allocation, comparison, unread) = (None, None, None);
-        Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation, comparison, skipped, unread }
+        let notes = Vec::new();
+        Report { schema: SCHEMA, provenance, matrices, layers, summary, allocation, comparison, skipped, unread, notes }
     }
 
     /// The same report, of a checkpoint with weights that could not be read.

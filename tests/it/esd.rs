@@ -104,7 +104,25 @@ fn a_name_that_matches_no_matrix_or_several_gets_a_list_of_names() {
         ],
     );
     esd(&["zzz"]).fails(2, &["no tensor name contains `zzz`", "htsr inspect MODEL --by tensor"]);
-    esd(&["embed_tokens"]).fails(2, &["is not a projection matrix to score: embedding"]);
+    esd(&["norm"]).fails(2, &["is not a projection matrix to score: normalization"]);
+    esd(&["model.norm.weight"]).fails(2, &["is not a matrix of numbers to analyze: 1-dimensional"]);
+}
+
+#[test]
+fn any_tensor_of_two_dimensions_has_a_spectrum() {
+    let folder = folder();
+    let names = ["model.embed_tokens.weight", "model.embed_positions.weight", "lm_head.weight"];
+    let tensors = names.iter().zip(1..).map(|(name, seed)| ((*name).to_owned(), Tensor::random(40, 24, seed)));
+    let path = save(folder.path(), "model.safetensors", tensors.chain(small_model().into_iter().skip(1)));
+    let path = path.to_str().unwrap();
+    for name in ["lm_head.weight", "embed_positions"] {
+        let json = htsr(["esd", path, name, "--format", "json"]).succeeds().json();
+        assert!(json["matrix"]["tensor"].as_str().unwrap().contains(name));
+        assert_eq!(json["eigenvalues"].as_array().unwrap().len(), 24);
+    }
+    htsr(["esd", path, "embed"]).fails(2, &["the names of 2 matrices contain `embed`", "model.embed_positions.weight"]);
+    // Names of scored matrices come first.
+    htsr(["esd", path, "layers.0.self_attn.q"]).succeeds();
 }
 
 #[test]

@@ -9,13 +9,14 @@ mod kind;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::classify::{OUTSIDE, place};
 use super::matrix::WeightMatrix;
+use super::naming::Naming;
 use super::place::Place;
 use super::selection::Selection;
+use super::skip::OUTSIDE;
 use super::skipped::Skipped;
 use super::unread::UnreadWeight;
-use crate::checkpoint::{Checkpoint, Tensor};
+use crate::checkpoint::{Checkpoint, Tensor, TensorInfo};
 use assemble::{reparametrized, sparse};
 use kind::{Kind, Loss, Parts, kind, part_of};
 
@@ -72,22 +73,26 @@ impl<'a> Composed<'a> {
         self.weights.iter().map(|(name, weight)| (name.as_str(), weight.main.info.name.as_str()))
     }
 
+    /// The weights, for their places: names and numbers of dimensions.
+    pub fn named(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.weights.iter().map(|(name, weight)| (name.as_str(), dimensions(weight.main.info)))
+    }
+
     /// The matrices to score, and why the other tensors are not scored.
-    pub fn verdicts(&self, selection: &Selection) -> Vec<Result<WeightMatrix, Skipped>> {
+    pub fn verdicts(&self, naming: &Naming, selection: &Selection) -> Vec<Result<WeightMatrix, Skipped>> {
         let parts = self.owners.iter().filter(|(tensor, owner)| self.weights[*owner].main.info.name != **tensor);
         let mut verdicts: Vec<Result<WeightMatrix, Skipped>> =
             parts.map(|(tensor, owner)| Err(Skipped::new(tensor, format!("a part of `{owner}`")))).collect();
-        verdicts.extend(self.weights.keys().map(|name| self.verdict(name, selection)));
+        verdicts.extend(self.weights.keys().map(|name| self.verdict(name, naming, selection)));
         verdicts
     }
 
     /// The matrix of this name to score, or why its main tensor is not scored.
-    pub fn verdict(&self, name: &str, selection: &Selection) -> Result<WeightMatrix, Skipped> {
+    fn verdict(&self, name: &str, naming: &Naming, selection: &Selection) -> Result<WeightMatrix, Skipped> {
         let main = self.weights[name].main.info;
         let skipped = |reason: String| Skipped::new(&main.name, reason);
-        // A sparse list has one dimension, its weight two.
-        let place = place(name, main.shape.len().max(2)).and_then(|place| place.ok_or(OUTSIDE));
-        let place = place.map_err(|reason| skipped(reason.into()))?;
+        let place = naming.place(name, dimensions(main)).and_then(|place| place.ok_or(OUTSIDE));
+        let (place, _) = place.map_err(|reason| skipped(reason.into()))?;
         if let Some(reason) = selection.refusal(name, place.layer) {
             return Err(skipped(reason.into()));
         }
@@ -118,4 +123,9 @@ impl<'a> Composed<'a> {
             kind => reparametrized(weight.main, kind).map(|weights| WeightMatrix::new(name, place, weights)),
         })
     }
+}
+
+/// The number of dimensions of a weight. A sparse list has one, its weight two.
+fn dimensions(main: &TensorInfo) -> usize {
+    main.shape.len().max(2)
 }
