@@ -16,8 +16,8 @@ use crate::score::{LayerScore, MatrixScore};
 pub struct ComparedModel<'a> {
     /// Its layers.
     pub layers: &'a [LayerScore],
-    /// LoRA experts of the layers, in the same order, if allocated.
-    pub experts: Option<&'a [u32]>,
+    /// LoRA experts of each layer, in the same order; `None` for a layer that the allocation leaves out.
+    pub experts: &'a [Option<u32>],
     /// Its matrices.
     pub matrices: &'a [MatrixScore],
 }
@@ -95,8 +95,8 @@ pub struct Pairs {
     pub unpaired_matrices: Vec<Unpaired>,
     /// Spearman's rank correlation of the alphas.
     pub rank_correlation: RankCorrelation,
-    /// Experts that B has in other layers than A: the sum of the positive differences; `None` unless all layers pair
-    /// and have experts.
+    /// Experts that B has in other layers than A: the sum of the positive differences; `None` unless all layers pair, and
+    /// the same ones have experts in both.
     pub moved_experts: Option<u64>,
 }
 
@@ -129,11 +129,15 @@ pub fn compare(a: ComparedModel, b: ComparedModel) -> Pairs {
         layers: rank_correlation(layers.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
         matrices: rank_correlation(matrices.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
     };
-    let moved = layers.iter().map(|pair| pair.experts_difference).sum::<Option<i64>>();
-    let moved = moved.filter(|_| unpaired_layers.is_empty());
-    let moved_experts =
-        moved.map(|_| layers.iter().filter_map(|pair| pair.experts_difference).map(|moved| moved.max(0) as u64).sum());
+    let moved_experts = moved_experts(&layers).filter(|_| unpaired_layers.is_empty());
     Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts }
+}
+
+/// The sum of the positive differences, if the same layers have experts in both.
+fn moved_experts(layers: &[LayerPair]) -> Option<u64> {
+    let with_experts = layers.iter().filter(|pair| pair.experts_a.or(pair.experts_b).is_some());
+    let moved: Option<Vec<i64>> = with_experts.map(|pair| pair.experts_difference).collect();
+    moved.filter(|moved| !moved.is_empty()).map(|moved| moved.iter().map(|moved| (*moved).max(0) as u64).sum())
 }
 
 /// Pairs of indices of items with the same key in both lists, in the order of the first list, and the names of the
@@ -161,7 +165,7 @@ fn pair<T, K: Eq + Hash>(
 
 fn layer_pair(a: ComparedModel, b: ComparedModel, (i, j): (usize, usize)) -> LayerPair {
     let (one, other) = (&a.layers[i], &b.layers[j]);
-    let (experts_a, experts_b) = (a.experts.map(|experts| experts[i]), b.experts.map(|experts| experts[j]));
+    let (experts_a, experts_b) = (a.experts[i], b.experts[j]);
     LayerPair {
         stack: one.stack.clone(),
         layer: one.layer,
@@ -218,7 +222,7 @@ mod tests {
         LayerScore { stack: stack.into(), layer, alpha: alpha.into(), matrices: 1 }
     }
 
-    fn model<'a>(layers: &'a [LayerScore], experts: Option<&'a [u32]>) -> ComparedModel<'a> {
+    fn model<'a>(layers: &'a [LayerScore], experts: &'a [Option<u32>]) -> ComparedModel<'a> {
         ComparedModel { layers, experts, matrices: &[] }
     }
 
@@ -238,7 +242,7 @@ mod tests {
     fn layers_pair_by_stack_and_number() {
         let a = [layer("encoder", 0, 2.0), layer("encoder", 1, 3.0), layer("encoder", 2, None)];
         let b = [layer("bert.encoder", 1, 3.5), layer("bert.encoder", 2, 4.0), layer("bert.encoder", 3, 4.0)];
-        let pairs = compare(model(&a, Some(&[1, 2, 3])), model(&b, Some(&[5, 1, 0])));
+        let pairs = compare(model(&a, &[1, 2, 3].map(Some)), model(&b, &[5, 1, 0].map(Some)));
         let layers: Vec<_> = pairs.layers.iter().map(|p| (p.layer, p.alpha_difference, p.experts_difference)).collect();
         assert_eq!(layers, [(1, Some(0.5), Some(3)), (2, None, Some(-2))]);
         let unpaired: Vec<_> = pairs.unpaired_layers.iter().map(|layer| (layer.side, layer.name.as_str())).collect();
@@ -246,9 +250,14 @@ mod tests {
         assert_eq!(pairs.moved_experts, None);
 
         let two = [layer("encoder", 0, 2.0), layer("decoder", 0, 3.0)];
-        let pairs = compare(model(&two, None), model(&b[..1], None));
+        let pairs = compare(model(&two, &[None; 2]), model(&b[..1], &[None]));
         assert_eq!((pairs.layers.len(), pairs.unpaired_layers.len()), (0, 3));
-        let pairs = compare(model(&two, Some(&[4, 6])), model(&two, Some(&[7, 3])));
+        assert_eq!(pairs.moved_experts, None);
+        let pairs = compare(model(&two, &[4, 6].map(Some)), model(&two, &[7, 3].map(Some)));
         assert_eq!((pairs.moved_experts, pairs.rank_correlation.layers), (Some(3), Some(1.0)));
+        let moved = |a, b| compare(model(&two, a), model(&two, b)).moved_experts;
+        assert_eq!(moved(&[Some(9), None], &[Some(9), None]), Some(0));
+        assert_eq!(moved(&[Some(9), None], &[Some(4), Some(5)]), None);
+        assert_eq!(moved(&[None, None], &[None, None]), None);
     }
 }

@@ -48,8 +48,8 @@ impl Report {
         others: &[(PathBuf, Report)],
     ) -> Result<()> {
         let layers: Vec<LayerScore> = self.layers.iter().map(|row| row.score.clone()).collect();
-        let plan = plan.for_layers(layers.iter().map(|score| (score.stack.as_str(), score.layer)));
-        self.provenance.options.set_plan(plan);
+        let plan = plan.clone().for_layers(layers.iter().map(|score| (score.stack.as_str(), score.layer)));
+        self.provenance.options.set_plan(&plan);
         self.set_allocation(None);
         let scores = Scores { matrices: &self.matrices, layers: &layers, rule: self.provenance.rule };
         let (allocation, comparison) = sensitivity.allocate(scores, &plan, others)?;
@@ -93,7 +93,10 @@ impl SensitivityAnalysis {
         others: &[(PathBuf, Report)],
     ) -> Result<(Allocation, Option<AllocationComparison>)> {
         self.check(plan)?;
-        let mut allocation = plan.allocate(units_of(scores, plan)?)?;
+        let layers = scores.layers.iter().map(|score| (score.stack.as_str(), score.layer));
+        let (units, left_out) = plan.participants(units_of(scores, plan)?, layers)?;
+        let mut allocation = plan.allocate(units)?;
+        allocation.left_out = left_out;
         let comparison = match &self.sweep {
             Some(sweep) => Some(allocation.sweep(sweep)?),
             None => {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::largest_remainder::count_held;
 use super::{
-    AllocatedValue, AllocationPlan, AllocationRule, Bound, BudgetOutcome, Group, Quantity, Solution, Stability, Unit,
-    ValueRange,
+    AllocatedValue, AllocationPlan, AllocationRule, Bound, BudgetOutcome, Group, LeftOut, Quantity, Solution,
+    Stability, Unit, ValueRange,
 };
 use crate::error::{Error, Result};
 use crate::message::verbatim;
@@ -43,12 +43,15 @@ pub struct Allocation {
     pub plan: AllocationPlan,
     /// The allocated quantity.
     pub quantity: Quantity,
-    /// One per unit, in the order of the units.
+    /// One per unit that takes part, in the order of the units.
     pub rows: Vec<AllocatedUnit>,
     /// The budget; null for rules without one.
     pub budget: Option<BudgetOutcome>,
     /// Remarks to read before use: values held at a bound, assumptions made.
     pub notes: Vec<String>,
+    /// The stacks whose units get no number. Missing if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Settings and totals of the simulation. With a simulation only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stability: Option<Stability>,
@@ -61,10 +64,15 @@ impl Allocation {
     }
 
     /// For each of `matrices`, the row of the unit that it belongs to.
-    pub fn rows_of(&self, matrices: &[MatrixScore]) -> Vec<Option<&AllocatedUnit>> {
+    pub fn rows_of(&self, matrices: &[&MatrixScore]) -> Vec<Option<&AllocatedUnit>> {
         let rows: HashMap<_, _> = self.rows.iter().map(|row| (row.unit.key(), row)).collect();
         let row = |matrix| Unit::keys_around(matrix).iter().find_map(|key| rows.get(key).copied());
-        matrices.iter().map(row).collect()
+        matrices.iter().copied().map(row).collect()
+    }
+
+    /// True if the stack of `matrix` is left out.
+    pub fn leaves_out(&self, matrix: &MatrixScore) -> bool {
+        self.left_out.iter().any(|left_out| left_out.stack == matrix.stack)
     }
 
     /// All values, if they are whole numbers.
@@ -78,14 +86,15 @@ impl Allocation {
 }
 
 impl AllocationPlan {
-    /// Allocates a number to every unit.
+    /// Allocates a number to every unit of the named stacks or, if the plan names none, to every unit that is not part of a
+    /// head for multi-token prediction. [`participants`](AllocationPlan::participants) drops small stacks without alphas.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage) if the plan cannot be met; [`Kind::Input`](crate::error::Kind::Input)
     /// if the rule needs alphas and one is missing or not a positive number.
     pub fn allocate(&self, units: Vec<Unit>) -> Result<Allocation> {
-        self.check(&units)?;
+        let (units, left_out) = self.choose(units)?;
         let alphas = self.alphas(&units)?;
         let Solution { values, held } = self.prepare(&units)?(&alphas)?;
         let budget = self.rule.budget_outcome(&units, &values);
@@ -102,7 +111,8 @@ impl AllocationPlan {
             held,
             range: None,
         });
-        Ok(Allocation { plan: *self, quantity, rows: rows.collect(), budget, notes, stability: None })
+        let plan = self.clone();
+        Ok(Allocation { plan, quantity, rows: rows.collect(), budget, notes, left_out, stability: None })
     }
 
     /// The alphas of the units; empty if the rule does not depend on them.
@@ -110,7 +120,8 @@ impl AllocationPlan {
         if !self.rule.needs_alphas() {
             return Ok(Vec::new());
         }
-        let alpha = |unit: &Unit| match unit.alpha {
+        let alpha = |unit: &Unit| {
+            match unit.alpha {
             Some(alpha) if alpha.is_finite() && alpha > 0.0 => Ok(alpha),
             Some(alpha) => {
                 let cause =
@@ -121,10 +132,13 @@ impl AllocationPlan {
                 Err(Error::unusable(format!("no allocation: {} has no alpha", verbatim(&unit.name()))).hint(match self
                     .group
                 {
-                    Group::Layer => "score the model without that layer (§layers), or with another fit rule (§rule)",
+                    Group::Layer => {
+                        "score the model without that layer (§layers) or with another fit rule (§rule), or allocate to other stacks (§stack)"
+                    }
                     _ => "exclude it (§exclude), use another fit rule (§rule), or use §group=layer",
                 }))
             }
+        }
         };
         units.iter().map(alpha).collect()
     }

@@ -3,13 +3,13 @@
 //! Well-trained layers (small alpha) get few experts, poorly trained ones many. [`Rounding`] turns the shares into
 //! whole numbers.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::largest_remainder::unit_costs;
 use super::powers::{check_beta, powers};
+use super::stacks::depths;
 use super::{Solution, Solve, reference};
 use crate::error::{Error, Result};
 
@@ -63,17 +63,10 @@ impl Default for Budget {
 /// Experts for each layer of the main stack unless a number is given: AlphaLoRA's 160 for 32 layers.
 const EXPERTS_PER_LAYER: u32 = 5;
 
-/// [`EXPERTS_PER_LAYER`] for each layer of the main stack: the one with the most layers, the first of several. `layers`
+/// [`EXPERTS_PER_LAYER`] for each layer of the main stack, the one with the most layers. `layers`
 /// are stacks with numbers of layers, in order; a layer may be repeated.
 pub(super) fn usual_experts<'a>(layers: impl Iterator<Item = (&'a str, u32)>) -> u32 {
-    let mut stacks: Vec<(&str, HashSet<u32>)> = Vec::new();
-    for (stack, layer) in layers {
-        match stacks.iter_mut().find(|(name, _)| *name == stack) {
-            Some((_, numbers)) => drop(numbers.insert(layer)),
-            None => stacks.push((stack, HashSet::from([layer]))),
-        }
-    }
-    let main = stacks.iter().map(|(_, numbers)| numbers.len()).max().unwrap_or(0);
+    let main = depths(layers).into_iter().map(|(_, depth)| depth).max().unwrap_or(0);
     u32::try_from(main).unwrap_or(u32::MAX).saturating_mul(EXPERTS_PER_LAYER)
 }
 

@@ -47,7 +47,8 @@ pub struct Column {
 impl Column {
     /// Allocates to `units` by `plan` and compares the result with `base`. A failure becomes a column without values.
     fn new(label: String, plan: &AllocationPlan, units: Result<Vec<Unit>>, base: &Allocation) -> Column {
-        let allocation = units.and_then(|units| {
+        let allocation = units.and_then(|mut units| {
+            units.retain(|unit| base.rows.iter().any(|row| row.unit.stack == unit.stack));
             let pairs = units.len() == base.rows.len() && units.iter().zip(&base.rows).all(|(a, b)| a.is_same(&b.unit));
             if pairs { plan.allocate(units) } else { Err(Error::unusable("has other layers or matrices")) }
         });
@@ -92,7 +93,7 @@ impl Allocation {
         let column = |&value: &f64| {
             let rule = self.plan.rule.with(&sweep.parameter, value)?;
             let label = format!("{}={value}", sweep.parameter);
-            Ok(Column::new(label, &AllocationPlan { rule, ..self.plan }, Ok(units.clone()), self))
+            Ok(Column::new(label, &AllocationPlan { rule, ..self.plan.clone() }, Ok(units.clone()), self))
         };
         let columns = sweep.values.iter().map(column).collect::<Result<_>>()?;
         Ok(AllocationComparison { of: sweep.parameter.clone(), columns })

@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn real_values_have_ranges_too() {
         let rule = AllocationRule::AlphaDecay(AlphaDecay::default());
-        let plan = AllocationPlan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
+        let plan = AllocationPlan::new(rule).with_group(Group::Layer);
         let allocation = simulated(plan, &[1.5, 2.5, 4.0], StabilitySimulation::default());
         let middle = allocation.rows[1].range.as_ref().unwrap();
         assert!(middle.low < allocation.rows[1].value.real() && middle.high > allocation.rows[1].value.real());
@@ -368,7 +368,7 @@ mod tests {
         for rule in
             [AllocationRule::AlphaDecay(AlphaDecay::default()), AllocationRule::TempBalance(TempBalance::default())]
         {
-            let plan = AllocationPlan { rule, group: Group::Layer, aggregate: Aggregate::Mean };
+            let plan = AllocationPlan::new(rule).with_group(Group::Layer);
             let allocation = simulated(plan, &[2.0, 3.0, 4.0], rough);
             assert!(allocation.stability.unwrap().failed > 0);
             let ranges = allocation.rows.iter().map(|row| row.range.as_ref().unwrap());

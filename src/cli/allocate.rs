@@ -10,7 +10,7 @@ use super::options::choices::explain;
 use super::options::{AllocationChoice, AllocationRuleParser, PlanArgs, ScoreRow, SensitivityArgs};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
-use super::warnings::{report_comparison, warn_of_zeros};
+use super::warnings::{report_comparison, warn_of_left_out, warn_of_zeros};
 use super::words::in_file;
 
 #[derive(Debug, clap::Args)]
@@ -49,5 +49,8 @@ pub fn run(args: AllocateArgs, printer: &Printer) -> Result<Ending> {
     report.allocate(&plan, &sensitivity, &others).map_err(|error| in_file(error, &args.scores))?;
     output.write(&ScoreRow::of(args.by, &report), printer)?;
     warn_of_zeros(&report, printer);
-    Ok(report_comparison(&report, printer))
+    Ok(match (warn_of_left_out(&report, printer), report_comparison(&report, printer)) {
+        (Ending::Complete, Ending::Complete) => Ending::Complete,
+        _ => Ending::Partial,
+    })
 }

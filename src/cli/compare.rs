@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::allocate::AllocationPlan;
+use crate::allocate::{AllocationPlan, LeftOutKind};
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Method};
 use crate::error::{Error, Result};
@@ -12,10 +12,11 @@ use crate::sensitivity::SensitivityAnalysis;
 use clap::ValueEnum;
 
 use super::ending::Ending;
-use super::options::{BudgetArgs, ComponentArgs, DeviceArgs, MethodArgs, SelectionArgs};
+use super::options::{BudgetArgs, ComponentArgs, DeviceArgs, MethodArgs, SelectionArgs, StackArgs};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::scoring::score;
+use super::warnings::warn_of_left_out;
 
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
@@ -31,6 +32,8 @@ pub struct CompareArgs {
     pub method: MethodArgs,
     #[command(flatten)]
     pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub stacks: StackArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
     /// One row of the table per layer or matrix
@@ -82,14 +85,14 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     check_rules(&inputs, paths, method)?;
     let mut budget = args.budget.budget();
     budget.experts = budget.experts.or_else(|| inputs.iter().find_map(allocated));
-    let mut plan = AllocationPlan::experts(budget);
-    let mut scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan);
+    let mut plan = AllocationPlan::experts(budget).with_stacks(args.stacks.stack);
+    let mut scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan.clone());
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
     let mut reports = Vec::new();
     for input in inputs {
         let Scored { report, problems: new } = match input {
-            Input::Scores(report) => allocate(report, &plan),
+            Input::Scores(report) => allocate(report, &plan)?,
             Input::Checkpoint(checkpoint) => {
                 let device = match &opened {
                     Some(device) => device,
@@ -99,11 +102,12 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
             }
         };
         // Both get the same number of experts: without --experts, that for the layers of A.
-        plan = report.provenance.options.plan.unwrap_or(plan);
-        scorer = scorer.with_allocation(plan);
+        plan = report.provenance.options.plan.clone().unwrap_or(plan);
+        scorer = scorer.with_allocation(plan.clone());
         reports.push(report);
         problems.extend(new);
     }
+    problems.extend(leave_out_the_same_stacks(&mut reports, &plan));
     let comparison = ModelComparison::new(&reports[0], &reports[1]);
     if comparison.pairs.layers.is_empty() {
         let error = Error::input(paths[0], format!("no layer pairs with one of {}", paths[1].display()));
@@ -115,7 +119,30 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     };
     let written = output.write(&document, printer);
     printer.warnings(&problems);
-    written.map(|()| if problems.is_empty() { Ending::Complete } else { Ending::Partial })
+    let endings = reports.iter().map(|report| warn_of_left_out(report, printer)).collect::<Vec<_>>();
+    let is_complete = problems.is_empty() && endings.iter().all(|ending| matches!(ending, Ending::Complete));
+    written.map(|()| if is_complete { Ending::Complete } else { Ending::Partial })
+}
+
+/// Allocates again to a model if a stack has no alphas in the other one: otherwise their budgets would cover different layers.
+fn leave_out_the_same_stacks(reports: &mut [Report], plan: &AllocationPlan) -> Vec<Error> {
+    let unscored = |report: &Report| -> Vec<String> {
+        let left_out = report.allocation.iter().flat_map(|row| &row.allocation.left_out);
+        left_out.filter(|it| it.kind == LeftOutKind::NoAlpha).map(|left_out| left_out.stack.clone()).collect()
+    };
+    let unscored: Vec<String> = reports.iter().flat_map(unscored).collect();
+    let again = |report: &mut Report| {
+        let rows = report.allocation.iter().flat_map(|row| &row.allocation.rows);
+        let mut stacks: Vec<String> = rows.map(|row| row.unit.stack.clone()).collect();
+        stacks.dedup();
+        let count = stacks.len();
+        stacks.retain(|stack| !unscored.contains(stack));
+        if stacks.len() == count || stacks.is_empty() {
+            return None;
+        }
+        report.allocate(&plan.clone().with_stacks(stacks), &SensitivityAnalysis::default(), &[]).err()
+    };
+    reports.iter_mut().filter_map(again).collect()
 }
 
 /// Reads scores or opens a checkpoint, depending on the extension. (The index of a checkpoint is JSON, too.)
@@ -154,7 +181,8 @@ fn check_rules(inputs: &[Input; 2], paths: [&Path; 2], method: Method) -> Result
 }
 
 /// Allocates to saved scores.
-fn allocate(mut report: Report, plan: &AllocationPlan) -> Scored {
+fn allocate(mut report: Report, plan: &AllocationPlan) -> Result<Scored> {
+    plan.check_stacks(report.layers.iter().map(|row| (row.score.stack.as_str(), row.score.layer)))?;
     let problem = report.allocate(plan, &SensitivityAnalysis::default(), &[]).err();
-    Scored { report, problems: problem.into_iter().collect() }
+    Ok(Scored { report, problems: problem.into_iter().collect() })
 }

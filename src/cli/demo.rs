@@ -52,7 +52,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let model = SyntheticModel { layers: args.layers as usize, hidden: args.hidden as usize };
     let plan = AllocationPlan::experts(args.budget.budget()).for_layers((0..args.layers).map(|layer| ("model", layer)));
-    let scorer = Scorer::new().with_method(args.method.method()).with_allocation(plan);
+    let scorer = Scorer::new().with_method(args.method.method()).with_allocation(plan.clone());
     // Before anything is written; the alphas do not matter here.
     let layers: Vec<Unit> = (0..args.layers).map(|layer| Unit::of_layer(layer, 2.0)).collect();
     plan.check(&layers)?;

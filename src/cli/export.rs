@@ -13,7 +13,7 @@ use super::options::choices::explain;
 use super::options::{AllocationChoice, AllocationRuleParser, PlanArgs, ScoreRow};
 use super::output::Destination;
 use super::printer::Printer;
-use super::warnings::warn_of_zeros;
+use super::warnings::{warn_of_left_out, warn_of_zeros};
 use super::words::in_file;
 
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,7 @@ pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
     let export = target.render(&report, &document, &args.rename.unwrap_or_default());
     destination.write(&export.map_err(|error| in_file(error, &args.scores))?, printer)?;
     warn_of_zeros(&report, printer);
-    Ok(Ending::Complete)
+    Ok(warn_of_left_out(&report, printer))
 }
 
 /// The plan to allocate by before the export, if there is one.

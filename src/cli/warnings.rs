@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::allocate::{AllocationComparison, Rounding};
+use crate::allocate::{AllocationComparison, LeftOutKind, Rounding};
 use crate::error::Error;
 use crate::matrices::UnreadLayer;
 use crate::report::{Provenance, Report};
 use crate::score::LayerScore;
 
 use super::ending::Ending;
+use super::options::stack_options;
 use super::printer::Printer;
 use super::words::count;
 
@@ -32,10 +33,34 @@ pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending 
         };
         printer.warning(&format!("tensor `{}`{others}: {note}", matrix.tensor), Some(hint));
     }
-    match report_comparison(report, printer) {
-        Ending::Complete if problems.is_empty() => Ending::Complete,
+    match (warn_of_left_out(report, printer), report_comparison(report, printer)) {
+        (Ending::Complete, Ending::Complete) if problems.is_empty() => Ending::Complete,
         _ => Ending::Partial,
     }
+}
+
+/// Names the stacks without numbers that nobody left out on purpose. The results are partial if alphas are missing.
+pub fn warn_of_left_out(report: &Report, printer: &Printer) -> Ending {
+    let Some(allocation) = report.allocation.as_ref().map(|row| &row.allocation) else { return Ending::Complete };
+    let mut taken: Vec<&str> = allocation.rows.iter().map(|row| row.unit.stack.as_str()).collect();
+    taken.dedup();
+    let mut ending = Ending::Complete;
+    for left_out in &allocation.left_out {
+        let text = format!("no {} for {}", allocation.quantity.plural(), left_out.sentence());
+        let options = stack_options(taken.iter().copied());
+        match left_out.kind {
+            LeftOutKind::NoAlpha => {
+                printer.warning(&text, Some(&format!("{options} leaves it out without this warning")));
+                ending = Ending::Partial;
+            }
+            LeftOutKind::MultiTokenPrediction => {
+                let stack = stack_options([left_out.stack.as_str()]);
+                printer.note(&format!("{text} ({options} {stack} includes it)"));
+            }
+            _ => {}
+        }
+    }
+    ending
 }
 
 /// A tensor without a counterpart is missing from its layer's mean. The base may be wrong, or the adapter damaged.

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::modules::{Assigned, assigned};
+use super::modules::{Assigned, assigned, unassigned, unwrapped};
 use super::{Rename, Target};
 use crate::allocate::{Allocation, Quantity};
 use crate::error::{Error, Result};
@@ -53,7 +53,8 @@ impl<'a> Adapters<'a> {
             adapters.push(Adapter { pattern: format!("^{}", regex::escape(module)), rank, lora_alpha });
         }
         let (rank, lora_alpha) = usual(&adapters);
-        let target_modules = target_modules(&modules, report);
+        let others = unassigned(report, allocation).map(|(tensor, _)| tensor);
+        let target_modules = target_modules(&modules, others);
         Ok(Adapters { allocation, rank, lora_alpha, target_modules, adapters })
     }
 }
@@ -81,11 +82,11 @@ fn usual(adapters: &[Adapter]) -> (u32, f64) {
 }
 
 /// PEFT matches a module whose name is in the list, or ends with a dot and a name in the list.
-fn target_modules(modules: &[&str], report: &Report) -> Vec<String> {
+fn target_modules<'a>(modules: &[&str], others: impl Iterator<Item = &'a str>) -> Vec<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
     let short: BTreeSet<String> = modules.iter().map(|module| last(module)).collect();
-    let others = report.skipped.iter().filter_map(|skipped| skipped.tensor.strip_suffix(".weight"));
-    if others.map(last).any(|other| short.contains(&other)) {
+    let other = |tensor| Some(last(unwrapped(tensor).strip_suffix(".weight")?));
+    if others.filter_map(other).any(|other| short.contains(&other)) {
         return modules.iter().map(|module| (*module).to_owned()).collect();
     }
     short.into_iter().collect()

@@ -14,7 +14,10 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
     if report.matrices.is_empty() {
         return Err(nameless(Target::Alphapruning));
     }
-    let matrices: Vec<&MatrixScore> = report.matrices.iter().collect();
+    // The stacks that the allocation of the scores leaves out, such as a head for multi-token prediction, are left out here, too.
+    let is_left_out =
+        |matrix: &&MatrixScore| report.allocation.as_ref().is_some_and(|row| row.allocation.leaves_out(matrix));
+    let matrices: Vec<&MatrixScore> = report.matrices.iter().filter(|matrix| !is_left_out(matrix)).collect();
     let matrices = blocks::llama(Target::Alphapruning, matrices, |matrix| matrix)?;
     let alpha = |matrix: &MatrixScore| {
         matrix.alpha.ok_or_else(|| {

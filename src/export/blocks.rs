@@ -27,7 +27,7 @@ pub(super) fn check_places<'a>(target: Target, layers: impl Iterator<Item = (&'a
         let first = *first.get_or_insert(stack);
         if stack != first {
             let cause = format!("{target} supports one stack of layers, and the scores have `{first}` and `{stack}`");
-            return Err(Error::usage(cause).hint("score only one of them, with §include"));
+            return Err(Error::usage(cause).hint("allocate to one of them, with §stack, or score one, with §include"));
         }
         if layer as usize != place {
             let cause = format!("{target} uses a list by position, and layer {place} is missing");

@@ -5,10 +5,10 @@
 //! except those to ignore.
 
 use super::blocks::{self, check_places};
-use super::modules::{Assigned, assigned, unwrapped};
+use super::modules::{Assigned, assigned, unassigned, unwrapped};
 use super::text::origin;
 use super::{Rename, Target, yaml};
-use crate::allocate::{Group, Quantity};
+use crate::allocate::{Allocation, Group, Quantity};
 use crate::error::{Error, Result};
 use crate::report::Report;
 use crate::score::MatrixScore;
@@ -27,7 +27,7 @@ pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     let (pruned, ignored) = match allocation.plan.group {
         Group::Layer => {
             let pruned = layers(&assigned, rename)?;
-            let ignored = ignored(report, &pruned, rename)?;
+            let ignored = ignored(report, allocation, &pruned, rename)?;
             (pruned, ignored)
         }
         Group::Matrix | Group::Role => (matrices(assigned)?, Vec::new()),
@@ -79,11 +79,11 @@ fn layer_module(block: &[Assigned<'_>]) -> Result<String> {
 }
 
 /// Modules within pruned layers that were not scored and have no sparsity: routers and excluded modules.
-fn ignored(report: &Report, pruned: &[Pruned], rename: &Rename) -> Result<Vec<String>> {
+fn ignored(report: &Report, allocation: &Allocation, pruned: &[Pruned], rename: &Rename) -> Result<Vec<String>> {
     let harmless = ["bias", "normalization", "one-dimensional"];
-    let others = report.skipped.iter().filter(|skipped| !harmless.contains(&skipped.reason.as_str()));
-    let modules = others.filter_map(|skipped| {
-        let module = rename.apply(unwrapped(&skipped.tensor).strip_suffix(".weight")?).ok()?;
+    let others = unassigned(report, allocation).filter(|(_, reason)| !reason.is_some_and(|it| harmless.contains(&it)));
+    let modules = others.filter_map(|(tensor, _)| {
+        let module = rename.apply(unwrapped(tensor).strip_suffix(".weight")?).ok()?;
         let within = |pruned: &Pruned| module.strip_prefix(&pruned.module).is_some_and(|rest| rest.starts_with('.'));
         pruned.iter().any(within).then_some(module)
     });

@@ -29,7 +29,8 @@ impl Assigned<'_> {
     }
 }
 
-/// Every scored matrix of `report` with its row of `allocation`, in order of stack, layer and name.
+/// Every scored matrix of `report` with its row of `allocation`, in order of stack, layer and name, without the stacks that
+/// the allocation leaves out.
 ///
 /// # Errors
 ///
@@ -44,7 +45,8 @@ pub(super) fn assigned<'a>(
     if report.matrices.is_empty() {
         return Err(nameless(target));
     }
-    let rows = allocation.rows_of(&report.matrices);
+    let matrices: Vec<&MatrixScore> = report.matrices.iter().filter(|matrix| !allocation.leaves_out(matrix)).collect();
+    let rows = allocation.rows_of(&matrices);
     let assign = |(matrix, row): (&'a MatrixScore, Option<&'a AllocatedUnit>)| {
         let row = row.ok_or_else(|| {
             let error = Error::unusable("the allocation has no number for this matrix").tensor(&matrix.tensor);
@@ -52,7 +54,17 @@ pub(super) fn assigned<'a>(
         })?;
         Ok(Assigned { matrix, parameter: rename.apply(&unwrapped(&matrix.tensor))?, row })
     };
-    report.matrices.iter().zip(rows).map(assign).collect()
+    matrices.into_iter().zip(rows).map(assign).collect()
+}
+
+/// The tensors that get no number: skipped ones, with the reason, and those of stacks that `allocation` leaves out.
+pub(super) fn unassigned<'a>(
+    report: &'a Report,
+    allocation: &'a Allocation,
+) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+    let skipped = report.skipped.iter().map(|skipped| (skipped.tensor.as_str(), Some(skipped.reason.as_str())));
+    let left_out = report.matrices.iter().filter(|matrix| allocation.leaves_out(matrix));
+    skipped.chain(left_out.map(|matrix| (matrix.tensor.as_str(), None)))
 }
 
 /// The error for scores of layers, which have no tensor names.

@@ -192,7 +192,7 @@ impl Scorer {
     fn check(&self, checkpoint: &Checkpoint, matrices: &[WeightMatrix]) -> Result<()> {
         self.sampling.check(checkpoint)?;
         self.sensitivity.check(&self.plan)?;
-        let plan = self.plan.for_layers(matrices.iter().map(|matrix| (&*matrix.stack, matrix.layer)));
+        let plan = self.plan.clone().for_layers(matrices.iter().map(|matrix| (&*matrix.stack, matrix.layer)));
         plan.check(&planned_units(matrices, plan.group))
     }
 

@@ -2,14 +2,19 @@
 
 use super::{AllocationRow, Cell, Document, Report, Table};
 use crate::allocate::{
-    AllocatedUnit, AllocatedValue, AllocationComparison, Bound, BudgetOutcome, Group, Quantity, Stability, ValueRange,
+    AllocatedUnit, AllocatedValue, AllocationComparison, Bound, BudgetOutcome, Group, Quantity, Stability, Unit,
+    ValueRange, units,
 };
+use crate::score::LayerScore;
 
 impl Report {
-    /// The results with one row per unit of the allocation, or per layer if there is no allocation.
+    /// The results with one row per unit, those of stacks without numbers last; or per layer if there is no allocation.
     pub fn by_unit(&self) -> Document<'_, Report> {
         let Some(AllocationRow { allocation, .. }) = &self.allocation else { return self.by_layer() };
-        let stacks = allocation.rows.iter().any(|row| row.unit.stack != allocation.rows[0].unit.stack);
+        let rows = allocation.rows.iter().map(|row| (&row.unit, Some(row)));
+        let left_out = self.left_out_units();
+        let rows: Vec<(&Unit, Option<&AllocatedUnit>)> = rows.chain(left_out.iter().map(|unit| (unit, None))).collect();
+        let stacks = rows.iter().any(|(unit, _)| unit.stack != rows[0].0.stack);
         let (group, quantity) = (allocation.plan.group, allocation.quantity);
         let mut columns = vec![("stack", stacks && group != Group::Matrix)];
         columns.extend(match group {
@@ -26,24 +31,38 @@ impl Report {
         if allocation.stability.is_some() {
             columns.extend([("low", true), ("high", true), ("share", true), ("determined", true)]);
         }
-        let mut table = Table { columns, rows: allocation.rows.iter().map(|row| cells(row, group)).collect() };
+        let width = columns.len();
+        let cells = rows.iter().map(|(unit, row)| cells(unit, *row, group, width));
+        let mut table = Table { columns, rows: cells.collect() };
         if let Some(comparison) = &self.comparison {
             append_comparison(comparison, &mut table);
         }
         self.append_provenance(&mut table);
         let tail = [("parameters", false), ("held", false), ("allocation", false)];
         table.columns.extend(tail);
-        for (cells, row) in table.rows.iter_mut().zip(&allocation.rows) {
-            cells.push(Cell::optional(row.unit.parameters, Cell::Whole));
-            cells.push(Cell::optional(row.held, |held| Cell::Text(word(held).into())));
+        for (cells, (unit, row)) in table.rows.iter_mut().zip(rows) {
+            cells.push(Cell::optional(unit.parameters, Cell::Whole));
+            cells.push(Cell::optional(row.and_then(|row| row.held), |held| Cell::Text(word(held).into())));
             cells.push(Cell::Text(allocation.plan.rule.name().into()));
         }
         Document { table, footer: self.footer(), json: self }
     }
+
+    /// The units of the stacks that the allocation leaves out.
+    fn left_out_units(&self) -> Vec<Unit> {
+        let Some(AllocationRow { allocation, .. }) = &self.allocation else { return Vec::new() };
+        if allocation.left_out.is_empty() {
+            return Vec::new();
+        }
+        let layers: Vec<LayerScore> = self.layers.iter().map(|row| row.score.clone()).collect();
+        let all = units(&self.matrices, &layers, allocation.plan.group, allocation.plan.aggregate);
+        let is_left_out = |unit: &Unit| allocation.left_out.iter().any(|left_out| left_out.stack == unit.stack);
+        all.unwrap_or_default().into_iter().filter(is_left_out).collect()
+    }
 }
 
-fn cells(row: &AllocatedUnit, group: Group) -> Vec<Cell> {
-    let AllocatedUnit { unit, value, top_k, lora_alpha, .. } = row;
+/// The first `width` cells of a row: the unit and its number, if it has one.
+fn cells(unit: &Unit, row: Option<&AllocatedUnit>, group: Group, width: usize) -> Vec<Cell> {
     let text = |text: &Option<String>| Cell::optional(text.clone(), Cell::Text);
     let layer = Cell::optional(unit.layer, |layer| Cell::Whole(layer.into()));
     let (alpha, matrices) = (Cell::optional(unit.alpha, Cell::real), Cell::Whole(unit.matrices as u64));
@@ -53,7 +72,14 @@ fn cells(row: &AllocatedUnit, group: Group) -> Vec<Cell> {
         Group::Role => vec![text(&unit.role), alpha, matrices],
         Group::Matrix => vec![text(&unit.tensor), layer, text(&unit.role), alpha],
     });
-    cells.push(value_cell(*value));
+    cells.extend(row.map(number_cells).unwrap_or_default());
+    cells.resize(width, Cell::Missing);
+    cells
+}
+
+fn number_cells(row: &AllocatedUnit) -> Vec<Cell> {
+    let AllocatedUnit { value, top_k, lora_alpha, .. } = row;
+    let mut cells = vec![value_cell(*value)];
     cells.extend(top_k.map(|top_k| Cell::Whole(top_k.into())));
     cells.extend(lora_alpha.map(Cell::real));
     if let Some(ValueRange { low, high, share, determined }) = row.range {
@@ -123,6 +149,7 @@ impl AllocationRow {
             footer.push(("lora_r", list(&ranks)));
         }
         footer.push(("allocation", self.summary()));
+        footer.extend(self.allocation.left_out.iter().map(|left_out| ("left out", left_out.sentence())));
         if let Some(stability) = &self.allocation.stability {
             footer.extend(stability_footer(stability, self.allocation.rows.len()));
         }

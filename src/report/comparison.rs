@@ -31,11 +31,11 @@ impl ModelComparison {
         let scores =
             |report: &Report| -> Vec<LayerScore> { report.layers.iter().map(|row| row.score.clone()).collect() };
         let (layers_a, layers_b) = (scores(a), scores(b));
-        let experts = |report: &Report| report.allocation.as_ref().and_then(|row| row.experts.clone());
+        let experts = |report: &Report| -> Vec<Option<u32>> { report.layers.iter().map(|row| row.experts).collect() };
         let (experts_a, experts_b) = (experts(a), experts(b));
         let pairs = compare::compare(
-            ComparedModel { layers: &layers_a, experts: experts_a.as_deref(), matrices: &a.matrices },
-            ComparedModel { layers: &layers_b, experts: experts_b.as_deref(), matrices: &b.matrices },
+            ComparedModel { layers: &layers_a, experts: &experts_a, matrices: &a.matrices },
+            ComparedModel { layers: &layers_b, experts: &experts_b, matrices: &b.matrices },
         );
         ModelComparison { schema: SCHEMA, a: a.provenance.clone(), b: b.provenance.clone(), pairs }
     }

@@ -70,8 +70,8 @@ pub struct Options {
 
 impl Options {
     /// Sets the allocation plan.
-    pub fn set_plan(&mut self, plan: AllocationPlan) {
-        self.plan = Some(plan);
+    pub fn set_plan(&mut self, plan: &AllocationPlan) {
+        self.plan = Some(plan.clone());
         self.budget = match plan.rule {
             AllocationRule::AlphaLora(budget) => Some(budget),
             _ => None,

@@ -36,6 +36,7 @@ mod reference;
 mod rules;
 mod scores;
 mod stacked;
+mod stacks;
 mod structure;
 mod support;
 mod terminal;

@@ -11,6 +11,7 @@ mod sampling;
 mod selection;
 mod sensitivity;
 mod simulations;
+mod stacks;
 mod tails;
 
 pub use base::{BaseArgs, ComponentArgs};
@@ -23,4 +24,5 @@ pub use sampling::SamplingArgs;
 pub use selection::SelectionArgs;
 pub use sensitivity::SensitivityArgs;
 pub use simulations::SimulationArgs;
+pub use stacks::{StackArgs, stack_options};
 pub use tails::TailChoice;

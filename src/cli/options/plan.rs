@@ -7,6 +7,7 @@ use crate::allocate::{
 use crate::error::{Error, Result};
 
 use super::rules::AllocationChoice;
+use super::stacks::StackArgs;
 
 use AllocationChoice::{Alphadecay, Alphalora, Alphapruning, Mola, Rank, Tempbalance, Uniform as Even};
 
@@ -95,6 +96,8 @@ pub struct PlanArgs {
     /// How the alphas of several matrices are combined
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     pub aggregate: Aggregate,
+    #[command(flatten)]
+    pub stacks: StackArgs,
 }
 
 impl PlanArgs {
@@ -131,7 +134,8 @@ impl PlanArgs {
                 AllocationRule::AlphaDecay(AlphaDecay { low, high })
             }
         };
-        Ok(AllocationPlan { rule, group: self.group.unwrap_or(rule.usual_group()), aggregate: self.aggregate })
+        let plan = AllocationPlan::new(rule).with_aggregate(self.aggregate).with_stacks(self.stacks.stack.clone());
+        Ok(plan.with_group(self.group.unwrap_or(rule.usual_group())))
     }
 
     fn ranks(&self) -> Ranks {
@@ -150,7 +154,11 @@ impl PlanArgs {
 
     /// The first allocation option on the command line, if there is any.
     pub fn first_option(&self) -> Option<&'static str> {
-        let shared = [(self.group.is_some(), "--group"), (self.aggregate != Aggregate::default(), "--aggregate")];
+        let shared = [
+            (self.group.is_some(), "--group"),
+            (self.aggregate != Aggregate::default(), "--aggregate"),
+            (!self.stacks.stack.is_empty(), "--stack"),
+        ];
         let options = self.options().into_iter().map(|(is_set, option, _)| (is_set, option)).chain(shared);
         options.into_iter().find(|(is_set, _)| *is_set).map(|(_, option)| option)
     }
