@@ -97,7 +97,7 @@ fn every_tensor_is_listed_with_its_shard_or_its_reason() {
     assert_eq!(lines.len(), 7);
     assert_eq!(
         lines[1],
-        "model.layers.0.self_attn.o_proj.weight,model,0,self_attn.o_proj,24,24,BF16,model.safetensors,,"
+        "model.layers.0.self_attn.o_proj.weight,model,0,self_attn.o_proj,24,24,BF16,model.safetensors,,,"
     );
-    assert_eq!(lines[5], "model.embed_tokens.weight,,,,,,,,embedding,");
+    assert_eq!(lines[5], "model.embed_tokens.weight,,,,,,,,embedding,,");
 }

@@ -146,10 +146,9 @@ fn a_matrix_in_memory_has_the_same_spectrum_as_in_a_file() {
     assert_eq!(analyze(&brains, 40, 24, Rule::Ks).unwrap(), of_file(Tensor::bf16(&shape, &values)));
     let halves: Vec<f16> = values.iter().map(|&value| f16::from_f64(value)).collect();
     let exact: Vec<f64> = halves.iter().map(|&value| f64::from(value)).collect();
-    assert_eq!(
-        analyze(&halves, 40, 24, Rule::Ks).unwrap().spectrum,
-        analyze(&exact, 40, 24, Rule::Ks).unwrap().spectrum
-    );
+    // The spectra differ in what they know about the rounding of the weights.
+    let [halves, exact] = [analyze(&halves, 40, 24, Rule::Ks), analyze(&exact, 40, 24, Rule::Ks)].map(Result::unwrap);
+    assert_eq!((halves.spectrum.values(), halves.fit), (exact.spectrum.values(), exact.fit));
 }
 
 #[test]
