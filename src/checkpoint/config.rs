@@ -72,6 +72,11 @@ impl Config {
         self.text(name)?.as_u64()
     }
 
+    /// True if the fields of the language model are in a section of their own, because the model has other parts.
+    pub fn has_text_section(&self) -> bool {
+        TEXT_SECTIONS.iter().any(|section| self.section(section).is_some())
+    }
+
     /// The type of the model: `llama`, `bert` ...
     pub fn model_type(&self) -> Option<&str> {
         self.get("model_type")?.as_str()

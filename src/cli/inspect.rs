@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Result;
-use crate::matrices::Catalog;
+use crate::matrices::{Catalog, missing_layers};
 use crate::report::Inspection;
 use clap::ValueEnum;
 
@@ -52,5 +52,7 @@ pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
     };
     output.write(&document, printer)?;
     printer.skipped(&inspection.skipped);
-    Ok(Ending::Complete)
+    let problems = missing_layers(&checkpoint);
+    printer.warnings(&problems);
+    Ok(if problems.is_empty() { Ending::Complete } else { Ending::Partial })
 }

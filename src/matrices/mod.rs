@@ -9,6 +9,7 @@ mod base;
 mod catalog;
 mod classify;
 mod composed;
+mod depth;
 mod elements;
 mod families;
 mod farms;
@@ -26,6 +27,7 @@ mod stack;
 mod unread;
 
 pub use catalog::Catalog;
+pub(crate) use depth::missing_layers;
 #[cfg(feature = "cuda")]
 pub(crate) use elements::Loaded;
 pub(crate) use elements::Unavailable;

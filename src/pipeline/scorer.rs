@@ -12,7 +12,7 @@ use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{self, Device, DeviceChoice, Method, Opened, Precision, SolverChoice};
 use crate::error::{Error, Result};
 use crate::fit::Rule;
-use crate::matrices::{Catalog, Selection, WeightMatrix};
+use crate::matrices::{Catalog, Selection, WeightMatrix, missing_layers};
 use crate::metrics::MetricSelection;
 use crate::report::{Options, Provenance, Report};
 use crate::score;
@@ -57,7 +57,7 @@ pub struct Scorer {
 pub struct Scored {
     /// The results.
     pub report: Report,
-    /// One error for each matrix without an alpha, and one if there is no allocation.
+    /// One error for each matrix without an alpha, one if there is no allocation, and one if layers are missing.
     pub problems: Vec<Error>,
 }
 
@@ -185,6 +185,7 @@ impl Scorer {
         let mut report = Report::new(self.provenance(device, checkpoint), rows, layers, skipped).with_unread(unread);
         report.notes = notes;
         problems.extend(report.allocate(&self.plan, &self.sensitivity, &[]).err());
+        problems.extend(missing_layers(checkpoint));
         Ok(Scored { report, problems })
     }
 

@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod compare;
 mod composed;
+mod depth;
 mod determinism;
 mod docs;
 mod eigenvalues;
