@@ -9,12 +9,19 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// The content of a regular file. Others, such as pipes, are refused because they may never end.
+use super::formats;
+
+/// The content of a regular file. Others, such as pipes, are refused because they may never end; and so are pages and pointers
+/// that a failed download leaves.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    std::fs::read(path)
+    let content = std::fs::read(path)?;
+    match formats::instead_of_json(&content) {
+        Some(what) => Err(io::Error::other(format!("it is {what}"))),
+        None => Ok(content),
+    }
 }
 
 /// The entries of a JSON object in file order.

@@ -26,6 +26,8 @@ pub use blocks::BlockType;
 pub use config::Config;
 pub use dtype::{Dtype, FloatType};
 pub use float8::Float8;
+#[cfg(feature = "cli")]
+pub(crate) use locate::is_index;
 pub(crate) use quantization::QuantizationConfig;
 pub use shard::Shard;
 pub use tensor::TensorInfo;

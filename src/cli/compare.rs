@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::allocate::{AllocationPlan, LeftOutKind};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, is_index};
 use crate::device::{Device, Method};
 use crate::error::{Error, Result};
 use crate::pipeline::{Scored, Scorer};
@@ -77,6 +77,10 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         let error = Error::usage("contains scores, and a selection applies to checkpoints only").file(path);
         return Err(error.hint("remove --include, --exclude and --layers, or use the checkpoint"));
     }
+    if args.component.is_given() && inputs.iter().all(|input| matches!(input, Input::Scores(_))) {
+        let error = Error::usage("both files contain scores, and --component applies to folders only");
+        return Err(error.hint("remove --component"));
+    }
     if args.method.method() != Method::default() && inputs.iter().all(|input| matches!(input, Input::Scores(_))) {
         let error = Error::usage("both files contain scores; --rule, --precision and --cast apply to checkpoints only");
         return Err(error.hint("remove them, or use a checkpoint"));
@@ -149,7 +153,7 @@ fn leave_out_the_same_stacks(reports: &mut [Report], plan: &AllocationPlan) -> V
 fn open(path: &Path, component: &ComponentArgs, printer: &Printer) -> Result<Input> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_scores = [".json", ".csv"].iter().any(|extension| name.ends_with(extension)) && !path.is_dir();
-    match is_scores && !name.ends_with(".safetensors.index.json") {
+    match is_scores && !is_index(path) {
         true => Report::read(path).map(Input::Scores),
         false => component.open(path, printer).map(Input::Checkpoint),
     }

@@ -83,7 +83,7 @@ impl Options {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Input {
-    /// The path as given.
+    /// The file or folder that was read: as given, or the chosen snapshot or component within it.
     pub path: String,
     /// Size of all files.
     pub bytes: u64,

@@ -90,8 +90,8 @@ fn an_index_of_another_name_is_used() {
 #[test]
 fn shards_without_an_index_must_be_complete() {
     for (present, missing) in [
-        (&[1, 2, 3][..], "1 of 4 shards are missing: model-00004-of-00004.safetensors"),
-        (&[2, 3, 4], "1 of 4 shards are missing: model-00001-of-00004.safetensors"),
+        (&[1, 2, 3][..], "1 of 4 shards is missing: model-00004-of-00004.safetensors"),
+        (&[2, 3, 4], "1 of 4 shards is missing: model-00001-of-00004.safetensors"),
         (&[1, 4], "2 of 4 shards are missing: model-00002-of-00004.safetensors, model-00003-of-00004.safetensors"),
     ] {
         let folder = folder();
@@ -114,6 +114,85 @@ fn shards_without_an_index_must_be_complete() {
     let many = crate::support::folder();
     model(many.path(), "x-00001-of-4000000000.safetensors", 0..1);
     score(many.path(), &[]).fails(3, &["x-00002-of-4000000000.safetensors", "more"]);
+}
+
+#[test]
+fn shards_that_do_not_belong_together_are_refused() {
+    let folder = folder();
+    for shard in 1..3 {
+        model(folder.path(), &format!("model-{shard:05}-of-00002.safetensors"), shard..shard + 1);
+    }
+    model(folder.path(), "model-1-of-2.safetensors", 1..2);
+    score(folder.path(), &[]).fails(
+        3,
+        &[
+            "two files have the name of the same shard: ",
+            "model-1-of-2.safetensors",
+            "model-00001-of-00002.safetensors",
+        ],
+    );
+    fs::remove_file(folder.path().join("model-1-of-2.safetensors")).unwrap();
+    model(folder.path(), "model-00005-of-00002.safetensors", 1..2);
+    score(folder.path(), &[]).fails(
+        3,
+        &["model-00005-of-00002.safetensors: is numbered 5, but its name states 2 shards", "hint: keep only"],
+    );
+    let none = crate::support::folder();
+    model(none.path(), "model-00000-of-00000.safetensors", 0..1);
+    score(none.path(), &[]).fails(3, &["is numbered 0, but its name states 0 shards"]);
+}
+
+#[test]
+fn hidden_and_unfinished_files_are_not_read() {
+    let folder = folder();
+    fs::write(folder.path().join("model.safetensors.incomplete"), [0; 9]).unwrap();
+    score(folder.path(), &[]).fails(3, &["model.safetensors.incomplete is an unfinished download: finish it"]);
+    model(folder.path(), "model.safetensors", 0..1);
+    fs::write(folder.path().join("._model.safetensors"), [0; 9]).unwrap();
+    let run = score(folder.path(), &[]);
+    scored(&run, &[0], &[]);
+    assert!(!run.stderr.contains("leaves out"), "{}", run.stderr);
+}
+
+#[test]
+fn files_without_an_index_are_read_together_and_named() {
+    let folder = folder();
+    model(folder.path(), "a.safetensors", 0..1);
+    model(folder.path(), "b.safetensors", 1..2);
+    scored(
+        &score(folder.path(), &[]),
+        &[0, 1],
+        &["without an index, a.safetensors, b.safetensors are read as parts of"],
+    );
+    htsr(["score", folder.path().to_str().unwrap(), "--quiet"]).succeeds();
+}
+
+#[test]
+fn the_configuration_of_diffusers_decides_for_its_name() {
+    let folder = folder();
+    model(folder.path(), "model.safetensors", 0..1);
+    model(folder.path(), "diffusion_pytorch_model.safetensors", 0..2);
+    scored(&score(folder.path(), &[]), &[0], &["leaves out diffusion_pytorch_model.safetensors"]);
+    fs::write(folder.path().join("config.json"), r#"{"_class_name": "FluxTransformer2DModel"}"#).unwrap();
+    scored(&score(folder.path(), &[]), &[0, 1], &["leaves out model.safetensors"]);
+}
+
+#[test]
+fn of_two_indexes_the_plain_one_is_used() {
+    let folder = folder();
+    let path = folder.path();
+    model(path, "plain.safetensors", 0..1);
+    let index = |weights: &str| format!(r#"{{"weight_map":{{"{}":"{weights}"}}}}"#, projection(0, 'q'));
+    fs::write(path.join("model.safetensors.index.json"), index("plain.safetensors")).unwrap();
+    fs::write(path.join("model.safetensors.index.fp16.json"), index("gone.safetensors")).unwrap();
+    let note = "reads model.safetensors.index.json and leaves out model.safetensors.index.fp16.json";
+    scored(&score(path, &[]), &[0], &[note]);
+    // `compare` takes other JSON files for scores.
+    let variant = path.join("model.safetensors.index.fp16.json");
+    htsr(["compare", path.to_str().unwrap(), variant.to_str().unwrap()])
+        .fails(3, &["the index names the shard gone.safetensors, which is missing"]);
+    fs::write(&variant, "version https://git-lfs.github.com/spec/v1\noid sha256:00\n").unwrap();
+    score(&variant, &[]).fails(3, &["cannot be read: it is a Git LFS pointer", "hint: download the index again"]);
 }
 
 #[test]
@@ -161,6 +240,10 @@ fn a_pipeline_is_refused_until_one_of_its_models_is_named() {
     score(path, &["--component", "../x"]).fails(2, &["has no component `../x`"]);
     htsr(["compare", path.to_str().unwrap(), path.to_str().unwrap(), "--component", "vae"]).succeeds();
     htsr(["esd", path.to_str().unwrap(), &projection(1, 'q'), "--component", "transformer"]).succeeds();
+    let scores = path.join("scores.json");
+    score(&path.join("vae"), &["-o", scores.to_str().unwrap()]).succeeds();
+    htsr(["compare", scores.to_str().unwrap(), scores.to_str().unwrap(), "--component", "vae"])
+        .fails(2, &["both files contain scores, and --component applies to folders only", "hint: remove --component"]);
     let modules = crate::support::folder();
     fs::create_dir(modules.path().join("0_Transformer")).unwrap();
     model(&modules.path().join("0_Transformer"), "model.safetensors", 0..1);
@@ -182,21 +265,34 @@ fn a_folder_of_the_hub_cache_means_its_snapshot() {
     snapshot("0a1b", 0..1);
     scored(&score(&repository, &[]), &[0], &["snapshots/0a1b is the snapshot of"]);
     snapshot("2c3d", 0..2);
-    score(&repository, &[]).fails(3, &["has 2 snapshots, and no refs/main", "snapshots/0a1b"]);
+    score(&repository, &[]).fails(
+        3,
+        &["has 2 snapshots, and no refs/main", "hint: give the path of one: ", "snapshots/0a1b, ", "snapshots/2c3d"],
+    );
+    score(cache.path(), &[]).fails(3, &["is the cache of the Hugging Face Hub", "for example", "models--me--tiny"]);
     fs::create_dir(repository.join("refs")).unwrap();
     fs::write(repository.join("refs/main"), "2c3d\n").unwrap();
     scored(&score(&repository, &[]), &[0, 1], &["snapshots/2c3d is the snapshot of"]);
+    let by_id = |id: &str, cache: &Path| run(command().args(["score", id]).env("HF_HUB_CACHE", cache));
+    let cached = "is in the cache of the Hugging Face Hub: give the path";
+    by_id("me/tiny", cache.path()).fails(3, &["me/tiny: cannot be opened", cached, "models--me--tiny/snapshots/2c3d"]);
     for gone in ["4e5f", "../..", ""] {
         fs::write(repository.join("refs/main"), gone).unwrap();
-        score(&repository, &[])
-            .fails(3, &["refs/main names the snapshot", "which is missing", "hint: the download is incomplete"]);
+        score(&repository, &[]).fails(
+            3,
+            &[
+                "refs/main names the snapshot",
+                "which is missing",
+                "or give the path of another snapshot: ",
+                "snapshots/0a1b",
+            ],
+        );
     }
-    let by_id = |cache: &Path| run(command().args(["score", "me/tiny"]).env("HF_HUB_CACHE", cache));
-    by_id(cache.path()).fails(
-        3,
-        &["me/tiny: cannot be opened", "is in the cache of the Hugging Face Hub: give the path", "models--me--tiny"],
-    );
-    by_id(Path::new("/nowhere"))
+    let old = cache.path().join("models--gpt2/snapshots/6f7a");
+    fs::create_dir_all(&old).unwrap();
+    by_id("gpt2", cache.path()).fails(3, &["the model gpt2", cached, "models--gpt2/snapshots/6f7a"]);
+    by_id("typo", cache.path()).fails(3, &["hint: give the path of a .safetensors file"]);
+    by_id("me/tiny", Path::new("/nowhere"))
         .fails(3, &["hint: if me/tiny is a model on the Hugging Face Hub, run `hf download me/tiny`"]);
 }
 
@@ -233,10 +329,17 @@ fn files_that_are_no_weights_are_named() {
             }
         }
     }
+    let config = folder.path().join("config.json");
+    fs::write(&config, "{}").unwrap();
+    score(&config, &[])
+        .fails(3, &["config.json: is a JSON file, and the weights are in other files", "hint: give the path"]);
     // Under its own extension: given directly, and as the only file of a folder.
     fs::remove_file(&path).unwrap();
     fs::write(folder.path().join("model-Q4_K_M.gguf"), b"GGUF\x03\0\0\0").unwrap();
     for path in [folder.path().join("model-Q4_K_M.gguf"), folder.path().to_owned()] {
         score(&path, &[]).fails(3, &["is a GGUF file", "use the safetensors checkpoint that it was made from"]);
     }
+    fs::create_dir(folder.path().join("unet")).unwrap();
+    fs::rename(folder.path().join("model-Q4_K_M.gguf"), folder.path().join("unet/model.gguf")).unwrap();
+    score(folder.path(), &[]).fails(3, &["contains no .safetensors file", "unet/model.gguf is a GGUF file"]);
 }

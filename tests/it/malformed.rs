@@ -35,7 +35,7 @@ fn an_error_has_its_cause_as_source() {
 fn a_folder_without_safetensors() {
     let folder = folder();
     refused(folder.path(), &["contains no .safetensors file", "hint: download"]);
-    fs::write(folder.path().join("pytorch_model.bin"), "x").unwrap();
+    fs::write(folder.path().join("pytorch_model.bin"), [0]).unwrap();
     refused(folder.path(), &["contains no .safetensors file", "pytorch_model.bin is in another format"]);
     let inner = folder.path().join("a_snapshot");
     fs::create_dir(&inner).unwrap();
@@ -49,9 +49,12 @@ fn not_a_safetensors_file() {
     let folder = folder();
     let path = folder.path().join("model.safetensors");
     fs::write(&path, "short").unwrap();
+    refused(&path, &["model.safetensors: is a text file", "hint: the download failed"]);
+    fs::write(&path, [0, 1, 2, 3, 4]).unwrap();
     refused(&path, &["model.safetensors: has 5 bytes"]);
-    fs::write(&path, "this is text, and not a header length").unwrap();
-    refused(&path, &["states a header of", "bytes, but the whole file has 37"]);
+    fs::write(&path, [0xab; 40]).unwrap();
+    let cause = "model.safetensors: is not a safetensors file: it does not begin with the length of a header";
+    refused(&path, &[cause, "hint: only safetensors files are read"]);
 }
 
 #[cfg(unix)]

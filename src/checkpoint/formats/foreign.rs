@@ -44,6 +44,9 @@ pub(super) fn recognize(head: &[u8]) -> Option<Foreign> {
         _ if tag.starts_with("<?xml") => known("an XML document", AGAIN),
         _ if text.starts_with(['{', '[']) => known("a JSON document", AGAIN),
         [b'G', b'G', b'U', b'F', ..] => known("a GGUF file, which is not supported", SOURCE),
+        [b'l' | b'f', b'm', b'g', b'g', ..] | [b't', b'j', b'g', b'g', ..] => {
+            known("a GGML file, which is not supported", SOURCE)
+        }
         [b'P', b'K', 3, 4, ..] if contains(b".npy") => {
             known("an archive of NumPy arrays (.npz)", "save the arrays with safetensors.numpy.save_file")
         }
@@ -69,8 +72,25 @@ pub(super) fn recognize(head: &[u8]) -> Option<Foreign> {
         _ if head.get(4..8) == Some(b"TFL3") => known("a TensorFlow Lite model", SOURCE),
         // Protocol buffers: the field `ir_version`, a small number, and then the name of the producer.
         [8, 1..=20, 18, ..] => known("an ONNX model", SOURCE),
+        _ if is_text(head) => known("a text file", AGAIN),
         _ => None,
     }
+}
+
+/// True if `head` has printable characters only. The last one may be cut.
+fn is_text(head: &[u8]) -> bool {
+    let valid = std::str::from_utf8(head).or_else(|error| match error.error_len() {
+        None => std::str::from_utf8(&head[..error.valid_up_to()]),
+        Some(_) => Err(error),
+    });
+    valid.is_ok_and(|text| !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace()))
+}
+
+/// What a file of JSON is instead, by its first bytes; `None` if it may be JSON.
+pub(super) fn instead_of_json(head: &[u8]) -> Option<&'static str> {
+    let head = &head[..head.len().min(HEAD_BYTES as usize)];
+    let is_text = |foreign: &Foreign| matches!(foreign.what, "a JSON document" | "a text file");
+    recognize(head).filter(|foreign| !head.is_empty() && !is_text(foreign)).map(|foreign| foreign.what)
 }
 
 /// True if the extension is that of weights in another format.
@@ -114,11 +134,15 @@ mod tests {
             (b"\xff\xd8\xff\xe0", "JPEG"),
             (&tar, "tar"),
             (b"\x08\x07\x12\x07pytorch", "ONNX"),
+            (b"lmgg\x01\0\0\0", "GGML"),
+            (b"tjgg\x03\0\0\0", "GGML"),
+            (b"Invalid username or password.", "a text file"),
+            ("Zugang verweigert \u{fc}".as_bytes().split_last().unwrap().1, "a text file"),
         ] {
             let found = recognize(head).unwrap_or_else(|| panic!("{what} is not recognized"));
             assert!(found.what.contains(what), "{what}: {}", found.what);
         }
-        for head in [&b"\x46\0\0\0\0\0\0\0{\"a\":"[..], b"abc", b"\0", b"\xff\xfe\xfd", &[7; 512]] {
+        for head in [&b"\x46\0\0\0\0\0\0\0{\"a\":"[..], b"abc\0", b"\0", b"\xff\xfe\xfd", &[7; 512]] {
             assert_eq!(recognize(head), None, "{head:?}");
         }
     }

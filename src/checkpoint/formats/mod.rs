@@ -46,6 +46,11 @@ pub(super) fn has_known_extension(path: &Path) -> bool {
     FORMATS.iter().any(|format| extension == format.extension())
 }
 
+/// What a file of JSON is instead, such as a Git LFS pointer; `None` if it may be JSON.
+pub(super) fn instead_of_json(content: &[u8]) -> Option<&'static str> {
+    foreign::instead_of_json(content)
+}
+
 /// True if a file has the extension of weights in a format that is not supported.
 pub(super) fn is_foreign_weights(path: &Path) -> bool {
     foreign::has_extension(path)

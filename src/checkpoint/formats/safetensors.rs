@@ -23,7 +23,7 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Most dimensions of a tensor.
 const MAX_DIMENSIONS: usize = 64;
 
-const HINT_FORMAT: &str = "`htsr` reads safetensors files only: is this one?";
+const HINT_FORMAT: &str = "only safetensors files are read: download or convert it again";
 
 /// The format itself.
 pub(super) struct Safetensors;
@@ -131,6 +131,12 @@ fn read(file: &mut impl Read, file_bytes: u64) -> Result<Header, HeaderError> {
     file.read_exact(&mut length).map_err(HeaderError::unreadable)?;
     let header_bytes = u64::from_le_bytes(length);
     let data_bytes = (file_bytes - 8).checked_sub(header_bytes).ok_or_else(|| {
+        if header_bytes > MAX_HEADER_BYTES {
+            return HeaderError::file(
+                "is not a safetensors file: it does not begin with the length of a header",
+                HINT_FORMAT,
+            );
+        }
         let cause = format!("states a header of {header_bytes} bytes, but the whole file has {file_bytes}");
         HeaderError::file(cause, "the file is truncated, or is not a safetensors file")
     })?;

@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use super::index::Index;
 use super::listing::Listing;
 use super::names::{STANDARD, SetName};
-use super::{Located, pipeline};
+use super::{Located, hub, pipeline};
+use crate::checkpoint::config::Config;
 use crate::checkpoint::formats;
 use crate::error::{Error, Result};
 use crate::message::verbatim;
 
-/// The most shards that a file name is believed to announce.
-const MAX_SHARDS: u32 = 100_000;
 /// The most names that a message lists.
 const LISTED: usize = 6;
 
@@ -28,15 +27,25 @@ pub(super) fn locate(folder: &Path) -> Result<Located> {
         Chosen::Index(index) => Located::from(Index::read(index)?),
         Chosen::Files(files) => Located { files, index: None, notes: Vec::new() },
     };
-    let mut left_out = listing.left_out(&located.files);
-    left_out.sort();
+    let index = located.index.as_ref().map(|index| index.path.as_path());
+    if index.is_none()
+        && let Some(twins) = listing.twins.iter().find(|twins| located.files.contains(&twins[0]))
+    {
+        let cause =
+            format!("two files have the name of the same shard: {}", verbatim(&file_names(&[&twins[0], &twins[1]])));
+        return Err(Error::input(folder, cause).hint("keep the one that belongs to the other shards"));
+    }
+    let read: Vec<&Path> = match index {
+        Some(index) => vec![index],
+        None => located.files.iter().map(PathBuf::as_path).collect(),
+    };
+    let left_out = listing.left_out(&located.files, index);
     if !left_out.is_empty() {
-        let read: Vec<&Path> = match &located.index {
-            Some(index) => vec![&index.path],
-            None => located.files.iter().map(PathBuf::as_path).collect(),
-        };
         let (read, left_out) = (file_names(&read), file_names(&left_out));
         located.notes.push(format!("{}: reads {read} and leaves out {left_out}", folder.display()));
+    } else if index.is_none() && listing.sets_among(&located.files) > 1 {
+        let read = file_names(&read);
+        located.notes.push(format!("{}: without an index, {read} are read as parts of one model", folder.display()));
     }
     Ok(located)
 }
@@ -53,6 +62,9 @@ impl Listing {
         if file("params.json") && !file("config.json") {
             // The configuration of the original code: transformers' has another name.
             stems.sort_by_key(|&stem| stem != "consolidated");
+        }
+        if Config::beside(folder).get("_class_name").is_some() {
+            stems.sort_by_key(|&stem| stem != "diffusion_pytorch_model");
         }
         if let Some(stem) = stems.first() {
             return self.standard(folder, stem);
@@ -124,18 +136,33 @@ impl Listing {
 
     fn no_weights(&self, folder: &Path) -> Error {
         let error = Error::input(folder, "the folder contains no .safetensors file");
+        if let Some(unfinished) = self.unfinished.first() {
+            return error.hint(format!("{} is an unfinished download: finish it", quoted(unfinished)));
+        }
         if let Some(other) = self.others.first() {
-            return error.hint(format!("{} {}", verbatim(&other.to_string_lossy()), formats::describe_foreign(other)));
+            return error.hint(format!("{} {}", quoted(other), formats::describe_foreign(other)));
+        }
+        let models = hub::models(folder);
+        if let Some(first) = models.first() {
+            let cause = "is the cache of the Hugging Face Hub, with a folder for each model";
+            return Error::input(folder, cause).hint(format!("give one of them, for example {}", quoted(first)));
         }
         match &pipeline::components(folder)[..] {
-            [] => error.hint("download the checkpoint's .safetensors files and their index into one folder"),
-            [only] => error.hint(format!("did you mean {}?", folder.join(only).display())),
+            [] => match pipeline::foreign_weights(folder) {
+                Some(other) => error.hint(format!("{} {}", quoted(&other), formats::describe_foreign(&other))),
+                None => error.hint("download the checkpoint's .safetensors files and their index into one folder"),
+            },
+            [only] => error.hint(format!("did you mean {}?", quoted(&folder.join(only)))),
             several => error.hint(format!(
                 "its folders {} contain weights: choose one with §component=NAME",
                 verbatim(&several.join(", "))
             )),
         }
     }
+}
+
+fn quoted(path: &Path) -> String {
+    verbatim(&path.to_string_lossy())
 }
 
 /// All shards of a set in order.
@@ -146,18 +173,23 @@ impl Listing {
 fn complete(folder: &Path, set: &SetName, parts: &BTreeMap<u32, PathBuf>) -> Result<Vec<PathBuf>> {
     let Some(of) = set.of else { return Ok(parts.values().cloned().collect()) };
     let first = u32::from(!parts.contains_key(&0));
-    let last = of.min(MAX_SHARDS) + first - 1;
-    let missing: Vec<String> =
-        (first..=last).filter(|number| !parts.contains_key(number)).map(|number| number.to_string()).collect();
-    if missing.is_empty() && of <= MAX_SHARDS {
+    let numbers = first..of.saturating_add(first);
+    if let Some((number, file)) = parts.iter().find(|(number, _)| !numbers.contains(number)) {
+        let cause = format!("is numbered {number}, but its name states {of} shards");
+        return Err(Error::input(file, cause).hint("keep only the shards of one checkpoint in the folder"));
+    }
+    let missing = of as usize - parts.len();
+    if missing == 0 {
         return Ok(parts.values().cloned().collect());
     }
     let (&number, example) = parts.iter().next().expect("a set has files");
     let pattern = example.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let shown: Vec<String> = missing.iter().take(LISTED).map(|missing| renumbered(&pattern, number, missing)).collect();
-    let more = missing.len().saturating_sub(LISTED);
+    let absent = numbers.filter(|number| !parts.contains_key(number)).take(LISTED);
+    let shown: Vec<String> = absent.map(|other| renumbered(&pattern, number, &other.to_string())).collect();
+    let more = missing - shown.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let cause = format!("{} of {of} shards are missing: {}{more}", missing.len(), verbatim(&shown.join(", ")));
+    let are = if missing == 1 { "is" } else { "are" };
+    let cause = format!("{missing} of {of} shards {are} missing: {}{more}", verbatim(&shown.join(", ")));
     Err(Error::input(folder, cause).hint("the download is incomplete: download the missing shards"))
 }
 

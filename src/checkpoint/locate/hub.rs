@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::message::verbatim;
 
 const PREFIX: &str = "models--";
+/// The most paths that a message lists.
+const LISTED: usize = 6;
 
 /// The snapshot that `refs/main` of a cache folder names, or its only snapshot. `None` if `folder` is no cache folder.
 ///
@@ -23,26 +26,54 @@ pub(super) fn snapshot(folder: &Path) -> Result<Option<PathBuf>> {
         let named = snapshots.join(commit);
         if !plain || !named.is_dir() {
             let cause = format!("refs/main names the snapshot {commit:?}, which is missing");
-            return Err(Error::input(folder, cause).hint("the download is incomplete: download the model again"));
+            return Err(Error::input(folder, cause).hint(match &all(&snapshots)[..] {
+                [] => "the download is incomplete: download the model again".to_owned(),
+                others => format!("download the model again, or give the path of another snapshot: {}", listed(others)),
+            }));
         }
         return Ok(Some(named));
     }
-    let entries = std::fs::read_dir(&snapshots).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
-    found.sort();
-    match &found[..] {
+    match &all(&snapshots)[..] {
         [] => Err(Error::input(folder, "the cache folder has no snapshot").hint("download the model again")),
         [only] => Ok(Some(only.clone())),
-        [first, ..] => {
+        found => {
             let cause = format!("the cache folder has {} snapshots, and no refs/main to choose one", found.len());
-            Err(Error::input(folder, cause).hint(format!("give the path of one, for example {}", first.display())))
+            Err(Error::input(folder, cause).hint(format!("give the path of one: {}", listed(found))))
         }
     }
 }
 
+/// The folders of all snapshots.
+fn all(snapshots: &Path) -> Vec<PathBuf> {
+    folders(snapshots).collect()
+}
+
+/// The folders of models in the cache `folder`.
+pub(super) fn models(folder: &Path) -> Vec<PathBuf> {
+    folders(folder).filter(|path| is_named(path)).collect()
+}
+
+/// The folders within `folder`, sorted.
+fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    found.sort();
+    found.into_iter()
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let shown: Vec<_> = paths.iter().take(LISTED).map(|path| path.to_string_lossy()).collect();
+    let more = paths.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", verbatim(&shown.join(", ")))
+}
+
 fn is_cache_folder(folder: &Path) -> bool {
-    let is_named = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
     is_named(folder) || folder.canonicalize().is_ok_and(|path| is_named(&path))
+}
+
+fn is_named(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX))
 }
 
 /// What to do about a path that does not exist. It may be the id of a model on the Hub, which the cache may have.
@@ -52,22 +83,25 @@ pub(super) fn hint_for_missing(path: &Path) -> String {
     let cached = cache().map(|cache| cache.join(format!("{PREFIX}{}", id.replace('/', "--"))));
     match cached.filter(|folder| folder.is_dir()) {
         Some(folder) => {
-            format!("the model {id} is in the cache of the Hugging Face Hub: give the path {}", folder.display())
+            let path = snapshot(&folder).ok().flatten().unwrap_or(folder);
+            let path = verbatim(&path.to_string_lossy());
+            format!("the model {id} is in the cache of the Hugging Face Hub: give the path {path}")
         }
-        None => format!(
+        None if id.contains('/') => format!(
             "if {id} is a model on the Hugging Face Hub, run `hf download {id}` and give the path that it prints"
         ),
+        None => general.into(),
     }
 }
 
-/// True for `ORG/NAME`.
+/// True for `ORG/NAME`, and for `NAME`, which a few old models have.
 fn is_id(text: &str) -> bool {
     let plain = |part: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
     };
     let file = text.rsplit_once('.').is_some_and(|(_, end)| matches!(end, "safetensors" | "json" | "gguf" | "bin"));
-    !file && text.split_once('/').is_some_and(|(org, name)| plain(org) && plain(name))
+    !file && text.split_once('/').map_or(plain(text), |(org, name)| plain(org) && plain(name))
 }
 
 /// The folder of the cache, as `huggingface_hub` finds it.
@@ -75,7 +109,8 @@ fn cache() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home =
         || Some(variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?.join("huggingface"));
-    variable("HF_HUB_CACHE").or_else(|| Some(variable("HF_HOME").or_else(home)?.join("hub")))
+    let of_hub = variable("HF_HUB_CACHE").or_else(|| variable("HUGGINGFACE_HUB_CACHE"));
+    of_hub.or_else(|| Some(variable("HF_HOME").or_else(home)?.join("hub")))
 }
 
 #[cfg(test)]
@@ -84,10 +119,10 @@ mod tests {
 
     #[test]
     fn ids_are_told_from_paths() {
-        for id in ["me/tiny", "meta-llama/Llama-3.1-8B", "a/b_c"] {
+        for id in ["me/tiny", "meta-llama/Llama-3.1-8B", "a/b_c", "gpt2"] {
             assert!(is_id(id), "{id}");
         }
-        for path in ["tiny", "./tiny", "/me/tiny", "a/b/c", "a/model.safetensors", "a/", "../a", "a b/c"] {
+        for path in ["./tiny", "/me/tiny", "a/b/c", "a/model.safetensors", "a/", "../a", "a b/c"] {
             assert!(!is_id(path), "{path}");
         }
     }

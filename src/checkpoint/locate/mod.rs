@@ -54,14 +54,23 @@ pub(super) fn resolve(path: &Path, component: Option<&str>) -> Result<Place> {
     Ok(Place { path: pipeline::component(path, component)?, notes })
 }
 
+/// True if `path` has the name of an index.
+pub(crate) fn is_index(path: &Path) -> bool {
+    names::index(&path.file_name().unwrap_or_default().to_string_lossy()).is_some()
+}
+
 /// Finds the files of a file, an index or a folder.
 pub(super) fn locate(path: &Path) -> Result<Located> {
     if path.is_dir() {
         return folder::locate(path);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if names::index(&name).is_some() {
+    if is_index(path) {
         return Index::read(path).map(Located::from);
+    }
+    if path.extension().is_some_and(|extension| extension == "json") {
+        let error = Error::input(path, "is a JSON file, and the weights are in other files");
+        return Err(error.hint("give the path of its folder, or of a .safetensors file"));
     }
     let mut located = Located::file(path.to_owned());
     if let Some(names::WeightsName { shard: Some((number, of)), .. }) = names::weights(&name) {

@@ -57,6 +57,12 @@ pub(super) fn index(name: &str) -> Option<SetName> {
     Some(SetName { stem, variant: variant.or(before), of: None })
 }
 
+/// True for the name of a weight file whose download is not finished.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    let unfinished = ["incomplete", "part", "partial", "crdownload", "download", "aria2", "tmp"];
+    name.rsplit_once('.').is_some_and(|(rest, end)| rest.contains(".safetensors") && unfinished.contains(&end))
+}
+
 fn split_variant(stem: String) -> (String, Option<String>) {
     match stem.split_once('.') {
         Some((standard, variant)) if STANDARD.contains(&standard) => (standard.to_owned(), Some(variant.to_owned())),

@@ -40,6 +40,13 @@ pub(super) fn components(folder: &Path) -> Vec<String> {
     found
 }
 
+/// The first file of weights in a format that is not supported in a subfolder.
+pub(super) fn foreign_weights(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let listings = entries.filter(|path| path.is_dir()).filter_map(|path| Listing::read(&path).ok());
+    listings.filter_map(|listing| listing.others.into_iter().next()).min()
+}
+
 fn holds_weights(folder: &Path) -> bool {
     Listing::read(folder).is_ok_and(|listing| listing.holds_weights())
 }

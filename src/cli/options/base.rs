@@ -16,6 +16,10 @@ pub struct ComponentArgs {
 }
 
 impl ComponentArgs {
+    pub fn is_given(&self) -> bool {
+        self.component.is_some()
+    }
+
     /// Opens the checkpoint at `path`, and prints what there is to know about the choice of files.
     pub fn open(&self, path: &Path, printer: &Printer) -> Result<Checkpoint> {
         let checkpoint = match &self.component {
