@@ -110,14 +110,22 @@ pub struct RankCorrelation {
     pub matrices: Option<f64>,
 }
 
+/// Stack and number of a layer.
+type Place<'a> = (&'a str, u32);
+
 /// Pairs the layers and matrices of two models.
 pub fn compare(a: ComparedModel, b: ComparedModel) -> Pairs {
     let single =
         [a, b].iter().all(|model| model.layers.iter().map(|layer| &layer.stack).collect::<HashSet<_>>().len() == 1);
     let stack = |stack: &str| if single { String::new() } else { stack.to_owned() };
-    let (layers, unpaired_layers) =
-        pair(a.layers, b.layers, |layer| (stack(&layer.stack), layer.layer), LayerScore::name);
-    let matrix_key = |matrix: &MatrixScore| {
+    let same = layers_of_the_same_tensors(a.matrices, b.matrices);
+    let layer_key = |side: Side, layer: &LayerScore| {
+        let place = (layer.stack.as_str(), layer.layer);
+        let (name, number) = if side == Side::B { same.get(&place).copied().unwrap_or(place) } else { place };
+        (stack(name), number)
+    };
+    let (layers, unpaired_layers) = pair(a.layers, b.layers, layer_key, LayerScore::name);
+    let matrix_key = |_, matrix: &MatrixScore| {
         let prefix = if single { format!("{}.", matrix.stack) } else { String::new() };
         matrix.tensor.strip_prefix(&prefix).unwrap_or(&matrix.tensor).to_owned()
     };
@@ -140,19 +148,38 @@ fn moved_experts(layers: &[LayerPair]) -> Option<u64> {
     moved.filter(|moved| !moved.is_empty()).map(|moved| moved.iter().map(|moved| (*moved).max(0) as u64).sum())
 }
 
+/// The layers of B that have another stack in A, where all of their tensors that A also has are in one layer of the same number, and
+/// that layer has those of no other layer of B. Versions of htsr, or of the model, may differ in the names of stacks.
+fn layers_of_the_same_tensors<'a>(a: &'a [MatrixScore], b: &'a [MatrixScore]) -> HashMap<Place<'a>, Place<'a>> {
+    let place = |matrix: &'a MatrixScore| (matrix.stack.as_str(), matrix.layer);
+    let places: HashMap<&str, Place> = a.iter().map(|matrix| (matrix.tensor.as_str(), place(matrix))).collect();
+    let (mut in_a, mut in_b) = (HashMap::<Place, HashSet<Place>>::new(), HashMap::<Place, HashSet<Place>>::new());
+    for (matrix, &other) in b.iter().filter_map(|matrix| Some((matrix, places.get(matrix.tensor.as_str())?))) {
+        in_a.entry(place(matrix)).or_default().insert(other);
+        in_b.entry(other).or_default().insert(place(matrix));
+    }
+    let only = |places: &HashSet<Place<'a>>| places.iter().copied().next().filter(|_| places.len() == 1);
+    let of_b: HashSet<Place> = b.iter().map(place).collect();
+    let same = in_a.iter().filter_map(|(&place, others)| {
+        let other = only(others).filter(|other| only(&in_b[other]).is_some())?;
+        (place.1 == other.1 && !of_b.contains(&other)).then_some((place, other))
+    });
+    same.collect()
+}
+
 /// Pairs of indices of items with the same key in both lists, in the order of the first list, and the names of the
 /// unpaired items.
 fn pair<T, K: Eq + Hash>(
     a: &[T],
     b: &[T],
-    key: impl Fn(&T) -> K,
+    key: impl Fn(Side, &T) -> K,
     name: impl Fn(&T) -> String,
 ) -> (Vec<(usize, usize)>, Vec<Unpaired>) {
-    let mut places: HashMap<K, usize> = b.iter().enumerate().map(|(place, item)| (key(item), place)).collect();
+    let mut places: HashMap<K, usize> = b.iter().enumerate().map(|(place, item)| (key(Side::B, item), place)).collect();
     let mut pairs = Vec::new();
     let mut unpaired = Vec::new();
     for (place, item) in a.iter().enumerate() {
-        match places.remove(&key(item)) {
+        match places.remove(&key(Side::A, item)) {
             Some(other) => pairs.push((place, other)),
             None => unpaired.push(Unpaired { side: Side::A, name: name(item) }),
         }

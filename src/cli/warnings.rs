@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::allocate::{AllocationComparison, LeftOutKind, Rounding};
 use crate::error::Error;
 use crate::matrices::UnreadLayer;
+use crate::matrices::is_mtp;
 use crate::report::{Provenance, Report};
 use crate::score::LayerScore;
 
@@ -99,12 +100,14 @@ fn warn_of_gaps(report: &Report, printer: &Printer) {
     let layers: Vec<&LayerScore> = report.layers.iter().map(|row| &row.score).collect();
     for stack in layers.chunk_by(|a, b| a.stack == b.stack) {
         let numbers: HashSet<u32> = stack.iter().map(|score| score.layer).collect();
-        let all = stack.iter().map(|score| score.layer as usize + 1).max().unwrap_or(0);
+        // Multi-token-prediction layers may be numbered like further layers of the model.
+        let first = if is_mtp(&stack[0].stack) { numbers.iter().copied().min().unwrap_or(0) } else { 0 };
+        let all = stack.iter().map(|score| score.layer as usize + 1).max().unwrap_or(0) - first as usize;
         let missing = all - numbers.len();
         if missing == 0 {
             continue;
         }
-        let absent = (0..).filter(|layer| !numbers.contains(layer)).take(missing.min(NAMED));
+        let absent = (first..).filter(|layer| !numbers.contains(layer)).take(missing.min(NAMED));
         let name = |layer| LayerScore { stack: stack[0].stack.clone(), layer, alpha: None, matrices: 0 }.name();
         let others = if missing > NAMED { format!(" and {} more", missing - NAMED) } else { String::new() };
         let names = absent.map(name).collect::<Vec<_>>().join(", ");

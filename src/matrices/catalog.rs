@@ -35,7 +35,7 @@ impl Catalog {
             Some(adapter) => adapter::classify(checkpoint, adapter, selection),
             None => classifier.verdicts(),
         });
-        catalog.notes.extend(classifier.note());
+        catalog.notes.extend(classifier.notes());
         catalog.drop_used();
         catalog.count_unread(checkpoint);
         if let Some(base) = checkpoint.base() {

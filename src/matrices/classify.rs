@@ -56,10 +56,14 @@ impl<'a> Classifier<'a> {
         })
     }
 
-    /// What to know about the places of the matrices, as a sentence.
-    pub fn note(&self) -> Option<String> {
+    /// What to know about the places of the matrices, as sentences.
+    pub fn notes(&self) -> Vec<String> {
+        let config = self.checkpoint.config();
+        let problem = config.path().zip(config.problem());
+        let problem = problem.map(|(path, problem)| format!("{} is not used: it {problem}", path.display()));
         let sentence = "no numbered layers: each matrix counts as one, in the order of the names";
-        (self.naming.unnumbered() > 0).then(|| sentence.to_owned())
+        let unnumbered = (self.naming.unnumbered() > 0).then(|| sentence.to_owned());
+        problem.into_iter().chain(unnumbered).collect()
     }
 
     /// `tensor` as a matrix that is in no layer, whatever it is.
@@ -111,7 +115,8 @@ impl<'a> Classifier<'a> {
                 None => Ok(matrix),
             },
             (None, Err(skipped)) => {
-                Err(match place().filter(|_| weight_format(&tensor.dtype).is_some() && tensor.shape.len() == 2) {
+                let is_eight_bits = weight_format(&tensor.dtype).is_some() && tensor.shape.len() == 2;
+                Err(match is_eight_bits.then(place).flatten() {
                     Some(place) => skipped.with_unread(UnreadWeight { place, elements: tensor.bytes, scheme: None }),
                     None => skipped,
                 })

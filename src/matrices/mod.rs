@@ -35,10 +35,11 @@ pub use elements::{Update, Window};
 pub use farms::Farms;
 pub use matrix::WeightMatrix;
 pub use selection::{Layers, Selection};
+pub(crate) use skip::{State, state};
 pub use skipped::{Skipped, summarize};
 pub(crate) use stack::whole;
 pub use unread::{Unread, UnreadLayer};
 
-/// What benchmarks need to describe a matrix that does not exist yet.
+/// What the command line needs: to describe a matrix that does not exist yet, and to recognize layers for several tokens.
 #[cfg(feature = "cli")]
-pub(crate) use {elements::Floats, place::Place};
+pub(crate) use {elements::Floats, naming::is_mtp, place::Place};

@@ -108,9 +108,9 @@ impl Selection {
     ///
     /// A pattern asks for them if it matches the name, but not the name of the weights that they belong to.
     pub(super) fn state(&self, name: &str) -> Option<&'static str> {
-        let (reason, weights) = skip::state(name)?;
-        let asks = |pattern: &Regex| pattern.is_match(name) && !pattern.is_match(&weights);
-        (!self.include.iter().any(asks)).then_some(reason)
+        let state = skip::state(name)?;
+        let asks = |pattern: &Regex| pattern.is_match(name) && !pattern.is_match(&state.weights);
+        (!self.include.iter().any(asks)).then_some(state.reason)
     }
 
     /// Returns `matrix`, or the reason why it is left out.

@@ -37,12 +37,22 @@ const STATES: &[(&str, &str)] = &[
     ("hessian", "Hessian of the calibration"),
 ];
 
-/// The state that a tensor of this name holds: the reason, and the name without the word for it.
-pub(super) fn state(name: &str) -> Option<(&'static str, String)> {
+/// A state of the training.
+pub(crate) struct State {
+    /// The word of the name that says so.
+    pub word: &'static str,
+    pub reason: &'static str,
+    /// The name of the weights that it belongs to.
+    pub weights: String,
+}
+
+/// The state that a tensor of this name holds.
+pub(crate) fn state(name: &str) -> Option<State> {
     let words: Vec<&str> = name.split('.').collect();
-    let reason = |word: &str| STATES.iter().find(|(state, _)| *state == word).map(|&(_, reason)| reason);
-    let found = words.iter().find_map(|word| reason(word))?;
-    Some((found, words.into_iter().filter(|word| reason(word).is_none()).collect::<Vec<_>>().join(".")))
+    let known = |word: &str| STATES.iter().find(|(state, _)| *state == word);
+    let &(word, reason) = words.iter().find_map(|word| known(word))?;
+    let weights = words.into_iter().filter(|word| known(word).is_none()).collect::<Vec<_>>().join(".");
+    Some(State { word, reason, weights })
 }
 
 /// The reason for a tensor outside of the layers, or whose layers are single linear layers.
@@ -241,7 +251,7 @@ mod tests {
             ("model.schema.layers.0.fc.weight", None),
             ("model.layers.0.momentum_encoder.fc.weight", None),
         ] {
-            assert_eq!(state(name).map(|(_, weights)| weights).as_deref(), weights, "{name}");
+            assert_eq!(state(name).map(|state| state.weights).as_deref(), weights, "{name}");
         }
     }
 }

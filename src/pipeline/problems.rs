@@ -4,7 +4,7 @@ use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Failure, Outcome};
 use crate::error::Error;
 use crate::fit::{NoFit, Rule};
-use crate::matrices::{Catalog, Unread, UnreadLayer, Update, WeightMatrix, summarize};
+use crate::matrices::{Catalog, State, Unread, UnreadLayer, Update, WeightMatrix, state, summarize};
 use crate::message::verbatim;
 use crate::score::MatrixScore;
 
@@ -37,8 +37,12 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, catalog: &Catalog) -> Er
         let error = Error::input(checkpoint.path(), "it holds no tensor");
         return error.hint("is it the file that holds the weights?");
     }
-    Error::input(checkpoint.path(), verbatim(&none()))
-        .hint("§(inspect MODEL by=tensor) says why each tensor is skipped")
+    let error = Error::input(checkpoint.path(), verbatim(&none()));
+    let states = skipped.iter().filter_map(|skipped| state(&skipped.tensor));
+    match states.filter(|state| !state.weights.contains(state.word)).next() {
+        Some(State { word, .. }) => error.hint(format!("§include={word} scores the states of the training")),
+        None => error.hint("§(inspect MODEL by=tensor) says why each tensor is skipped"),
+    }
 }
 
 /// The error for layers of which most cannot be read, so that little is known about them.

@@ -28,6 +28,7 @@ mod library;
 mod malformed;
 mod matrices;
 mod metrics;
+mod naming;
 mod nvrtc;
 mod properties;
 mod quantized;

@@ -7,6 +7,9 @@ use regex::Regex;
 #[command(next_help_heading = "Selection")]
 pub struct SelectionArgs {
     /// Score only matrices whose name matches (repeatable)
+    ///
+    /// Optimizer states and moving averages (exp_avg, ema) are scored only if a pattern matches their names and not those of the
+    /// weights.
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     pub include: Vec<Regex>,
     /// Skip matrices whose name matches (repeatable)

@@ -35,6 +35,10 @@ pub(super) struct Pattern {
     pub kind: Kind,
     /// True for kernels of convolutions, as far as the number of dimensions says.
     pub kernel: bool,
+    /// True if each tensor has a side of one element.
+    pub narrow: bool,
+    /// The greatest common divisor of the numbers of rows.
+    pub rows: u64,
     /// The list of each number.
     pub lists: Vec<ListId>,
 }
@@ -116,6 +120,9 @@ impl<'a> Lists<'a> {
     fn add(&mut self, tensor: &Named<'a>) {
         let found = numbers::numbers(tensor.name);
         let id = self.pattern_id(tensor, &found);
+        let pattern = &mut self.patterns[id];
+        pattern.narrow &= tensor.shape.contains(&1);
+        pattern.rows = divisor(pattern.rows, tensor.shape.first().copied().unwrap_or(0));
         if self.patterns[id].kind != Kind::Other {
             self.add_to_elements(tensor, id, &found);
         }
@@ -154,6 +161,8 @@ impl<'a> Lists<'a> {
             path: key.0.clone(),
             kind: kind(tensor),
             kernel: key.1 > 3,
+            narrow: true,
+            rows: 0,
             lists,
         });
         self.pattern_ids.insert(key, id);
@@ -179,6 +188,11 @@ impl<'a> Lists<'a> {
         }
         ids
     }
+}
+
+/// The greatest common divisor.
+fn divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 fn kind(tensor: &Named) -> Kind {

@@ -28,6 +28,8 @@ use super::selection::Selection;
 
 pub(super) use named::{Context, Named, Reading};
 use stacks::MTP;
+#[cfg(feature = "cli")]
+pub(crate) use stacks::is_mtp;
 
 /// The places of all tensors of a checkpoint.
 #[derive(Debug)]
@@ -62,7 +64,9 @@ impl Naming {
     pub fn new(tensors: &[Named], context: Context) -> Naming {
         let names: Vec<Cow<str>> = tensors.iter().map(|tensor| unwrapped(tensor.name)).collect();
         let renamed = tensors.iter().zip(&names).map(|(tensor, name)| Named { name, ..*tensor });
-        let tensors: Vec<Named> = renamed.filter(|tensor| context.selection.state(tensor.name).is_none()).collect();
+        let mut tensors: Vec<Named> = renamed.filter(|tensor| context.selection.state(tensor.name).is_none()).collect();
+        // The order in the files does not matter.
+        tensors.sort_by_key(|tensor| (tensor.name, tensor.shape.len()));
         let lists = Lists::of(&tensors);
         let list_names = lists.lists.iter().flat_map(|list| &list.elements).map(|element| element.list);
         let mut naming = Naming {

@@ -31,13 +31,16 @@ pub(super) struct Located<'n> {
     pub rest: &'n str,
 }
 
-/// The numbers of `name`, from the outside to the inside.
+/// Numbers of a name that are looked at. No model nests its modules deeper.
+const MOST_NUMBERS: usize = 8;
+
+/// The numbers of `name`, from the outside to the inside, up to a depth that models have.
 pub(super) fn numbers(name: &str) -> Vec<Number> {
     let mut found: Vec<Number> = Vec::new();
     let mut start = 0;
     for word in name.split('.') {
         let end = start + word.len();
-        if end == name.len() {
+        if end == name.len() || found.len() == MOST_NUMBERS {
             break;
         }
         if is_number(word) {
@@ -120,6 +123,11 @@ mod tests {
             ("layers.3.weights.5", "layers.#.weights.5", vec!["layers"]),
             ("layers.99999999999.fc.weight", "layers.99999999999.fc.weight", vec![]),
             ("fc1.weight", "fc1.weight", vec![]),
+            (
+                "0.1.2.3.4.5.6.7.8.9.w",
+                "#.#.#.#.#.#.#.#.8.9.w",
+                (0..8).map(|depth| &"0.1.2.3.4.5.6"[..(2 * depth).max(1) - 1]).collect(),
+            ),
         ] {
             let found = numbers(name);
             let prefixes: Vec<&str> = found.iter().map(|number| &name[..number.list]).collect();

@@ -1,12 +1,15 @@
 //! The roles of matrices within their layers.
 //!
 //! A role is the path of a known family, or the last word of the path. Where two matrices of a layer would have the same role, both
-//! get the shortest ending of their paths that no other matrix of the stack has, in all layers alike. Numbers are left out of the
-//! ending if it is unique without them. Experts share their roles: their numbers never count.
+//! get the shortest ending of their paths that no other matrix of the stack has, in all layers alike. Numbers within the path are
+//! left out if the ending is unique without them. Experts share their roles: their numbers never count.
 
 use std::collections::{HashMap, HashSet};
 
 use super::numbers::{expert, is_number};
+
+/// Words of the longest role that is shorter than the whole path.
+const MOST_WORDS: usize = 16;
 
 /// Roles by group of stacks and path within the layer.
 #[derive(Debug, Default)]
@@ -25,12 +28,12 @@ struct Group {
 impl Roles {
     /// Adds a matrix at `path` (from [`path`]) of a layer of a stack. Stacks of one group have the same roles. `role`: its role if no other matrix of the layer has it.
     pub fn add(&mut self, group: &str, (stack, layer): (&str, u32), path: String, role: impl FnOnce() -> String) {
-        let Group { ids, roles, layers } = entry(&mut self.groups, group);
+        let Group { ids, roles, layers } = self.groups.entry(group.to_owned()).or_default();
         let id = *ids.entry(path).or_insert_with(|| {
             roles.push(role());
             roles.len() - 1
         });
-        let matrices = entry(layers, stack).entry(layer).or_default();
+        let matrices = layers.entry(stack.to_owned()).or_default().entry(layer).or_default();
         if matrices.last() != Some(&id) {
             matrices.push(id);
         }
@@ -61,10 +64,12 @@ impl Group {
         let counts = counts(plain.keys().copied());
         for (path, &id) in &self.ids {
             if ambiguous.contains(&self.roles[id]) {
-                let without_numbers = endings(&plain[path.as_str()]).find(|ending| plain_counts[ending] == 1);
                 let is_named = |ending: &&str| !is_number(ending.split('.').next().unwrap_or_default());
-                let with_numbers = || endings(path).filter(is_named).find(|ending| counts[ending] == 1);
-                self.roles[id] = without_numbers.or_else(with_numbers).unwrap_or(path).to_owned();
+                let mut plain = endings(&plain[path.as_str()]).filter(is_named);
+                let mut numbered = endings(path).filter(is_named);
+                let ending = plain.find(|ending| plain_counts[ending] == 1);
+                let ending = ending.or_else(|| numbered.find(|ending| counts[ending] == 1));
+                self.roles[id] = ending.unwrap_or(path).to_owned();
             }
         }
     }
@@ -86,14 +91,6 @@ impl Group {
     }
 }
 
-/// The entry of a key, which is copied only if it is new.
-fn entry<'m, T: Default>(map: &'m mut HashMap<String, T>, key: &str) -> &'m mut T {
-    if !map.contains_key(key) {
-        map.insert(key.to_owned(), T::default());
-    }
-    map.get_mut(key).expect("inserted above")
-}
-
 /// How many of these paths have each ending.
 fn counts<'a>(paths: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
     let mut counts = HashMap::new();
@@ -103,14 +100,17 @@ fn counts<'a>(paths: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
     counts
 }
 
-/// The endings of a path that start with a whole word, from the shortest to the path itself.
+/// The endings of a path that start with a whole word, from the shortest to the path itself, up to a length that names have.
 fn endings(path: &str) -> impl Iterator<Item = &str> {
     let starts = path.rmatch_indices('.').map(|(dot, _)| dot + 1).chain([0]);
-    starts.map(|start| &path[start..])
+    starts.take(MOST_WORDS).map(|start| &path[start..])
 }
 
+/// The path without its numbers, except one at its end, which names the matrix (`ff.net.2`).
 fn without_numbers(path: &str) -> String {
-    path.split('.').filter(|word| !is_number(word)).collect::<Vec<_>>().join(".")
+    let (parents, matrix) = path.rsplit_once('.').unwrap_or(("", path));
+    let words = parents.split('.').filter(|word| !word.is_empty() && !is_number(word));
+    words.chain([matrix]).collect::<Vec<_>>().join(".")
 }
 
 /// The path of a matrix in its layer, without `.weight` and without the numbers of experts.

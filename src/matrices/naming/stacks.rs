@@ -81,6 +81,6 @@ fn short_name(key: &str) -> String {
 }
 
 /// True for the name of a stack of multi-token-prediction layers.
-pub(super) fn is_mtp(stack: &str) -> bool {
+pub(crate) fn is_mtp(stack: &str) -> bool {
     stack.split('.').any(|word| word == MTP || word.starts_with("mtp_"))
 }

@@ -49,7 +49,7 @@ impl Judge<'_> {
     /// The verdict about a tensor of a layer.
     fn of(&self, tensor: &Named, pattern: &Pattern, number: usize, located: &Located) -> Verdict {
         let list = pattern.lists[number];
-        match (self.in_layer(tensor, pattern, list, located), self.reading(tensor, located)) {
+        match (self.in_layer(tensor, pattern, list, located), self.reading(tensor, pattern, located)) {
             (Some(reason), _) => Verdict::Skipped(reason),
             (None, Some(reading)) => Verdict::Placed { number, list, reading },
             (None, None) => Verdict::Skipped(skip::EXPERTS_IN_ROWS),
@@ -72,7 +72,7 @@ impl Judge<'_> {
         if list.is_bare(&self.lists.patterns) {
             return skip::outside(tensor.name, tensor.shape.len()).filter(|reason| *reason != skip::ONE_DIMENSIONAL);
         }
-        if !located.rest.ends_with(".weight") && tensor.shape.len() == 2 && tensor.shape.contains(&1) {
+        if !located.rest.ends_with(".weight") && tensor.shape.len() == 2 && pattern.narrow {
             return Some(skip::ONE_DIMENSIONAL);
         }
         let reason = skip::in_layer(located.rest, tensor.shape.len());
@@ -96,15 +96,15 @@ impl Judge<'_> {
     }
 
     /// How the matrices of a tensor lie in it; `None` if that is not known.
-    fn reading(&self, tensor: &Named, located: &Located) -> Option<Reading> {
+    fn reading(&self, tensor: &Named, pattern: &Pattern, located: &Located) -> Option<Reading> {
         match *tensor.shape {
             [_, _, _] if families::is_flat(located.list, located.rest) => Some(Reading::Flat),
             [_, _, _] if families::stacked_role(located.list, located.rest).is_some() => Some(Reading::Slices),
             [_, _, _] if holds_experts(located.rest) => Some(Reading::Slices),
-            [rows, _] if families::experts_in_rows(located.rest) => {
+            [_, _] if families::experts_in_rows(located.rest) => {
                 let experts =
                     self.context.config.get("ffn_config").and_then(|ffn| ffn.get("moe_num_experts")?.as_u64());
-                experts.filter(|&experts| experts > 0 && rows % experts == 0).map(Reading::Rows)
+                experts.filter(|&experts| experts > 0 && pattern.rows % experts == 0).map(Reading::Rows)
             }
             _ => Some(Reading::Whole),
         }
