@@ -10,6 +10,7 @@ use std::hash::Hash;
 use serde::Serialize;
 
 use crate::score::{LayerScore, MatrixScore};
+use crate::spearman::rank_correlation;
 
 /// A scored model.
 #[derive(Debug, Clone, Copy)]
@@ -134,8 +135,8 @@ pub fn compare(a: ComparedModel, b: ComparedModel) -> Pairs {
     let matrices: Vec<MatrixPair> =
         matrices.into_iter().map(|(i, j)| matrix_pair(&a.matrices[i], &b.matrices[j])).collect();
     let rank_correlation = RankCorrelation {
-        layers: rank_correlation(layers.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
-        matrices: rank_correlation(matrices.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
+        layers: of_pairs(layers.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
+        matrices: of_pairs(matrices.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
     };
     let moved_experts = moved_experts(&layers).filter(|_| unpaired_layers.is_empty());
     Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts }
@@ -221,24 +222,10 @@ fn difference(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     a.zip(b).map(|(a, b)| b - a)
 }
 
-/// Spearman's rho: the correlation of ranks, with the mean rank for equal numbers.
-fn rank_correlation(pairs: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Option<f64> {
-    let (x, y): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(a, b)| a.zip(b)).unzip();
-    let (x, y) = (centered_ranks(&x), centered_ranks(&y));
-    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    let norm = (dot(&x, &x) * dot(&y, &y)).sqrt();
-    (norm > 0.0).then(|| dot(&x, &y) / norm)
-}
-
-/// Ranks minus their mean.
-fn centered_ranks(values: &[f64]) -> Vec<f64> {
-    let mean = (values.len() as f64 - 1.0) / 2.0;
-    let rank = |value: f64| {
-        let below = values.iter().filter(|&&other| other < value).count() as f64;
-        let equal = values.iter().filter(|&&other| other == value).count() as f64;
-        below + (equal - 1.0) / 2.0
-    };
-    values.iter().map(|&value| rank(value) - mean).collect()
+/// Spearman's rank correlation over the pairs with both alphas.
+fn of_pairs(pairs: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Option<f64> {
+    let (a, b): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(a, b)| a.zip(b)).unzip();
+    rank_correlation(&a, &b)
 }
 
 #[cfg(test)]
@@ -254,15 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn correlations_by_hand() {
-        let rho = |x: &[f64], y: &[f64]| rank_correlation(x.iter().map(|&x| Some(x)).zip(y.iter().map(|&y| Some(y))));
-        assert_eq!(rho(&[1.0, 2.0, 30.0], &[2.0, 4.0, 5.0]), Some(1.0));
-        assert_eq!(rho(&[1.0, 2.0, 30.0], &[7.0, 4.0, 1.0]), Some(-1.0));
-        // scipy.stats.spearmanr([1, 2, 2, 4], [3, 1, 4, 4])
-        assert!((rho(&[1.0, 2.0, 2.0, 4.0], &[3.0, 1.0, 4.0, 4.0]).unwrap() - 0.5).abs() < 1e-15);
-        assert_eq!(rho(&[1.0, 1.0], &[1.0, 2.0]), None);
-        assert_eq!((rho(&[1.0], &[2.0]), rho(&[], &[])), (None, None));
-        assert_eq!(rank_correlation([(Some(1.0), None), (None, Some(1.0))].into_iter()), None);
+    fn only_pairs_with_both_alphas_are_correlated() {
+        assert_eq!(of_pairs([(Some(1.0), None), (None, Some(1.0))].into_iter()), None);
+        let pairs = [(Some(1.0), Some(2.0)), (Some(9.0), None), (Some(2.0), Some(3.0))];
+        assert_eq!(of_pairs(pairs.into_iter()), Some(1.0));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use allocation::{AllocatedUnit, Allocation};
 pub use alphadecay::AlphaDecay;
 pub use alphalora::{Budget, Rounding};
 pub use alphapruning::AlphaPruning;
-pub use comparison::{AllocationComparison, Column, Sweep, rank_correlation};
+pub use comparison::{AllocationComparison, Column, Sweep};
 pub use mola::MolaShape;
 pub use outcome::{AllocatedValue, Bound, BudgetOutcome, Quantity, Stability, ValueRange};
 pub use plan::AllocationPlan;

@@ -26,14 +26,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::limits::MIN_EIGENVALUES;
 use crate::spectrum::Spectrum;
 pub use certainty::is_certain;
 pub use fragility::{NUDGE, jump};
 use log_spectrum::LogSpectrum;
 pub use range::{DISTANCE_MARGIN, alpha_range};
-
-/// Fewest eigenvalues that a power law is fitted to.
-pub const MIN_EIGENVALUES: usize = 8;
 
 /// How the start of the tail, xmin, is chosen. The choice changes alpha far more than any rounding does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,7 +39,7 @@ pub const MIN_EIGENVALUES: usize = 8;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Rule {
-    /// The best KS distance near the peak of the histogram of log10 x ("fix-finger"): AlphaLoRA, AlphaPruning, FARMS.
+    /// The best KS distance near the peak of the histogram of log10 x (fix-finger): AlphaLoRA, AlphaPruning, FARMS.
     #[default]
     Peak,
     /// A robust variant of peak: the tail starts near a peak that no single eigenvalue moves much. Unpublished.

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::elements::Window;
-use crate::fit::MIN_EIGENVALUES;
+use crate::limits::MIN_EIGENVALUES;
 
 /// Most windows along a dimension; the published settings have 15.
 const MOST_WINDOWS: usize = 100;
