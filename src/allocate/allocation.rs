@@ -132,6 +132,9 @@ impl AllocationPlan {
                 Err(Error::unusable(format!("no allocation: {} has no alpha", verbatim(&unit.name()))).hint(match self
                     .group
                 {
+                    Group::Layer if self.rule.quantity() == Quantity::Experts => {
+                        "use §allocate=uniform, which needs no alphas; or score the model without that layer (§layers) or with another fit rule (§rule), or allocate to other stacks (§stack)"
+                    }
                     Group::Layer => {
                         "score the model without that layer (§layers) or with another fit rule (§rule), or allocate to other stacks (§stack)"
                     }

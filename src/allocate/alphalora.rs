@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::largest_remainder::unit_costs;
 use super::powers::{check_beta, powers};
 use super::stacks::depths;
-use super::{Solution, Solve, reference};
+use super::{Solution, Solve, Unit, reference};
 use crate::error::{Error, Result};
 
 /// How shares are rounded to whole numbers that add up to the total.
@@ -126,13 +126,15 @@ impl Budget {
             return Err(Error::usage(cause).hint("swap §min-experts and §max-experts"));
         }
         let (layers, experts) = (layers as u64, u64::from(experts));
+        let are = if experts == 1 { "1 expert is".to_owned() } else { format!("{experts} experts are") };
+        let of_layers = if layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
         if layers * u64::from(min) > experts {
-            let cause = format!("{experts} experts are too few for {layers} layers with at least {min} each");
+            let cause = format!("{are} too few for {of_layers} with at least {min} each");
             let hint = format!("raise §experts to {} or lower §min-experts", layers * u64::from(min));
             return Err(Error::usage(cause).hint(hint));
         }
         if layers * u64::from(max) < experts {
-            let cause = format!("{experts} experts are too many for {layers} layers with at most {max} each");
+            let cause = format!("{are} too many for {of_layers} with at most {max} each");
             let hint = format!("lower §experts to {} or raise §max-experts", layers * u64::from(max));
             return Err(Error::usage(cause).hint(hint));
         }
@@ -143,21 +145,24 @@ impl Budget {
         (self.min_experts.unwrap_or(1), self.max_experts.unwrap_or(experts))
     }
 
-    /// Prepares the rule for a number of layers that passed `check`.
+    /// Prepares the rule for units that passed `check`.
     ///
     /// # Errors
     ///
     /// If the number of experts is not known.
-    pub(super) fn prepare(self, layers: usize) -> Result<Solve<'static>> {
+    pub(super) fn prepare(self, units: &[Unit]) -> Result<Solve<'static>> {
         let experts = total(self.experts)?;
         Ok(match self.rounding {
-            Rounding::Reference => Box::new(move |alphas| {
-                let experts = reference::round(alphas, self.beta, experts)?;
-                Ok(Solution::free(experts.into_iter().map(f64::from).collect()))
-            }),
+            Rounding::Reference => {
+                let names: Vec<String> = units.iter().map(Unit::name).collect();
+                Box::new(move |alphas| {
+                    let experts = reference::round(alphas, self.beta, experts, |unit| names[unit].clone())?;
+                    Ok(Solution::free(experts.into_iter().map(f64::from).collect()))
+                })
+            }
             Rounding::LargestRemainder => {
                 let (min, max) = self.bounds(experts);
-                let rounding = unit_costs(layers, experts, min, max);
+                let rounding = unit_costs(units.len(), experts, min, max);
                 Box::new(move |alphas| Ok(rounding.round(&powers(alphas, self.beta))))
             }
         })

@@ -92,7 +92,7 @@ impl AllocationRule {
     /// Prepares the rule for `units`, which must have passed `check`.
     pub(super) fn prepare(&self, units: &[Unit]) -> Result<Solve<'static>> {
         Ok(match *self {
-            Self::AlphaLora(budget) => budget.prepare(units.len())?,
+            Self::AlphaLora(budget) => budget.prepare(units)?,
             Self::Uniform(uniform) => uniform.prepare(units.len())?,
             Self::Mola { shape } => shape.prepare(units),
             Self::Rank(ranks) => ranks.prepare(units)?,
