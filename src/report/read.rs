@@ -11,6 +11,7 @@ use super::{AllocationRow, Input, Options, Provenance, Report, SCHEMA};
 use crate::checkpoint::Cast;
 use crate::error::{Error, Result};
 use crate::fit::Rule;
+use crate::message::verbatim;
 use crate::score::{LayerScore, Summary};
 
 /// Columns that a CSV may have. `layer` and `alpha` are read, and `stack`, `matrices` and `rule` if present.
@@ -54,16 +55,43 @@ fn rule_of_name(name: &str) -> Option<Rule> {
     Rule::deserialize(name).ok()
 }
 
-#[derive(Deserialize)]
+/// A row of a CSV.
 struct CsvRow {
-    #[serde(default)]
-    stack: String,
-    layer: u32,
-    alpha: Option<f64>,
-    #[serde(default)]
-    matrices: usize,
-    #[serde(default)]
+    score: LayerScore,
+    /// Empty if unknown.
     rule: String,
+}
+
+/// Reads row `record` under `header`. Errors are phrases with the line and the column.
+fn csv_row(header: &csv::StringRecord, record: &csv::StringRecord) -> Result<CsvRow, String> {
+    let line = record.position().map_or(0, csv::Position::line);
+    let field = |name: &str| {
+        let place = header.iter().position(|column| column == name)?;
+        record.get(place).filter(|text| !text.is_empty())
+    };
+    let wrong = |name: &str, what: &str| match field(name) {
+        Some(text) => format!("line {line}: `{}` in the column {name} is not {what}", verbatim(text)),
+        None => format!("line {line}: the column {name} is empty"),
+    };
+    let layer =
+        field("layer").and_then(|text| text.parse().ok()).ok_or_else(|| wrong("layer", "the number of a layer"))?;
+    let alpha = field("alpha").map(|text| text.parse().map_err(|_| wrong("alpha", "a number"))).transpose()?;
+    let matrices = field("matrices").map(|text| text.parse().map_err(|_| wrong("matrices", "a count"))).transpose()?;
+    let stack = field("stack").unwrap_or_default().to_owned();
+    let score = LayerScore { stack, layer, alpha, matrices: matrices.unwrap_or(0) };
+    Ok(CsvRow { score, rule: field("rule").unwrap_or_default().to_owned() })
+}
+
+/// What is wrong with a file that is not a table of comma-separated values.
+fn csv_problem(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.as_ref().map_or(String::new(), |pos| format!("line {}: ", pos.line()));
+            let values = if *len == 1 { "value" } else { "values" };
+            format!("{line}{len} {values} for {expected_len} columns")
+        }
+        _ => format!("is not a CSV file: {error}"),
+    }
 }
 
 impl Report {
@@ -120,7 +148,7 @@ fn from_json(path: &Path, text: &str) -> Result<Report> {
 fn from_csv(path: &Path, text: &str) -> Result<Report> {
     let refused = |cause: String| Error::input(path, cause).hint("a CSV of scores has the columns layer,alpha");
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| refused(format!("is not a CSV file: {error}")))?.clone();
+    let header = reader.headers().map_err(|error| refused(csv_problem(&error)))?.clone();
     if let Some(missing) = ["layer", "alpha"].into_iter().find(|name| !header.iter().any(|column| column == *name)) {
         return Err(refused(format!("has no column `{missing}`")));
     }
@@ -133,8 +161,11 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         let hint = format!("the known columns are {}", COLUMNS.join(", "));
         return Err(Error::input(path, format!("has an unknown column `{unknown}`")).hint(hint));
     }
-    let rows = reader.deserialize().collect::<Result<Vec<CsvRow>, _>>();
-    let rows = rows.map_err(|error| refused(format!("has a row that cannot be read: {error}")))?;
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| refused(csv_problem(&error)))?;
+        rows.push(csv_row(&header, &record).map_err(refused)?);
+    }
     let rules: HashSet<&str> = rows.iter().map(|row| row.rule.as_str()).collect();
     if rules.len() > 1 {
         let mut rules: Vec<&str> = rules.into_iter().collect();
@@ -143,10 +174,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
     }
     // Alphas of other programs may have a rule that is not ours.
     let rule = rules.into_iter().next().and_then(rule_of_name);
-    let mut layers: Vec<LayerScore> = rows
-        .into_iter()
-        .map(|CsvRow { stack, layer, alpha, matrices, .. }| LayerScore { stack, layer, alpha, matrices })
-        .collect();
+    let mut layers: Vec<LayerScore> = rows.into_iter().map(|row| row.score).collect();
     layers.sort_by(|a, b| (&a.stack, a.layer).cmp(&(&b.stack, b.layer)));
     let options = Options {
         cast: Cast::None,
