@@ -47,6 +47,11 @@ impl Style for Plain {
 }
 
 impl Message {
+    /// A text without marks: every `§` in it stays a `§`.
+    pub fn literal(text: &str) -> Message {
+        Message(verbatim(text))
+    }
+
     /// The sentence as `style` writes it.
     pub fn in_style(&self, style: &dyn Style) -> String {
         let mut written = String::new();

@@ -20,7 +20,7 @@ pub struct AllocateArgs {
     /// More files of scores of the same layers, for comparison
     #[arg(value_name = "OTHERS", conflicts_with = "sweep")]
     pub others: Vec<PathBuf>,
-    /// Allocation rule
+    /// Allocation rule: see `htsr help allocation`
     #[arg(long, alias = "rule", default_value_t, value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
     #[arg(hide_possible_values = true, long_help = explain::<AllocationChoice>("Allocation rule"))]
     pub allocate: AllocationChoice,
@@ -47,7 +47,7 @@ pub fn run(args: AllocateArgs, printer: &Printer) -> Result<Ending> {
     let read = |path: &PathBuf| Ok((path.clone(), Report::read(path)?));
     let others = args.others.iter().map(read).collect::<Result<Vec<_>>>()?;
     report.allocate(&plan, &sensitivity, &others).map_err(|error| in_file(error, &args.scores))?;
-    output.write(&ScoreRow::of(args.by, &report), printer)?;
+    output.write(ScoreRow::of(args.by, &report), printer)?;
     warn_of_zeros(&report, printer);
     Ok(match (warn_of_left_out(&report, printer), report_comparison(&report, printer)) {
         (Ending::Complete, Ending::Complete) => Ending::Complete,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::allocate::{AllocationPlan, LeftOutKind};
+use crate::allocate::{AllocationPlan, AllocationRule, Budget, LeftOutKind};
 use crate::checkpoint::{Checkpoint, is_index};
 use crate::device::{Device, Method};
 use crate::error::{Error, Result};
@@ -88,9 +88,10 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     let method = args.method.method();
     check_rules(&inputs, paths, method)?;
     let mut budget = args.budget.budget();
-    budget.experts = budget.experts.or_else(|| inputs.iter().find_map(allocated));
-    let mut plan = AllocationPlan::experts(budget).with_stacks(args.stacks.stack);
-    let mut scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan.clone());
+    budget.experts = budget.experts.or_else(|| inputs.iter().find_map(chosen));
+    // Without a number of experts, each model gets the default for its own layers.
+    let plan = AllocationPlan::experts(budget).with_stacks(args.stacks.stack);
+    let scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan.clone());
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
     let mut reports = Vec::new();
@@ -105,9 +106,6 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
                 score(&checkpoint, &scorer, &**device, &(), &[], printer)?
             }
         };
-        // Both get the same number of experts: without --experts, that for the layers of A.
-        plan = report.provenance.options.plan.clone().unwrap_or(plan);
-        scorer = scorer.with_allocation(plan.clone());
         reports.push(report);
         problems.extend(new);
     }
@@ -121,7 +119,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         CompareRow::Layer => comparison.by_layer(),
         CompareRow::Matrix => comparison.by_matrix(),
     };
-    let written = output.write(&document, printer);
+    let written = output.write(document, printer);
     printer.warnings(&problems);
     let endings = reports.iter().map(|report| warn_of_left_out(report, printer)).collect::<Vec<_>>();
     let is_complete = problems.is_empty() && endings.iter().all(|ending| matches!(ending, Ending::Complete));
@@ -159,12 +157,16 @@ fn open(path: &Path, component: &ComponentArgs, printer: &Printer) -> Result<Inp
     }
 }
 
-/// The number of experts that saved scores were allocated.
-fn allocated(input: &Input) -> Option<u32> {
-    match input {
-        Input::Scores(report) => report.allocation.as_ref()?.total?.try_into().ok(),
-        Input::Checkpoint(_) => None,
-    }
+/// The number of experts that saved scores were allocated, unless it is the default for their layers.
+fn chosen(input: &Input) -> Option<u32> {
+    let Input::Scores(report) = input else { return None };
+    let row = report.allocation.as_ref()?;
+    let total: u32 = row.total?.try_into().ok()?;
+    let layers = report.layers.iter().map(|row| (row.score.stack.as_str(), row.score.layer));
+    let default = AllocationPlan::default().with_stacks(row.allocation.plan.stacks.clone()).for_layers(layers);
+    let is_default =
+        matches!(default.rule, AllocationRule::AlphaLora(Budget { experts, .. }) if experts == Some(total));
+    (!is_default).then_some(total)
 }
 
 /// Refuses alphas of different fit rules, which cannot be compared.

@@ -76,7 +76,7 @@ pub fn run(args: DemoArgs, printer: &Printer) -> Result<Ending> {
     }
     let planted = (0..model.layers).map(|layer| model.planted_alpha(layer)).collect();
     let demonstration = Demonstration { planted, report: &report };
-    let written = output.write(&demonstration.document(), printer);
+    let written = output.write(demonstration.document(), printer);
     let ending = warnings::report(&report, &problems, printer);
     written.map(|()| ending)
 }

@@ -3,7 +3,7 @@
 use crate::device::cpu::{Cpu, Level};
 use crate::device::{self, Device, DeviceChoice, SolverChoice};
 use crate::error::Result;
-use crate::report::{Cell, Document, Table};
+use crate::report::{Cell, Document, Table, literal};
 use serde::Serialize;
 
 use super::ending::Ending;
@@ -47,7 +47,7 @@ struct Diagnosis {
 pub fn run(args: DoctorArgs, printer: &Printer) -> Result<Ending> {
     let output = Output::new(args.output)?;
     let diagnosis = Diagnosis::new(Level::from_environment()?);
-    output.write(&diagnosis.document(), printer)?;
+    output.write(diagnosis.document(), printer)?;
     // Opening also compiles the kernels: if it works, scoring does. The diagnosis has opened `auto`.
     if args.device != device::DeviceChoice::Auto {
         device::open(args.device, SolverChoice::Auto, None)?;
@@ -92,7 +92,7 @@ impl Diagnosis {
         footer.push(("kernels", self.kernels.into()));
         let remedies = self.checks.iter().filter_map(|check| check.remedy.clone());
         footer.extend(remedies.map(|remedy| ("hint", remedy)));
-        Document { table, footer, json: self }
+        Document { table, footer: literal(footer), json: self }
     }
 }
 

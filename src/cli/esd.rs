@@ -10,7 +10,7 @@ use crate::plot::{self, Figure, png, svg, terminal};
 use crate::tails::TailComparison;
 
 use super::ending::Ending;
-use super::format::OutputFormat;
+use super::format::{OutputFormat, extensions, of_extension};
 use super::options::{BaseArgs, DeviceArgs, MethodArgs, SamplingArgs, SimulationArgs, TailChoice};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
@@ -48,7 +48,7 @@ pub struct EsdArgs {
     pub format: Option<OutputFormat>,
     /// Write a picture (.svg, .png) or the results to this file
     ///
-    /// The results have the extension .json, .csv, .md or .txt. The file appears complete or not at all.
+    /// The results have the extension .json, .csv, .md or .txt. The file appears complete or not at all. `-` is stdout.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 }
@@ -56,9 +56,12 @@ pub struct EsdArgs {
 pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     let picture = args.output.as_deref().filter(|file| PictureFormat::of(file).is_some());
     let file = if picture.is_some() { None } else { args.output.clone() };
-    let output = Output::new(OutputArgs { format: args.format, output: file })?;
+    let pictures: Vec<&str> =
+        PICTURES.iter().map(|(name, _)| *name).filter(|_| plot::check_support().is_ok()).collect();
+    let output = Output::among(OutputArgs { format: args.format, output: file }, &pictures)?;
     if let Some(file) = picture {
-        plot::check_support().map_err(|cause| Error::usage(cause).file(file).hint("write .json, .csv, .md or .txt"))?;
+        let hint = || format!("use {}", extensions(&[]));
+        plot::check_support().map_err(|cause| Error::usage(cause).file(file).hint(hint()))?;
         output::check(file)?;
     }
     let sampling = args.sampling.sampling();
@@ -82,8 +85,8 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
         _ => String::new(),
     };
     let written = match output.format() {
-        OutputFormat::Csv => output.write(&examined.esd.by_eigenvalue(), printer),
-        _ => output.write_with(&examined.esd.by_number(), &more, printer),
+        OutputFormat::Csv => output.write(examined.esd.by_eigenvalue(), printer),
+        _ => output.write_with(examined.esd.by_number(), &more, printer),
     };
     written.and(drawn)?;
     printer.warnings(examined.problem.as_slice());
@@ -104,6 +107,9 @@ fn figure(examined: &Examined, fit: &[TailChoice]) -> Result<Figure> {
     })
 }
 
+/// The formats of pictures by the extension of a file.
+const PICTURES: [(&str, PictureFormat); 2] = [("svg", PictureFormat::Svg), ("png", PictureFormat::Png)];
+
 #[derive(Debug, Clone, Copy)]
 enum PictureFormat {
     Svg,
@@ -112,11 +118,7 @@ enum PictureFormat {
 
 impl PictureFormat {
     fn of(file: &Path) -> Option<PictureFormat> {
-        match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "svg" => Some(PictureFormat::Svg),
-            "png" => Some(PictureFormat::Png),
-            _ => None,
-        }
+        of_extension(file.extension()?, &PICTURES)
     }
 }
 

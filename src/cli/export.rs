@@ -8,6 +8,7 @@ use crate::export::{Rename, Target};
 use crate::report::Report;
 use crate::sensitivity::SensitivityAnalysis;
 
+use super::command_line::CommandLine;
 use super::ending::Ending;
 use super::options::choices::explain;
 use super::options::{AllocationChoice, AllocationRuleParser, PlanArgs, ScoreRow};
@@ -41,6 +42,8 @@ pub struct ExportArgs {
     #[arg(long, value_enum, value_name = "ROW", help_heading = "Output", hide_possible_values = true)]
     pub by: Option<ScoreRow>,
     /// Write to this file instead of stdout
+    ///
+    /// The file appears complete or not at all. `-` is stdout.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 }
@@ -63,10 +66,11 @@ pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
     destination.refuse_overwrite(std::iter::once(args.scores.as_path()), "contains the scores to export")?;
     let mut report = Report::read(&args.scores)?;
     if let Some(plan) = plan {
+        target.check(&report, &plan).map_err(|error| in_file(error, &args.scores))?;
         let allocated = report.allocate(&plan, &SensitivityAnalysis::default(), &[]);
         allocated.map_err(|error| in_file(error, &args.scores))?;
     }
-    let document = ScoreRow::of(args.by, &report);
+    let document = ScoreRow::of(args.by, &report).in_style(&CommandLine);
     let export = target.render(&report, &document, &args.rename.unwrap_or_default());
     destination.write(&export.map_err(|error| in_file(error, &args.scores))?, printer)?;
     warn_of_zeros(&report, printer);

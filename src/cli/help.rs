@@ -1,13 +1,13 @@
 //! `htsr help`: the help of a command, or a topic that several commands share.
 
-use std::fmt::Write;
-
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, ValueEnum};
 
 use crate::error::{Error, Result};
 use crate::fit::Rule;
 use crate::metrics::METRICS;
 
+use super::definitions::{self, WIDEST, definitions, prose};
 use super::ending::Ending;
 use super::options::choices::list;
 use super::options::{AllocationChoice, PlanArgs};
@@ -24,7 +24,8 @@ pub struct HelpArgs {
 struct Topic {
     name: &'static str,
     about: &'static str,
-    text: fn() -> String,
+    /// The text in lines of at most this many columns.
+    text: fn(usize) -> String,
 }
 
 const TOPICS: [Topic; 4] = [
@@ -37,6 +38,20 @@ const TOPICS: [Topic; 4] = [
 /// The topics, for the end of `-h`.
 pub const TOPICS_IN_SHORT: &str = "Topics: `htsr help` with rules, metrics, allocation or exit-codes";
 
+/// `command` with the commands and topics as the values of `htsr help`, for completion.
+pub fn with_values(command: Command) -> Command {
+    let commands = command.get_subcommands().map(|subcommand| {
+        let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
+        // The parser takes only `'static` names, so these few are leaked.
+        let name: &'static str = subcommand.get_name().to_owned().leak();
+        PossibleValue::new(name).help(about)
+    });
+    let values: Vec<PossibleValue> =
+        commands.chain(TOPICS.iter().map(|topic| PossibleValue::new(topic.name).help(topic.about))).collect();
+    let parser = PossibleValuesParser::new(values);
+    command.mut_subcommand("help", |help| help.mut_arg("name", |name| name.value_parser(parser)))
+}
+
 /// Prints the help of `command`, of one of its subcommands, or a topic.
 ///
 /// # Errors
@@ -48,7 +63,7 @@ pub fn run(args: &HelpArgs, mut command: Command, printer: &Printer) -> Result<E
     let text = match &args.name {
         None => command.render_long_help().to_string(),
         Some(name) => match (TOPICS.iter().find(|topic| topic.name == name), command.find_subcommand_mut(name)) {
-            (Some(topic), _) => (topic.text)(),
+            (Some(topic), _) => (topic.text)(definitions::width()),
             (None, Some(subcommand)) => subcommand.render_long_help().to_string(),
             (None, None) => {
                 let topics: Vec<&str> = TOPICS.iter().map(|topic| topic.name).collect();
@@ -57,54 +72,64 @@ pub fn run(args: &HelpArgs, mut command: Command, printer: &Printer) -> Result<E
             }
         },
     };
+    let text = format!("{}\n", text.trim_end());
     printer.results(text.as_bytes()).map_err(|error| Error::usage(format!("the help cannot be written: {error}")))?;
     Ok(Ending::Complete)
 }
 
 /// The list of topics and the exit codes, for the end of `htsr --help`.
 pub fn topics_and_exit_codes() -> String {
+    format!("Topics:\n{}\n\n{}", topics(), exit_codes(WIDEST).trim_end())
+}
+
+/// A line for each topic.
+pub fn topics() -> String {
     let topic = |Topic { name, about, .. }: &Topic| format!("  htsr help {name:10}  {about}");
-    let topics: Vec<String> = TOPICS.iter().map(topic).collect();
-    format!("Topics:\n{}\n\n{}", topics.join("\n"), exit_codes().trim_end())
+    TOPICS.iter().map(topic).collect::<Vec<_>>().join("\n")
 }
 
-fn rules() -> String {
-    format!(
-        "Fit rules (--rule): how the start of the power-law tail is chosen.\n\n{}\n\n\
-         peak reproduces AlphaLoRA and AlphaPruning, median TempBalance and AlphaDecay, ks WeightWatcher.\n\
-         peak-robust gives alphas that do not depend on the smallest eigenvalue.\n\
-         Never mix them: alphas of different fit rules are not comparable.\n",
-        list::<Rule>()
-    )
+fn rules(width: usize) -> String {
+    let prose = |text| prose(text, width);
+    [
+        prose("Fit rules (--rule): how the start of the power-law tail is chosen."),
+        list::<Rule>(width).trim_end().to_owned(),
+        prose("peak reproduces AlphaLoRA and AlphaPruning, median TempBalance and AlphaDecay, ks WeightWatcher."),
+        prose("peak-robust gives alphas that do not depend on the smallest eigenvalue."),
+        prose("Never mix them: alphas of different fit rules are not comparable."),
+    ]
+    .join("\n\n")
 }
 
-fn metrics() -> String {
-    let width = METRICS.iter().map(|metric| metric.name.len()).max().unwrap_or(0);
-    let mut text = "Metrics of every matrix (--metrics NAME,NAME or --metrics all):\n\n".to_owned();
-    for metric in METRICS {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:width$}  {}", metric.name, metric.about);
-    }
-    text
+fn metrics(width: usize) -> String {
+    let list = definitions(METRICS.iter().map(|metric| (metric.name, metric.about.to_owned())), width);
+    format!("{}\n\n{list}", prose("Metrics of every matrix (--metrics NAME,NAME or --metrics all):", width))
 }
 
-fn allocation() -> String {
-    let mut text =
-        format!("Allocation rules (--allocate): what the alphas become.\n\n{}\n\n", list::<AllocationChoice>());
-    text += "Options of each rule, besides --group and --aggregate:\n\n";
-    for rule in AllocationChoice::value_variants() {
-        let _ = writeln!(text, "  {:12}  {}", rule.to_string(), PlanArgs::options_of(*rule).join(" "));
-    }
-    text
+fn allocation(width: usize) -> String {
+    let rules: Vec<String> = AllocationChoice::value_variants().iter().map(ToString::to_string).collect();
+    let options = AllocationChoice::value_variants().iter().map(|rule| PlanArgs::options_of(*rule).join(" "));
+    [
+        prose("Allocation rules (--allocate): what the alphas become.", width),
+        list::<AllocationChoice>(width).trim_end().to_owned(),
+        prose("Options of each rule, besides --group and --aggregate:", width),
+        definitions(rules.iter().map(String::as_str).zip(options), width),
+    ]
+    .join("\n\n")
 }
 
-fn exit_codes() -> String {
-    "Exit codes:\n  \
-       0    success\n  \
-       2    usage error\n  \
-       3    unreadable or unsupported input\n  \
-       4    partial result: stderr names what failed\n  \
-       5    device error\n  \
-       130  interrupted\n"
-        .to_owned()
+fn exit_codes(_: usize) -> String {
+    format!("Exit codes:\n{}", list_of_exit_codes())
+}
+
+/// A line for each exit code.
+pub fn list_of_exit_codes() -> String {
+    let lines = [
+        "  0    success",
+        "  2    usage error",
+        "  3    unreadable or unsupported input",
+        "  4    partial result: stderr names what failed",
+        "  5    device error",
+        "  130  interrupted",
+    ];
+    lines.join("\n") + "\n"
 }

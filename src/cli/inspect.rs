@@ -50,7 +50,7 @@ pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
         InspectRow::Role => inspection.by_role(),
         InspectRow::Tensor => inspection.by_matrix(),
     };
-    output.write(&document, printer)?;
+    output.write(document, printer)?;
     printer.skipped(&inspection.skipped);
     let problems = missing_layers(&checkpoint);
     printer.warnings(&problems);

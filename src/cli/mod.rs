@@ -7,6 +7,7 @@ mod color;
 mod command_line;
 mod compare;
 mod completions;
+mod definitions;
 mod demo;
 mod doctor;
 mod ending;
@@ -27,13 +28,13 @@ mod score;
 mod scoring;
 mod table;
 mod timings;
+mod usage;
 mod warnings;
 mod words;
 
 use std::process::ExitCode;
 
 use crate::error::Result;
-use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 use color::ColorWhen;
@@ -43,7 +44,7 @@ use printer::Printer;
 /// Runs the command of this process.
 pub fn run() -> ExitCode {
     ColorWhen::of_arguments(std::env::args_os()).apply();
-    let Args { command, verbosity, color } = Args::parse();
+    let Args { command, verbosity, color } = usage::parse();
     color.apply();
     let printer = Printer::new(&verbosity);
     interrupt::listen();
@@ -68,8 +69,8 @@ fn dispatch(command: Command, printer: &Printer) -> Result<Ending> {
         Command::Demo(args) => demo::run(args, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
-        Command::Completions(args) => completions::run(&args, Args::command(), printer),
-        Command::Man(args) => man::run(&args, Args::command(), printer),
-        Command::Help(args) => help::run(&args, Args::command(), printer),
+        Command::Completions(args) => completions::run(&args, usage::command(), printer),
+        Command::Man(args) => man::run(&args, usage::command(), printer),
+        Command::Help(args) => help::run(&args, usage::command(), printer),
     }
 }

@@ -5,11 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::message::Message;
 use crate::report::Document;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::format::OutputFormat;
+use super::command_line::CommandLine;
+use super::format::{OutputFormat, format_of};
 use super::interrupt;
 use super::printer::Printer;
 use super::table;
@@ -24,9 +26,21 @@ pub struct OutputArgs {
     pub format: Option<OutputFormat>,
     /// Write the results to this file
     ///
-    /// The file appears complete or not at all.
+    /// The file appears complete or not at all. `-` is stdout.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+impl OutputArgs {
+    /// The file for the results; `None` for stdout.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.output.clone().filter(|file| !is_stdout(file))
+    }
+}
+
+/// True for `-`, which is stdout as in other tools. `./-` is a file of that name.
+pub fn is_stdout(file: &Path) -> bool {
+    file == Path::new("-")
 }
 
 /// What a file of the checkpoint is, for [`Output::refuse_overwrite`].
@@ -47,12 +61,18 @@ impl Output {
     ///
     /// If the format is unknown, or as [`Destination::new`].
     pub fn new(args: OutputArgs) -> Result<Output> {
-        let format = match (args.format, &args.output) {
+        Output::among(args, &[])
+    }
+
+    /// As [`Output::new`], for a command that also supports files with the extensions `others`.
+    pub fn among(args: OutputArgs, others: &[&'static str]) -> Result<Output> {
+        let file = args.file();
+        let format = match (args.format, &file) {
             (Some(format), _) => format,
             (None, None) => OutputFormat::Table,
-            (None, Some(file)) => format_of(file)?,
+            (None, Some(file)) => format_of(file, others)?,
         };
-        Ok(Output { format, destination: Destination::new(args.output)? })
+        Ok(Output { format, destination: Destination::new(file)? })
     }
 
     /// Refuses to overwrite an input; `role` says what the input is.
@@ -66,20 +86,22 @@ impl Output {
     }
 
     /// Writes `document`.
-    pub fn write<J: Serialize>(&self, document: &Document<J>, printer: &Printer) -> Result<()> {
+    pub fn write<J: Serialize>(&self, document: Document<J>, printer: &Printer) -> Result<()> {
         self.write_with(document, "", printer)
     }
 
     /// Writes `document` and appends `more`.
-    pub fn write_with<J: Serialize>(&self, document: &Document<J>, more: &str, printer: &Printer) -> Result<()> {
+    pub fn write_with<J: Serialize>(&self, document: Document<J>, more: &str, printer: &Printer) -> Result<()> {
+        let document = document.in_style(&CommandLine);
+        let footer: Vec<_> = document.footer.iter().map(|(label, text)| (*label, text.to_string())).collect();
         let text = match self.format.of_library() {
             Some(format) => document.render(format).map_err(|error| unwritable(&error))?,
-            None => table::render(&document.table, &document.footer, self.width(printer)),
+            None => table::render(&document.table, &footer, self.width(printer)),
         };
         let text = text + more;
         self.destination.write(text.as_bytes(), printer)?;
         if self.destination.file.is_some() {
-            self.print_footer(&document.footer, printer);
+            self.print_footer(&footer, printer);
         }
         Ok(())
     }
@@ -105,12 +127,13 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// A file, or stdout, for text.
+    /// A file, or stdout for none and for `-`, for text.
     ///
     /// # Errors
     ///
     /// If the file cannot be written. Called before the long computation.
     pub fn new(file: Option<PathBuf>) -> Result<Destination> {
+        let file = file.filter(|file| !is_stdout(file));
         file.as_deref().map_or(Ok(()), check)?;
         Ok(Destination { file, binary: false })
     }
@@ -121,11 +144,12 @@ impl Destination {
     ///
     /// As [`Destination::new`], or if stdout is a terminal.
     pub fn for_bytes(file: Option<PathBuf>, what: &str) -> Result<Destination> {
-        if file.is_none() && io::stdout().is_terminal() {
+        let destination = Destination::new(file)?;
+        if destination.file.is_none() && io::stdout().is_terminal() {
             let error = Error::usage(format!("refusing to write {what}, which is binary, to a terminal"));
             return Err(error.hint("use --output FILE, or pipe it into a program"));
         }
-        Ok(Destination { binary: true, ..Destination::new(file)? })
+        Ok(Destination { binary: true, ..destination })
     }
 
     /// Refuses to overwrite an input; `role` says what the input is: `belongs to the checkpoint`.
@@ -183,16 +207,24 @@ fn unwritable(error: &io::Error) -> Error {
     error.hint("check the free space, or use --output FILE to write elsewhere")
 }
 
-fn format_of(file: &Path) -> Result<OutputFormat> {
-    let extension = file.extension().map(|extension| extension.to_string_lossy().into_owned());
-    extension.and_then(|extension| extension.parse().ok()).ok_or_else(|| {
-        let cause = "unrecognized file extension";
-        Error::usage(cause).file(file).hint("use .json, .csv, .md or .txt, or add --format")
-    })
-}
-
 fn cannot_write(file: &Path, error: &io::Error) -> Error {
-    Error::usage(format!("cannot be written: {error}")).file(file).hint("check that its folder exists and is writable")
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.display().to_string();
+    let hint = match error.kind() {
+        io::ErrorKind::IsADirectory => "add the name of a file in this folder".to_owned(),
+        io::ErrorKind::NotFound if !Path::new(&folder).exists() => format!("create the folder {folder} first"),
+        io::ErrorKind::NotADirectory => format!("{folder} is not a folder; use a file in a folder that exists"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("check that you may write to the folder {folder} and to the file, or use another folder")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("free some space on the disk of {folder}, or use another folder")
+        }
+        _ => format!("check that the folder {folder} exists and that you may write to it"),
+    };
+    // Without the name of the temporary file.
+    let cause = error.get_ref().and_then(|outer| outer.source()).map_or_else(|| error.to_string(), ToString::to_string);
+    Error::usage(format!("cannot be written: {cause}")).file(file).hint(Message::literal(&hint))
 }
 
 /// The real file behind `file`: follows links instead of replacing them, even if the target does not exist yet.

@@ -59,11 +59,10 @@ impl Printer {
         }
     }
 
-    /// The width for tables on stdout: `COLUMNS`, or that of the terminal. `None` without both: there is no limit.
+    /// The width for tables on stdout: that of the terminal. `None` in a pipe: there is no limit.
     pub fn width(&self) -> Option<usize> {
-        let stated = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-        stated.or_else(terminal).filter(|&columns| columns > 0)
+        let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        terminal.filter(|&columns| columns > 0)
     }
 
     /// The width for drawings on stdout, and whether they may go beyond ASCII: on a terminal with a UTF-8 locale.

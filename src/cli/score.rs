@@ -29,7 +29,7 @@ pub struct ScoreArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub method: MethodArgs,
-    /// Allocation rule
+    /// Allocation rule: see `htsr help allocation`
     #[arg(long, default_value_t, value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
     #[arg(hide_possible_values = true, long_help = explain::<AllocationChoice>("Allocation rule; `htsr allocate` applies another one to saved scores"))]
     pub allocate: AllocationChoice,
@@ -75,7 +75,7 @@ pub struct ScoreArgs {
 }
 
 pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
-    let results = args.output.output.clone();
+    let results = args.output.file();
     let output = Output::new(args.output)?;
     let sampling = args.sampling.sampling();
     let sensitivity = args.sensitivity.sensitivity();
@@ -105,7 +105,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let sinks: Vec<&dyn Sink> = timed.chain(plots.iter().map(|plots| plots as &dyn Sink)).collect();
     let observer: &dyn Observer = timings.as_ref().map_or(&(), |timings| timings);
     let Scored { report, problems } = scoring::score(&checkpoint, &scorer, &*device, observer, &sinks, printer)?;
-    let written = output.write(&ScoreRow::of(rows, &report), printer);
+    let written = output.write(ScoreRow::of(rows, &report), printer);
     let finished = sinks.iter().try_for_each(|sink| sink.finish(&report));
     let ending = warnings::report(&report, &problems, printer);
     written.and(finished).map(|()| ending)

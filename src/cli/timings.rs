@@ -16,7 +16,7 @@ use crate::pipeline::{Observer, Sink};
 use crate::report::Report;
 use crate::score::MatrixScore;
 
-use super::output;
+use super::output::{self, Destination};
 use super::printer::Printer;
 
 /// What a run took so far, and the file for it.
@@ -97,6 +97,15 @@ impl<'a> Timings<'a> {
         results: Option<&Path>,
         printer: &'a Printer,
     ) -> Result<Timings<'a>> {
+        if output::is_stdout(&file) {
+            return match results {
+                Some(_) => Ok(Timings { printer, file, state: Mutex::default() }),
+                None => {
+                    let error = Error::usage("the results and the timings would both go to stdout");
+                    Err(error.hint("add --output FILE for the results, or use a file for --timings"))
+                }
+            };
+        }
         output::check(&file)?;
         output::refuse_overwrite(&file, inputs, output::CHECKPOINT)?;
         if results.is_some_and(|results| output::is_same(results, &file)) {
@@ -193,7 +202,7 @@ impl Sink for Timings<'_> {
             text += &line;
             text.push('\n');
         }
-        output::write_file(&self.file, text.as_bytes())?;
+        Destination::new(Some(self.file.clone()))?.write(text.as_bytes(), self.printer)?;
         let time = |taken: &Taken| taken.seconds + taken.metrics_seconds;
         let slowest = state.matrices.iter().max_by(|(_, a), (_, b)| time(a).total_cmp(&time(b)));
         let slowest =

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::modules::{Assigned, assigned, unassigned, unwrapped};
 use super::{Rename, Target};
-use crate::allocate::{Allocation, Quantity};
+use crate::allocate::{Allocation, Group, Quantity};
 use crate::error::{Error, Result};
 use crate::report::Report;
 
@@ -42,7 +42,7 @@ impl<'a> Adapters<'a> {
     /// Those of [`Target::allocation`] and [`assigned`]; [`Kind::Usage`](crate::error::Kind::Usage) if a matrix is not
     /// the weight of a module.
     pub fn new(report: &'a Report, target: Target, rename: &Rename) -> Result<Adapters<'a>> {
-        let allocation = target.allocation(report, &[Quantity::Rank], "§allocate=rank")?;
+        let allocation = target.allocation(report, &[Quantity::Rank], "§allocate=rank", Group::Layer)?;
         let assigned = assigned(report, allocation, target, rename)?;
         let mut modules = Vec::with_capacity(assigned.len());
         let mut adapters = Vec::with_capacity(assigned.len());

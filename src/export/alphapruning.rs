@@ -24,7 +24,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
             let reason = matrix.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
             let error =
                 Error::unusable(format!("alphapruning needs an alpha for every matrix, and this one has none{reason}"));
-            error.tensor(&matrix.tensor).hint("score with another fit rule, for example §rule=median")
+            error.tensor(&matrix.tensor).hint("another fit rule may give one: score with §rule=median")
         })
     };
     let alphas: Vec<f64> = matrices.into_iter().map(alpha).collect::<Result<_>>()?;

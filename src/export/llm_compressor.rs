@@ -22,7 +22,8 @@ struct Pruned {
 }
 
 pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
-    let allocation = TARGET.allocation(report, &[Quantity::Sparsity], "§allocate=alphapruning")?;
+    let allocation =
+        TARGET.allocation(report, &[Quantity::Sparsity], "§allocate=alphapruning §sparsity=0.7", Group::Layer)?;
     let assigned = assigned(report, allocation, TARGET, rename)?;
     let (pruned, ignored) = match allocation.plan.group {
         Group::Layer => {

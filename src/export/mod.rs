@@ -7,6 +7,7 @@
 
 mod adapters;
 mod alphapruning;
+mod alphas;
 mod axolotl;
 mod blocks;
 mod llm_compressor;
@@ -23,11 +24,14 @@ mod yaml;
 
 use std::fmt;
 
+use alphas::without_alpha;
+use modules::nameless;
 pub use rename::Rename;
 use text::unwritable;
 
-use crate::allocate::{Allocation, Quantity};
+use crate::allocate::{Allocation, AllocationPlan, Group, Quantity};
 use crate::error::{Error, Result};
+use crate::message::verbatim;
 use crate::report::{Document, Format, Report};
 
 /// A format that another tool reads.
@@ -109,12 +113,42 @@ impl Target {
         }
     }
 
-    /// The allocation of `report`, if its quantity is one of `taken`. `remedy` names rules that allocate one:
-    /// `$allocate=rank`.
-    fn allocation<'a>(self, report: &'a Report, taken: &[Quantity], remedy: &str) -> Result<&'a Allocation> {
+    /// Checks, before an allocation by `plan`, that this target can express it for these scores.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Input`](crate::error::Kind::Input) without a file if a layer has no alpha and the target cannot leave it out.
+    pub fn check(self, report: &Report, plan: &AllocationPlan) -> Result<()> {
+        if self == Target::Mola { mola::check(report, plan) } else { Ok(()) }
+    }
+
+    /// The allocation of `report`, if its quantity is one of `taken`. `remedy` names rules that allocate one to each of
+    /// `group`: `§allocate=rank`.
+    fn allocation<'a>(
+        self,
+        report: &'a Report,
+        taken: &[Quantity],
+        remedy: &str,
+        group: Group,
+    ) -> Result<&'a Allocation> {
+        if self.names_modules() && report.matrices.is_empty() {
+            return Err(nameless(self));
+        }
         let names: Vec<&str> = taken.iter().map(|quantity| quantity.plural()).collect();
         let names = names.join(" or ");
-        let hint = format!("add {remedy}, or export a file that §(allocate) wrote with it");
+        let without = without_alpha(report, &AllocationPlan::default().with_group(group)).map(|name| verbatim(&name));
+        let hint = match (without, group) {
+            (None, _) => format!("add {remedy}, or export a file that §(allocate) wrote with it"),
+            (Some(unit), _) if taken.contains(&Quantity::Experts) => {
+                format!("{unit} has no alpha; add §allocate=uniform, which needs none")
+            }
+            (Some(unit), Group::Layer) => format!(
+                "{unit} has no alpha; score the model without it (§layers) or with another fit rule (§rule), and add {remedy}"
+            ),
+            (Some(unit), _) => format!(
+                "{unit} has no alpha; score the model without it (§exclude) or with another fit rule (§rule), and add {remedy}"
+            ),
+        };
         let Some(row) = &report.allocation else {
             let cause = format!("{self} needs {names}, and these scores have no allocation");
             return Err(Error::usage(cause).hint(hint));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::modules::{Assigned, assigned};
 use super::text::json;
 use super::{Rename, Target};
-use crate::allocate::{AllocatedUnit, Allocation, Quantity};
+use crate::allocate::{AllocatedUnit, Allocation, Group, Quantity};
 use crate::error::{Error, Result};
 use crate::matrices::whole;
 use crate::report::{Provenance, Report};
@@ -34,7 +34,8 @@ struct ParameterGroup {
 pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {
     let taken = [Quantity::LearningRate, Quantity::WeightDecay];
     let target = Target::Optimizer;
-    let allocation = target.allocation(report, &taken, "§allocate=tempbalance or §allocate=alphadecay")?;
+    let allocation =
+        target.allocation(report, &taken, "§allocate=tempbalance or §allocate=alphadecay", Group::Matrix)?;
     let assigned = assigned(report, allocation, target, rename)?;
     let mut names: HashMap<*const _, Vec<String>> = HashMap::new();
     for (parameter, row) in parameters(&assigned)? {

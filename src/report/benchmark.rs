@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Cell, Document, SCHEMA, Table};
+use super::{Cell, Document, SCHEMA, Table, literal};
 use crate::bench::Throughput;
 use crate::checkpoint::FloatType;
 use crate::device::{Ceilings, Precision};
@@ -144,7 +144,7 @@ impl Benchmark {
             columns: self.rows.first().map(columns).unwrap_or_default(),
             rows: self.rows.iter().map(cells).collect(),
         };
-        Document { table, footer: self.footer(), json: self }
+        Document { table, footer: literal(self.footer()), json: self }
     }
 
     /// The name of each column, whether tables for people show it, and its cell in this row.

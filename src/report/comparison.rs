@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Cell, Document, Provenance, Report, SCHEMA, Table};
+use super::{Cell, Document, Provenance, Report, SCHEMA, Table, literal};
 use crate::allocate::Budget;
 use crate::compare::{self, ComparedModel, Pairs, Side, Unpaired};
 use crate::score::LayerScore;
@@ -26,7 +26,7 @@ pub struct ModelComparison {
 }
 
 impl ModelComparison {
-    /// Compares two reports whose experts come from the same budget.
+    /// Compares two reports.
     pub fn new(a: &Report, b: &Report) -> ModelComparison {
         let scores =
             |report: &Report| -> Vec<LayerScore> { report.layers.iter().map(|row| row.score.clone()).collect() };
@@ -109,16 +109,20 @@ impl ModelComparison {
             table.columns.push((name, false));
             table.rows.iter_mut().for_each(|row| row.push(cell.clone()));
         }
-        Document { table, footer: self.footer(), json: self }
+        Document { table, footer: literal(self.footer()), json: self }
     }
 
     fn footer(&self) -> Vec<(&'static str, String)> {
         let Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts } =
             &self.pairs;
-        let rho = |rho: Option<f64>, count: usize, what: &str| {
+        let rho = |rho: Option<f64>, pairs: usize, one: &str, many: &str| {
             let rho = rho.map_or("none".to_owned(), |rho| format!("{rho:.3}"));
-            format!("{rho} over {count} {what}")
+            format!("{rho} over {pairs} {}", if pairs == 1 { one } else { many })
         };
+        // Only pairs with both alphas count.
+        let with_alphas = |differences: &mut dyn Iterator<Item = Option<f64>>| differences.flatten().count();
+        let layer_pairs = with_alphas(&mut layers.iter().map(|pair| pair.alpha_difference));
+        let matrix_pairs = with_alphas(&mut matrices.iter().map(|pair| pair.alpha_difference));
         let mut footer = vec![
             ("a", origin(&self.a)),
             ("b", origin(&self.b)),
@@ -127,15 +131,17 @@ impl ModelComparison {
                 "rank correlation",
                 format!(
                     "{}, {} (Spearman, of alpha)",
-                    rho(rank_correlation.layers, layers.len(), "layers"),
-                    rho(rank_correlation.matrices, matrices.len(), "matrices")
+                    rho(rank_correlation.layers, layer_pairs, "layer", "layers"),
+                    rho(rank_correlation.matrices, matrix_pairs, "matrix", "matrices")
                 ),
             ),
         ];
-        if let Some(Budget { experts: Some(experts), beta, rounding, .. }) = &self.a.options.budget {
+        if let [Some(Budget { experts: Some(a), beta, rounding, .. }), Some(Budget { experts: Some(b), .. })] =
+            [&self.a.options.budget, &self.b.options.budget]
+        {
+            let experts = if a == b { format!("both {a}") } else { format!("a {a}, b {b}") };
             let moved = moved_experts.map_or(String::new(), |moved| format!("; {moved} move to other layers"));
-            let text = format!("both {experts} experts by alpha^{beta}, {rounding} rounding{moved}");
-            footer.push(("allocation", text));
+            footer.push(("allocation", format!("{experts} experts by alpha^{beta}, {rounding} rounding{moved}")));
         }
         footer.extend(list("layers only in", unpaired_layers));
         footer.extend(list("matrices only in", unpaired_matrices));

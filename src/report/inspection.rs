@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{Cell, Document, Input, SCHEMA, Table};
+use super::{Cell, Document, Input, SCHEMA, Table, literal};
 use crate::checkpoint::{Checkpoint, Dtype};
 use crate::device::cpu::{Cpu, lane_bytes};
 use crate::device::{Device, Method, Precision};
@@ -143,7 +143,7 @@ impl Inspection {
         let names = ["stack", "role", "rows", "cols", "dtype", "matrices", "layers"];
         let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column(), self.form_column()]);
         let table = Table { columns: columns.collect(), rows: rows.collect() };
-        Document { table, footer: self.footer(), json: self }
+        Document { table, footer: literal(self.footer()), json: self }
     }
 
     /// One row per matrix and, below, per skipped tensor.
@@ -172,7 +172,7 @@ impl Inspection {
         let names = ["tensor", "stack", "layer", "role", "rows", "cols", "dtype", "shard", "skipped"];
         let columns = names.map(|name| (name, true)).into_iter().chain([self.rank_column(), self.form_column()]);
         let table = Table { columns: columns.collect(), rows: matrices.chain(skipped).collect() };
-        Document { table, footer: self.footer(), json: self }
+        Document { table, footer: literal(self.footer()), json: self }
     }
 
     /// A column for the ranks of updates, shown if there are any.

@@ -2,8 +2,9 @@
 
 use super::Table;
 use crate::error::printable;
+use crate::message::Message;
 
-pub(super) fn render(table: &Table, footer: &[(&'static str, String)]) -> String {
+pub(super) fn render(table: &Table, footer: &[(&'static str, Message)]) -> String {
     let (names, rows) = table.for_people();
     let line = |cells: Vec<String>| {
         let cells = cells.iter().map(|cell| cell.replace('|', "\\|"));
@@ -17,7 +18,7 @@ pub(super) fn render(table: &Table, footer: &[(&'static str, String)]) -> String
     text += "\n";
     rows.into_iter().for_each(|row| text += &line(row));
     for (label, content) in footer {
-        text += &format!("\n{label}: `{}`\n", printable(content));
+        text += &format!("\n{label}: `{}`\n", printable(&content.to_string()));
     }
     text
 }

@@ -25,6 +25,7 @@ pub use provenance::{Input, InputAdapter, InputFile, Options, Provenance};
 pub use schema::{AllocationRow, LayerRow, Report, SCHEMA};
 
 use crate::error::printable;
+use crate::message::{Message, Style};
 use crate::metrics::MetricValue;
 
 /// A format of results.
@@ -130,9 +131,24 @@ pub struct Document<'a, J> {
     /// The main table.
     pub table: Table,
     /// Lines below it, for people: label and text.
-    pub footer: Vec<(&'static str, String)>,
+    pub footer: Vec<(&'static str, Message)>,
     /// The complete results.
     pub json: &'a J,
+}
+
+/// Lines whose texts mention no options.
+pub(crate) fn literal(lines: Vec<(&'static str, String)>) -> Vec<(&'static str, Message)> {
+    lines.into_iter().map(|(label, text)| (label, Message::literal(&text))).collect()
+}
+
+impl<J> Document<'_, J> {
+    /// The document with options and commands as `style` writes them.
+    pub fn in_style(mut self, style: &dyn Style) -> Self {
+        for (_, text) in &mut self.footer {
+            *text = Message::literal(&text.in_style(style));
+        }
+        self
+    }
 }
 
 impl<J: Serialize> Document<'_, J> {
@@ -162,7 +178,7 @@ mod tests {
                 vec![Cell::Text("d".into()), Cell::Missing, Cell::Whole(7), Cell::Text("cpu".into())],
             ],
         };
-        Document { table, footer: vec![("top_k", "2,1".into())], json: &[1, 2] }
+        Document { table, footer: literal(vec![("top_k", "2,1".into())]), json: &[1, 2] }
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Document, Input, Provenance, Table};
+use super::{Cell, Document, Input, Provenance, Table, literal};
 use crate::allocate::{
     AllocatedUnit, Allocation, AllocationComparison, AllocationRule, Budget, Group, Quantity, Rounding,
 };
 use crate::fit::Rule;
 use crate::matrices::{Skipped, Unread, Update, summarize};
+use crate::message::Message;
 use crate::metrics::MetricValue;
 use crate::score::{LayerScore, MatrixScore, Status, Summary};
 
@@ -235,7 +236,7 @@ impl Report {
         let of = self.matrices.iter().filter(|matrix| matrix.alpha.is_some()).count();
         let count = jumps.len();
         let size = if largest < 0.01 { "by less than 0.01".to_owned() } else { format!("up to {largest:.2}") };
-        let remedy = if self.provenance.rule == Some(Rule::Peak) { "; consider --rule peak-robust" } else { "" };
+        let remedy = if self.provenance.rule == Some(Rule::Peak) { "; consider §rule=peak-robust" } else { "" };
         Some(format!("{count} of {of} alphas are unstable ({size}){remedy}"))
     }
 
@@ -252,7 +253,7 @@ impl Report {
     }
 
     /// The lists of the allocation, and the provenance in a few lines.
-    pub(super) fn footer(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn footer(&self) -> Vec<(&'static str, Message)> {
         let mut footer = self.allocation.as_ref().map(AllocationRow::footer).unwrap_or_default();
         let columns = self.comparison.iter().flat_map(|comparison| &comparison.columns);
         footer.extend(columns.map(|column| ("compared", format!("{}: {column}", column.label))));
@@ -275,8 +276,9 @@ impl Report {
         if !unpaired.is_empty() {
             footer.push(("unpaired", format!("{}: {}", unpaired.len(), summarize(&unpaired))));
         }
-        footer.extend(self.fragility().map(|text| ("fragile", text)));
-        footer.push(("made by", format!("htsr {version} ({commit})")));
+        let mut footer = literal(footer);
+        footer.extend(self.fragility().map(|text| ("fragile", text.into())));
+        footer.extend(literal(vec![("made by", format!("htsr {version} ({commit})"))]));
         footer
     }
 }

@@ -109,8 +109,8 @@ fn the_hint_of_a_failed_rounding_works() {
     let equal: Vec<f64> = vec![2.0; 10];
     let mixed: Vec<f64> = (0..80).map(|layer| 2.0 + f64::from(8 * layer % 80) / 100.0).collect();
     for (alphas, options, cause, total) in [
-        (equal, vec!["--experts", "6"], "entry 1 of the list -3 experts", 6),
-        (mixed, vec![], "entry 10 of the list -1 experts", 400),
+        (equal, vec!["--experts", "6"], "gives layer 0 -3 experts", 6),
+        (mixed, vec![], "gives layer 9 -1 experts", 400),
     ] {
         let rows: String = alphas.iter().zip(0..).map(|(alpha, layer)| format!("{layer},{alpha}\n")).collect();
         fs::write(&path, format!("layer,alpha\n{rows}")).unwrap();

@@ -84,6 +84,21 @@ fn saved_scores_give_the_same_comparison_as_checkpoints() {
 }
 
 #[test]
+fn each_model_gets_the_default_for_its_own_layers() {
+    let (folder, [a, _]) = pair();
+    let b = save(folder.path(), "two.safetensors", small_model());
+    let experts = |compared: &Value| ["a", "b"].map(|side| compared[side]["options"]["experts"].as_u64().unwrap());
+    let (saved_a, saved_b) = (scores(&a, "a.json", &[]), scores(&b, "b.json", &[]));
+    for (one, other) in [(&a, &b), (&saved_a, &b), (&a, &saved_b), (&saved_a, &saved_b)] {
+        assert_eq!(experts(&json(&compare(one, other, &["--format", "json"]))), [15, 10]);
+    }
+    assert!(compare(&b, &a, &[]).succeeds().stdout.contains("a 10, b 15 experts by alpha^2.5"));
+    assert_eq!(experts(&json(&compare(&a, &b, &["--format", "json", "--experts", "12"]))), [12, 12]);
+    let chosen = scores(&a, "chosen.json", &["--experts", "20"]);
+    assert_eq!(experts(&json(&compare(&b, &chosen, &["--format", "json"]))), [20, 20]);
+}
+
+#[test]
 fn results_are_printed_in_every_format_by_layer_and_by_matrix() {
     let (_folder, [a, b]) = pair();
     let table = compare(&a, &b, &["--experts", "12"]).succeeds().stdout.clone();
@@ -131,7 +146,7 @@ fn unpaired_layers_and_matrices_are_listed() {
         table.contains("layers only in    a: layer 0 of model, layer 1 of model; b: layer 3 of other\n"),
         "{table}"
     );
-    assert!(table.contains("none over 1 layers"), "{table}");
+    assert!(table.contains("none over 1 layer, none over 1 matrix (Spearman"), "{table}");
 
     let elsewhere = save(folder.path(), "c.safetensors", [(projection(9, 'q'), Tensor::random(24, 24, 4))]);
     compare(&a, &elsewhere, &[])
@@ -175,6 +190,8 @@ fn inputs_that_cannot_be_compared_are_refused() {
     let good = save(folder.path(), "good.safetensors", small_model());
     let run = compare(&good, &failing, &["--format", "json"]);
     run.fails(4, &["all elements are zero", "no allocation: layer 1 of model has no alpha"]);
+    let table = compare(&good, &failing, &[]).stdout;
+    assert!(table.contains("none over 1 layer, ") && table.contains(" over 2 matrices "), "only alphas count: {table}");
     let layer = &run.json()["layers"][1];
     assert_eq!((&layer["alpha_b"], &layer["alpha_difference"]), (&Value::Null, &Value::Null));
     assert!(layer["alpha_a"].is_number() && layer["experts_a"].is_number() && layer["experts_b"].is_null());

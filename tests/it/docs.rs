@@ -141,6 +141,12 @@ fn needs(command: &str) -> Option<&'static str> {
     if command.contains("--device cuda") {
         return Some("a GPU");
     }
+    if !cfg!(feature = "plot") && [".svg", ".png", "--plots"].iter().any(|word| command.contains(word)) {
+        return Some("the feature `plot`");
+    }
+    if !cfg!(feature = "parquet") && command.contains("parquet") {
+        return Some("the feature `parquet`");
+    }
     let first = command.split_whitespace().next()?;
     LEFT_OUT.iter().find(|(word, _)| *word == first).map(|(_, what)| *what)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Run, TempDir, Tensor, folder, htsr, save, small_model};
+use crate::support::{Run, TempDir, Tensor, folder, htsr, projection, save, small_model};
 
 const ROLES: [&str; 7] = [
     "self_attn.q_proj",
@@ -172,6 +172,30 @@ fn rules_that_the_target_cannot_use_are_refused() {
     }
 }
 
+/// A hint must work as it is printed: no rule that needs alphas helps where one is missing.
+#[test]
+fn hints_consider_missing_alphas() {
+    let folder = folder();
+    let mut tensors = small_model();
+    for letter in ['q', 'o'] {
+        tensors.insert(projection(1, letter), Tensor::f32(&[24, 24], &[0.0; 576]));
+    }
+    let model = save(folder.path(), "model.safetensors", tensors);
+    let scores = folder.path().join("scores.json");
+    let score = ["score", model.to_str().unwrap(), "-q", "-o", scores.to_str().unwrap()];
+    htsr(score).fails(4, &["layer 1 of model has no alpha"]);
+    let uniform = "layer 1 of model has no alpha; add --allocate uniform, which needs none";
+    export(&scores, "mola", &[]).fails(2, &["have no allocation", uniform]);
+    export(&scores, "mola", &["--allocate", "alphalora"]).fails(3, &["mola needs a number for every layer"]);
+    export(&scores, "mola", &["--allocate", "uniform"]).succeeds();
+    let without = "layer 1 of model has no alpha; score the model without it (--layers)";
+    export(&scores, "peft", &[]).fails(2, &["have no allocation", without, "and add --allocate rank"]);
+    let excluded = "has no alpha; score the model without it (--exclude)";
+    export(&scores, "optimizer", &[]).fails(2, &["have no allocation", excluded]);
+    htsr(score.iter().chain(&["--layers", "0"])).succeeds();
+    export(&scores, "peft", &["--allocate", "rank"]).succeeds();
+}
+
 #[test]
 fn scores_that_the_target_cannot_use_are_refused() {
     let folder = folder();
@@ -185,6 +209,18 @@ fn scores_that_the_target_cannot_use_are_refused() {
     }
     export(&csv, "mola", &[]).fails(2, &["these scores have no allocation", "hint: add --allocate"]);
     export(&csv, "csv", &[]).succeeds();
+
+    fs::write(&csv, "layer,alpha\n0,2\n1,\n").unwrap();
+    let hint = "hint: layer 1 has no alpha; add --allocate uniform, which needs none";
+    export(&csv, "mola", &[]).fails(2, &["these scores have no allocation", hint]);
+    let cause = "no allocation: layer 1 has no alpha, and mola needs a number for every layer";
+    export(&csv, "mola", &["--allocate", "alphalora"]).fails(3, &[cause, "hint: use --allocate uniform"]);
+    export(&csv, "mola", &["--allocate", "uniform"]).succeeds();
+    htsr(["allocate", csv.to_str().unwrap()]).fails(3, &["layer 1 has no alpha", "hint: use --allocate uniform"]);
+    htsr(["allocate", csv.to_str().unwrap(), "--allocate", "uniform"]).succeeds();
+    for target in ["peft", "axolotl", "llm-compressor", "optimizer"] {
+        export(&csv, target, &[]).fails(3, &["scores.csv: has layers but no tensor names", "hint: use the JSON"]);
+    }
 
     fs::write(&csv, "layer,alpha\n0,2\n2,3\n").unwrap();
     export(&csv, "mola", &["--allocate", "alphalora"]).fails(2, &["layer 1 is missing", "hint: "]);
@@ -256,6 +292,7 @@ fn a_recipe_lists_layers_and_modules_to_ignore() {
     assert_eq!(list("sparsity").len(), 2);
 }
 
+#[cfg(feature = "parquet")]
 #[test]
 fn a_parquet_file_is_the_same_every_time() {
     let folder = folder();

@@ -56,6 +56,17 @@ fn topics_explain_rules_metrics_allocation_and_exit_codes() {
 }
 
 #[test]
+fn topics_are_at_most_100_columns_wide_in_a_pipe() {
+    for topic in ["rules", "metrics", "allocation", "exit-codes"] {
+        let text = htsr(["help", topic]).succeeds().stdout.clone();
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{topic}:\n{text}");
+        let mut narrow = command();
+        let text = run(narrow.args(["help", topic]).env("COLUMNS", "50")).succeeds().stdout.clone();
+        assert!(text.lines().all(|line| line.chars().count() <= 50), "{topic}:\n{text}");
+    }
+}
+
+#[test]
 fn help_explains_commands_too() {
     assert_eq!(htsr(["help", "score"]).succeeds().stdout, htsr(["score", "--help"]).succeeds().stdout);
     assert_eq!(htsr(["help"]).succeeds().stdout, htsr(["--help"]).succeeds().stdout);

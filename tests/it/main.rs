@@ -43,3 +43,4 @@ mod structure;
 mod support;
 mod terminal;
 mod updates;
+mod usage;

@@ -366,7 +366,7 @@ fn a_layer_without_any_alpha_leaves_no_allocation() {
     }
     let path = save(folder.path(), "model.safetensors", tensors);
     let run = htsr(["score", path.to_str().unwrap(), "--format", "json"]);
-    run.fails(4, &["no allocation: layer 1 of model has no alpha", "hint: score the model without that layer"]);
+    run.fails(4, &["no allocation: layer 1 of model has no alpha", "hint: use --allocate uniform"]);
     let result = run.json();
     assert!(result["allocation"].is_null() && result["layers"][1]["alpha"].is_null());
     assert!(result["layers"][0]["alpha"].is_f64() && result["layers"][0]["experts"].is_null());
@@ -468,9 +468,10 @@ fn outputs_that_cannot_be_written_are_found_before_the_work() {
     let model = save(folder.path(), "model.safetensors", small_model());
     let missing = folder.path().join("missing/scores.json");
     let beneath_a_file = model.join("scores.json");
-    for output in [&missing, &beneath_a_file] {
+    for (output, hint) in [(&missing, "hint: create the folder "), (&beneath_a_file, "is not a folder; use a file in")]
+    {
         let run = htsr(["score", model.to_str().unwrap(), "-o", output.to_str().unwrap()]);
-        run.fails(2, &["scores.json: cannot be written", "hint: check that its folder exists"]);
+        run.fails(2, &["scores.json: cannot be written", hint]);
         assert_eq!(run.stdout, "");
     }
     htsr(["score", model.to_str().unwrap(), "-o", folder.path().join("scores.xyz").to_str().unwrap()])

@@ -19,39 +19,14 @@ fn widest(text: &str) -> usize {
 }
 
 #[test]
-fn a_table_of_matrices_fits_in_80_columns() {
-    let narrow = score(&["--by", "matrix"], &[("COLUMNS", "80")]);
-    let (table, footer) = narrow.succeeds().stdout.split_once("\n\n").unwrap();
-    assert!(widest(table) <= 80, "{table}");
-    assert!(table.starts_with("tensor ") && table.contains(" alpha ") && table.lines().count() == 5, "{table}");
-    assert!(footer.contains("all rows ") && footer.contains("rule peak"), "{footer}");
-    let very_narrow = score(&["--by", "matrix"], &[("COLUMNS", "50")]);
-    assert!(
-        very_narrow.stdout.contains("not shown ") && very_narrow.stdout.contains("--format"),
-        "{}",
-        very_narrow.stdout
-    );
-    let wide = score(&["--by", "matrix"], &[]);
-    assert!(widest(&wide.succeeds().stdout) > 100 && !wide.stdout.contains("all rows"), "{}", wide.stdout);
-}
-
-#[test]
-fn all_metrics_are_printed_vertically() {
-    let narrow = score(&["--metrics", "all"], &[("COLUMNS", "80")]);
-    let blocks: Vec<&str> = narrow.succeeds().stdout.split("\n\n").collect();
-    assert_eq!(blocks.len(), 5, "four matrices and the lines below them");
-    for block in &blocks[..4] {
-        assert!(block.starts_with("tensor ") && block.lines().count() > 30, "{block}");
-        assert!(block.lines().any(|line| line.starts_with("stable_rank  ")), "{block}");
-        assert!(widest(block) <= 80, "{block}");
-    }
-}
-
-#[test]
-fn a_table_in_a_file_is_not_narrowed() {
+fn the_environment_does_not_narrow_tables_in_pipes_and_files() {
+    let narrow = [("COLUMNS", "50")];
+    let piped = score(&["--by", "matrix"], &narrow);
+    assert!(widest(&piped.succeeds().stdout) > 100 && !piped.stdout.contains("all rows"), "{}", piped.stdout);
+    assert_eq!(piped.stdout.split("\n\n").next(), score(&["--by", "matrix"], &[]).stdout.split("\n\n").next());
     let folder = folder();
     let output = folder.path().join("scores.txt");
-    score(&["--by", "matrix", "-o", output.to_str().unwrap()], &[("COLUMNS", "50")]).succeeds();
+    score(&["--by", "matrix", "-o", output.to_str().unwrap()], &narrow).succeeds();
     assert!(widest(fs::read_to_string(&output).unwrap().split("\n\n").next().unwrap()) > 100);
 }
 
@@ -132,6 +107,11 @@ fn completions_know_every_command() {
             }
         }
     }
+    let zsh = htsr(["completions", "zsh"]).stdout;
+    let help = zsh.split("(help)").nth(1).unwrap();
+    for value in ["exit-codes", "metrics", "score"] {
+        assert!(help.contains(&format!("{value}\\:")), "{value}: {help}");
+    }
     htsr(["completions", "tcsh"]).fails(2, &["tcsh", "zsh"]);
 }
 
@@ -150,6 +130,10 @@ fn manual_pages_describe_every_command() {
     assert_eq!(fs::read_to_string(pages.join("htsr.1")).unwrap(), page);
     assert_eq!(fs::read_dir(&pages).unwrap().count(), COMMANDS.len() + 1);
     let score = fs::read_to_string(pages.join("htsr-score.1")).unwrap();
+    // Options that `-h` hides are explained, too, and the synopsis is short.
+    assert!(score.contains("Exponent of alpha^beta") && score.contains("htsr score\\fR [OPTIONS] <PATH>"), "{score}");
+    assert!(score.contains("peak\\-robust: A robust variant"), "values are a list: {score}");
+    assert!(page.contains(".SH \"EXIT STATUS\"") && page.contains("130  interrupted"), "{page}");
     assert!(score.contains("timings") && score.contains("quiet"), "{score}");
 }
 
@@ -193,7 +177,7 @@ fn the_file_of_timings_is_checked_before_the_work() {
     assert!(!same.exists() && fs::read(path).unwrap() == before);
 }
 
-/// Runs on a real terminal (a pty) of 80 columns.
+/// Runs on a real terminal (a pty).
 #[cfg(unix)]
 mod on_a_terminal {
     use std::fs::File;
@@ -205,10 +189,10 @@ mod on_a_terminal {
     use super::widest;
     use crate::support::{command, folder, save, small_model};
 
-    /// Opens a terminal. Returns the end of the test and the end of the command.
+    /// Opens a terminal with this many columns. Returns the end of the test and the end of the command.
     #[allow(unsafe_code)]
-    fn terminal() -> (File, OwnedFd) {
-        let mut size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    fn terminal(columns: u16) -> (File, OwnedFd) {
+        let mut size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let (mut ours, mut theirs) = (0, 0);
         // SAFETY: openpty writes one descriptor to each integer and reads the size; it takes null for name and settings.
         let opened =
@@ -232,26 +216,66 @@ mod on_a_terminal {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    #[test]
-    fn tables_are_as_wide_as_the_terminal() {
-        let folder = folder();
-        let path = save(folder.path(), "model.safetensors", small_model());
-        let (mut ours, theirs) = terminal();
+    /// What `htsr` with these arguments writes to a terminal with this many columns.
+    fn shown(columns: u16, arguments: &[&str]) -> String {
+        let (mut ours, theirs) = terminal(columns);
         let mut command = command();
-        command.arg("score").arg(&path).args(["--by", "matrix"]).stdout(theirs).stderr(Stdio::null());
+        command.args(arguments).stdout(theirs).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         // `command` also holds the other end. It must be closed, so that the read ends when the child ends.
         drop(command);
         let text = read(&mut ours, |_| false).replace('\r', "");
-        assert!(child.wait().unwrap().success());
-        let (table, footer) = text.split_once("\n\n").unwrap();
-        assert!(widest(table) <= 80 && footer.contains("all rows "), "{text}");
+        assert!(child.wait().unwrap().success(), "{text}");
+        text
+    }
+
+    /// What `htsr score` of the small model with these options writes to a terminal with this many columns.
+    fn shown_scores(columns: u16, options: &[&str]) -> String {
+        let folder = folder();
+        let path = save(folder.path(), "model.safetensors", small_model());
+        shown(columns, &[&["score", path.to_str().unwrap()], options].concat())
+    }
+
+    #[test]
+    fn tables_are_as_wide_as_the_terminal() {
+        let narrow = shown_scores(80, &["--by", "matrix"]);
+        let (table, footer) = narrow.split_once("\n\n").unwrap();
+        assert!(widest(table) <= 80, "{table}");
+        assert!(table.starts_with("tensor ") && table.contains(" alpha ") && table.lines().count() == 5, "{table}");
+        assert!(footer.contains("all rows ") && footer.contains("rule peak"), "{footer}");
+        let very_narrow = shown_scores(50, &["--by", "matrix"]);
+        assert!(very_narrow.contains("not shown ") && very_narrow.contains("--format"), "{very_narrow}");
+    }
+
+    #[test]
+    fn all_metrics_are_printed_vertically() {
+        let narrow = shown_scores(80, &["--metrics", "all"]);
+        let blocks: Vec<&str> = narrow.split("\n\n").collect();
+        assert_eq!(blocks.len(), 5, "four matrices and the lines below them");
+        for block in &blocks[..4] {
+            assert!(block.starts_with("tensor ") && block.lines().count() > 30, "{block}");
+            assert!(block.lines().any(|line| line.starts_with("stable_rank  ")), "{block}");
+            assert!(widest(block) <= 80, "{block}");
+        }
+    }
+
+    #[test]
+    fn help_is_as_wide_as_the_terminal_up_to_100_columns() {
+        for topic in ["rules", "metrics", "allocation", "exit-codes"] {
+            for (columns, limit) in [(60, 60), (200, 100)] {
+                let text = shown(columns, &["help", topic]);
+                assert!(widest(&text) <= limit, "{topic} in {columns} columns:\n{text}");
+            }
+        }
+        let rules = shown(60, &["help", "rules"]);
+        let places = ["A robust variant", "near a peak"].map(|words| rules.lines().find_map(|line| line.find(words)));
+        assert!(places[0].is_some() && places[0] == places[1], "a second line starts below the first:\n{rules}");
     }
 
     #[test]
     fn ctrl_c_clears_the_bar() {
         let folder = folder();
-        let (mut ours, theirs) = terminal();
+        let (mut ours, theirs) = terminal(80);
         let mut command = command();
         command.args(["demo", "--layers", "40", "--threads", "2"]).env("TMPDIR", folder.path()).env("TERM", "xterm");
         command.stdout(Stdio::null()).stderr(theirs);

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crate::bench::PublishedModel;
 use crate::checkpoint::FloatType;
-use crate::device::{DeviceChoice, Precision, SolverChoice};
+use crate::device::{Precision, SolverChoice};
 use crate::fit::{MIN_EIGENVALUES, Rule};
 
-use crate::cli::options::FitRuleParser;
+use crate::cli::options::{DeviceOption, FitRuleParser};
 use crate::cli::output::OutputArgs;
 
 /// Largest accepted size.
@@ -39,7 +39,7 @@ pub struct SizeArgs {
     #[arg(conflicts_with = "model")]
     pub sizes: Vec<usize>,
     /// Rows per column
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = aspect, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = aspect)]
     #[arg(conflicts_with = "model")]
     pub aspect: f64,
     /// Element types of the weights
@@ -78,11 +78,8 @@ pub struct ModelArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Device")]
 pub struct EngineArgs {
-    /// auto, cpu, cuda, cuda:N or cuda:all
-    ///
-    /// auto uses the first NVIDIA GPU, or the CPU without a usable one. HTSR_DEVICE sets the default.
-    #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env = true)]
-    pub device: DeviceChoice,
+    #[command(flatten)]
+    pub device: DeviceOption,
     // The aliases are the options of `score`, which shared errors name.
     /// Arithmetic of the spectra
     #[arg(long, alias = "precision", value_enum, value_name = "LIST", value_delimiter = ',', default_value = "auto")]

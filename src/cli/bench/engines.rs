@@ -72,6 +72,7 @@ fn engines(args: &EngineArgs, printer: &Printer) -> Result<Vec<Engine>> {
         [] => vec![None],
         lanes => lanes.iter().copied().map(Some).collect(),
     };
+    let choice = args.device.choice()?;
     let mut engines = Vec::new();
     for &precision in &args.precisions {
         for &solver in &args.solvers {
@@ -79,7 +80,7 @@ fn engines(args: &EngineArgs, printer: &Printer) -> Result<Vec<Engine>> {
                 let method = Method { rule: args.rule, precision, cast: Cast::None };
                 // One warning is enough.
                 let printer = engines.is_empty().then_some(printer);
-                let device = open_device(args.device, solver, lanes, printer)?;
+                let device = open_device(choice, solver, lanes, printer)?;
                 engines.push(Engine { method, solver, lanes, device });
             }
         }

@@ -30,11 +30,11 @@ pub fn run(args: BenchArgs, printer: &Printer) -> Result<Ending> {
         solvers: engines.solvers.iter().map(ToString::to_string).collect(),
         lanes: engines.lanes,
         rule: engines.rule,
-        device: engines.device.to_string(),
+        device: engines.device.choice()?.to_string(),
         runs: bench.runs,
     };
     let benchmark = Benchmark::new(bench.engines[0].device.name(), options, bench.ceilings, measured.rows);
-    let written = output.write(&benchmark.document(), printer);
+    let written = output.write(benchmark.document(), printer);
     printer.warnings(&measured.problems);
     written.map(|()| if measured.problems.is_empty() { Ending::Complete } else { Ending::Partial })
 }

@@ -1,7 +1,10 @@
 //! The device of a command, and opening it.
 
+use std::env;
+
 use crate::device::{self, Device, DeviceChoice, Opened, SolverChoice};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::message::verbatim;
 
 use crate::cli::printer::Printer;
 
@@ -21,14 +24,45 @@ impl ThreadArgs {
     }
 }
 
+/// The environment variable with the default of `--device`.
+const DEVICE_VARIABLE: &str = "HTSR_DEVICE";
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Device")]
+pub struct DeviceOption {
+    /// auto, cpu, cuda, cuda:N or cuda:all [default: auto]
+    ///
+    /// auto uses the first NVIDIA GPU, or the CPU without a usable one. The environment variable HTSR_DEVICE sets another
+    /// default.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
+}
+
+impl DeviceOption {
+    /// The device of the command line, else that of the environment, else the automatic choice.
+    ///
+    /// # Errors
+    ///
+    /// If the environment variable names no device.
+    pub fn choice(&self) -> Result<DeviceChoice> {
+        let stated = env::var_os(DEVICE_VARIABLE).filter(|stated| !stated.is_empty());
+        match (self.device, stated) {
+            (Some(device), _) => Ok(device),
+            (None, None) => Ok(DeviceChoice::default()),
+            (None, Some(stated)) => stated.to_string_lossy().parse().map_err(|error: String| {
+                let (cause, hint) = error.split_once("\n\nhint: ").unwrap_or((&error, "use --device"));
+                let stated = verbatim(&stated.to_string_lossy());
+                Error::usage(format!("the environment variable {DEVICE_VARIABLE} is '{stated}': {cause}")).hint(hint)
+            }),
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
-    /// auto, cpu, cuda, cuda:N or cuda:all
-    ///
-    /// auto uses the first NVIDIA GPU, or the CPU without a usable one. HTSR_DEVICE sets the default.
-    #[arg(long, value_name = "DEVICE", default_value_t, env = "HTSR_DEVICE", hide_env = true)]
-    pub device: DeviceChoice,
+    #[command(flatten)]
+    pub device: DeviceOption,
     /// Eigensolver
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     pub solver: SolverChoice,
@@ -39,7 +73,7 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// Opens the device.
     pub fn open(&self, printer: &Printer) -> Result<Box<dyn Device>> {
-        open_device(self.device, self.solver, self.threads.count(), Some(printer))
+        open_device(self.device.choice()?, self.solver, self.threads.count(), Some(printer))
     }
 }
 

@@ -15,7 +15,7 @@ mod stacks;
 mod tails;
 
 pub use base::{BaseArgs, ComponentArgs};
-pub use device::{DeviceArgs, ThreadArgs, open_device};
+pub use device::{DeviceArgs, DeviceOption, ThreadArgs, open_device};
 pub use method::MethodArgs;
 pub use plan::{BudgetArgs, PlanArgs};
 pub use rows::ScoreRow;

@@ -20,7 +20,7 @@ pub struct BudgetArgs {
     #[arg(long, value_name = "T", value_parser = experts)]
     pub experts: Option<u32>,
     /// Exponent of alpha^beta, to which experts and ranks are proportional [default: 2.5]
-    #[arg(long, value_name = "B", value_parser = beta, allow_negative_numbers = true, hide_short_help = true)]
+    #[arg(long, value_name = "B", value_parser = beta, hide_short_help = true)]
     pub beta: Option<f64>,
     /// How shares of experts become whole numbers [default: reference]
     #[arg(long, value_enum, hide_short_help = true)]
@@ -52,42 +52,42 @@ impl BudgetArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub budget: BudgetArgs,
-    /// Experts per layer in each quarter of the layers: 2468, 8642, 8228, 5555 or a,b,c,d (mola) [default: 2468]
+    /// Experts per layer in each quarter of the layers: 2468, 8642, 8228, 5555 or a,b,c,d (rule mola) [default: 2468]
     #[arg(long, value_name = "SHAPE", hide_short_help = true)]
     pub shape: Option<MolaShape>,
-    /// Uniform rank with the same budget (rank) [default: 8]
+    /// Budget: that of this rank everywhere (rule rank) [default: 8]
     ///
     /// The ranks together have as many trainable parameters as this rank everywhere.
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
     pub rank: Option<u32>,
-    /// Budget of trainable parameters, the sum of rank x (rows + cols), in place of --rank (rank)
+    /// Budget of trainable parameters, the sum of rank x (rows + cols), in place of --rank (rule rank)
     #[arg(long, value_name = "N", conflicts_with = "rank", hide_short_help = true)]
     pub parameters: Option<u64>,
-    /// Smallest rank (rank) [default: --multiple-of]
+    /// Smallest rank (rule rank) [default: --multiple-of]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     pub min_rank: Option<u32>,
-    /// Largest rank (rank) [default: the smallest dimension of a matrix]
+    /// Largest rank (rule rank) [default: the smallest dimension of a matrix]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     pub max_rank: Option<u32>,
-    /// Make ranks multiples of this number (rank) [default: 1]
+    /// Make ranks multiples of this number (rule rank) [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     pub multiple_of: Option<u32>,
-    /// lora_alpha / r, the same for every rank, so that all updates have the same scale (rank) [default: 1]
+    /// lora_alpha / r, the same for every rank, so that all updates have the same scale (rule rank) [default: 1]
     #[arg(long, value_name = "X", hide_short_help = true)]
     pub lora_scaling: Option<f64>,
-    /// One lora_alpha for every rank, in place of --lora-scaling (rank)
+    /// One lora_alpha for every rank, in place of --lora-scaling (rule rank)
     #[arg(long, value_name = "A", conflicts_with = "lora_scaling", hide_short_help = true)]
     pub lora_alpha: Option<f64>,
-    /// Share of weights to prune, 0 to 1 (alphapruning)
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    /// Share of weights to prune, 0 to 1 (rule alphapruning)
+    #[arg(long, value_name = "S")]
     pub sparsity: Option<f64>,
-    /// Largest deviation from the model's sparsity, before scaling (alphapruning) [default: 0.3]
-    #[arg(long, value_name = "E", allow_negative_numbers = true, hide_short_help = true)]
+    /// Largest deviation from the model's sparsity, before scaling (rule alphapruning) [default: 0.3]
+    #[arg(long, value_name = "E", hide_short_help = true)]
     pub epsilon: Option<f64>,
-    /// Multipliers of the smallest and the largest alpha (tempbalance, alphadecay) [default: 0.5:1.5; alphadecay: 0.666:3]
+    /// Multipliers of the smallest and the largest alpha (rules tempbalance, alphadecay) [default: 0.5:1.5; alphadecay: 0.666:3]
     #[arg(long, value_name = "LOW:HIGH", value_parser = range, hide_short_help = true)]
     pub range: Option<(f64, f64)>,
-    /// How alphas become multipliers (tempbalance) [default: linear]
+    /// How alphas become multipliers (rule tempbalance) [default: linear]
     #[arg(long, value_enum, hide_short_help = true)]
     pub map: Option<MultiplierMap>,
     /// Allocate to layers, matrices, or roles across the layers [default: depends on the rule]

@@ -15,7 +15,7 @@ pub struct SamplingArgs {
     /// Compare every matrix with its shuffled elements, for the metrics rand_*
     ///
     /// SEED determines the shuffle. Doubles the work.
-    #[arg(long, value_name = "SEED", allow_negative_numbers = true, hide_short_help = true)]
+    #[arg(long, value_name = "SEED", hide_short_help = true)]
     pub randomize: Option<u64>,
 }
 

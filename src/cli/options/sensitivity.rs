@@ -23,7 +23,7 @@ pub struct SensitivityArgs {
     #[arg(long, value_name = "N", requires = "stability", hide_short_help = true)]
     pub stability_seed: Option<u64>,
     /// Relative standard error of alphas without a known error [default: 0.05]
-    #[arg(long, value_name = "E", requires = "stability", allow_negative_numbers = true, hide_short_help = true)]
+    #[arg(long, value_name = "E", requires = "stability", hide_short_help = true)]
     pub alpha_error: Option<f64>,
     /// Allocate for a range of a parameter, e.g. beta=1:4:0.5
     ///

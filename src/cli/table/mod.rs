@@ -9,6 +9,7 @@ use crate::report::Table;
 
 use column::{Column, GAP};
 use narrow::Layout;
+pub use wrap::words;
 
 /// `table` as text, with the labeled lines of `footer` below it.
 ///
@@ -79,7 +80,7 @@ fn blocks(columns: &[Column], width: usize) -> String {
 }
 
 /// Lines with a label in front; longer ones are wrapped to `width` between words.
-fn labeled(lines: &[(&str, String)], width: Option<usize>) -> String {
+pub fn labeled(lines: &[(&str, String)], width: Option<usize>) -> String {
     let (labels, texts): (Vec<String>, Vec<&String>) =
         lines.iter().map(|(label, text)| ((*label).to_owned(), text)).unzip();
     let labels = Column::new("", labels, false);

@@ -46,7 +46,8 @@ pub enum Layout {
 
 /// The layout of a table with these columns in `limit` columns of a terminal.
 pub fn layout(columns: &[Column], limit: usize) -> Layout {
-    let mut table = Narrowed { limit, columns: columns.to_vec(), same: Vec::new(), left_out: Vec::new() };
+    let names = columns.iter().map(|column| column.name.clone()).collect();
+    let mut table = Narrowed { names, limit, columns: columns.to_vec(), same: Vec::new(), left_out: Vec::new() };
     if table.total() > limit {
         table.wrap_names();
     }
@@ -58,10 +59,12 @@ pub fn layout(columns: &[Column], limit: usize) -> Layout {
 }
 
 struct Narrowed {
+    /// The names of all columns, in their order.
+    names: Vec<String>,
     limit: usize,
     columns: Vec<Column>,
     /// Columns with one value in all rows: name and value.
-    same: Vec<String>,
+    same: Vec<(String, String)>,
     left_out: Vec<String>,
 }
 
@@ -131,7 +134,7 @@ impl Narrowed {
                     && column.numeric == numeric
                     && column.name != "alpha"
                 {
-                    self.same.push(format!("{} {value}", column.name));
+                    self.same.push((column.name.clone(), value.to_owned()));
                     self.columns.remove(index);
                     if self.fits() {
                         return true;
@@ -161,11 +164,15 @@ impl Narrowed {
 
     fn notes(&self) -> Vec<(&'static str, String)> {
         let mut notes = Vec::new();
-        if !self.same.is_empty() {
-            notes.push(("all rows", self.same.join(", ")));
+        let in_order = self.names.iter();
+        let same = in_order.clone().filter_map(|name| self.same.iter().find(|(other, _)| other == name));
+        let same: Vec<String> = same.map(|(name, value)| format!("{name} {value}")).collect();
+        if !same.is_empty() {
+            notes.push(("all rows", same.join(", ")));
         }
-        if !self.left_out.is_empty() {
-            let names = self.left_out.join(", ");
+        let left_out: Vec<&str> = in_order.filter(|name| self.left_out.contains(name)).map(String::as_str).collect();
+        if !left_out.is_empty() {
+            let names = left_out.join(", ");
             notes.push(("not shown", format!("{names}; use a wider terminal, or --format csv for all columns")));
         }
         notes

@@ -71,7 +71,7 @@ fn values_that_all_rows_share_move_below_a_narrow_table() {
                     model.layers.1.self_attn.q_proj.weight  4097  3.500      0.04375  0.4321  1233\n\
                     \n\
                     alphas    two of them\n\
-                    all rows  rule peak, dtype BF16, eigenvalues 4096, cols 1024\n";
+                    all rows  cols 1024, dtype BF16, rule peak, eigenvalues 4096\n";
     assert_eq!(render(&matrices(&[]), &[("alphas", "two of them".into())], Some(80)), expected);
 }
 
@@ -79,7 +79,7 @@ fn values_that_all_rows_share_move_below_a_narrow_table() {
 fn a_narrow_table_of_matrices_names_what_it_does_not_show() {
     let text = render(&matrices(&[]), &[], Some(60));
     assert!(text.starts_with("tensor                                  alpha  ks_distance\nmodel.layers.0"), "{text}");
-    assert!(text.contains("\nnot shown  xmin, rows, tail; use a wider terminal,"), "{text}");
+    assert!(text.contains("\nnot shown  rows, xmin, tail; use a wider terminal,"), "{text}");
     assert!(text.lines().all(|line| line.len() <= 60), "{text}");
 }
 

@@ -23,7 +23,10 @@ fn impossible_plans_are_refused() {
         (vec!["--allocate", "rank", "--rank", "40"], vec!["above the", "lower --rank to 16", "smallest dimension"]),
         (vec!["--allocate", "rank", "--max-rank", "4"], vec!["above the", "lower --rank to 4, or raise --max-rank"]),
         (vec!["--allocate", "rank", "--multiple-of", "32"], vec!["no multiple of 32", "hint: "]),
-        (vec!["--allocate", "rank", "--lora-alpha", "-1"], vec!["unexpected argument", "-1"]),
+        (
+            vec!["--allocate", "rank", "--lora-alpha", "-1"],
+            vec!["lora_alpha must be a positive number", "--lora-scaling 1"],
+        ),
         (vec!["--allocate", "rank", "--lora-scaling", "0"], vec!["lora_alpha must be a positive number", "hint: "]),
         (
             vec!["--allocate", "rank", "--lora-scaling", "1e308"],
