@@ -10,8 +10,6 @@ KINDS = ["merge", "split", "number", "missing", "extra", "head", "role", "reason
 
 # What the reason of a skipped tensor must contain, by the kind of the tensor.
 REASONS = {"router": "router|one-dimensional|bias|outside", "head": "head|outside|embedding|one-dimensional|bias|dimension"}
-# A projection of three dimensions with at most this many slices has one for each expert: the tiny models have so few.
-MOST_EXPERTS = 8
 # Reasons that are true for a projection of three dimensions, or for experts in the rows of one matrix.
 STACKED = re.compile(r"dimension|stack|expert")
 
@@ -62,6 +60,7 @@ class Matrix:
         self.name = entry["tensor"]
         self.tensor = re.sub(r"\[\d+\]$", "", self.name)
         self.stack, self.layer, self.role = entry["stack"], entry["layer"], entry["role"]
+        self.rows, self.cols = entry["rows"], entry["cols"]
         self.truth = tensors.get(self.tensor) or {"kind": "unknown", "expect": "skipped", "layers": [], "shape": [], "from": []}
         self.places = [(place["list"], place["index"]) for place in self.truth["layers"]]
 
@@ -77,7 +76,7 @@ def compare_matrices(verdict, matrices, skipped, tensors):
         if truth["expect"] == "scored" and not scored:
             if not (len(truth["shape"]) > 2 and STACKED.search(reason)):
                 verdict.add("missing", f"{described} is a projection, skipped as {reason}")
-        elif truth["expect"] == "scored" and not well_sliced(truth, scored):
+        elif truth["expect"] != "skipped" and scored and not well_sliced(truth, scored):
             verdict.add("extra", f"{described} is scored as {len(scored)} matrices, which it does not hold")
         elif truth["expect"] == "skipped" and scored:
             kind = "head" if truth["kind"] == "head" else "extra"
@@ -91,10 +90,9 @@ def compare_matrices(verdict, matrices, skipped, tensors):
 
 
 def well_sliced(truth, scored):
-    """A tensor of two dimensions is one matrix. One of three is a stack with one matrix for each of a few experts."""
-    if len(truth["shape"]) == 2:
-        return len(scored) == 1
-    return len(truth["shape"]) == 3 and len(scored) == truth["shape"][0] <= MOST_EXPERTS
+    """True if the tensor is scored as the matrices that it holds."""
+    shapes = [[len(scored), *shape] for shape in {(matrix.rows, matrix.cols) for matrix in scored}]
+    return len(shapes) == 1 and shapes[0] in truth["matrices"]
 
 
 def compare_layers(verdict, matrices, stacks):

@@ -138,8 +138,10 @@ OVERRIDES = {
     "vibevoice_asr": {"acoustic_tokenizer_encoder_config": VIBEVOICE, "semantic_tokenizer_encoder_config": VIBEVOICE},
     "vision-encoder-decoder": {"encoder": VISION, "decoder": DECODER},
     "vision-text-dual-encoder": {"vision_config": VISION, "text_config": TEXT},
+    "wav2vec2-bert": {"vocab_size": 32},
     "wav2vec2-conformer": {"vocab_size": 32},
     "xcodec": {"acoustic_model_config": DAC},
+    "xcodec2": {"downsampling_ratios": [2, 4], "encoder_hidden_size": 8},
     "zamba": {"num_hidden_layers": 5, "layers_block_type": ["linear_attention", "linear_attention", "hybrid", "linear_attention", "hybrid"]},
 }
 

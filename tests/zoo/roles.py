@@ -83,7 +83,8 @@ def of_parameter(module, name, parameter, path, parents):
     if any(MIXING.search(type(parent).__name__) for parent in parents):
         return "mixing"
     if isinstance(module, (nn.Linear, Conv1D)) and name == "weight":
-        if POSITION_NAME.search(path.rsplit(".", 1)[-1]) or POSITION_NAME.search(type(parents[-2]).__name__ if len(parents) > 1 else ""):
+        owners = [*path.rsplit(".", 2)[-2:], *(type(parent).__name__ for parent in parents[-2:-1])]
+        if any(map(POSITION_NAME.search, owners)):
             return "position"
         return "router" if routes(module, path, parents) else "projection"
     if isinstance(module, CONVOLUTIONS):

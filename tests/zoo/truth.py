@@ -14,14 +14,17 @@ from safetensors import safe_open
 
 import layers
 import roles
+import shrink
 
 # Kinds of parameters that are projection matrices; "pointwise" (kernels of one element, linear layers that
 # compute the scale of a norm), "position" (linear layers that compute biases from distances) and "mixing" (a few coefficients) may be
 # scored or not.
 SCORED, EITHER = {"projection"}, {"pointwise", "position", "mixing"}
+# A projection of three dimensions with at most this many slices has one for each expert: the tiny models have so few.
+MOST_EXPERTS = 8
 HEAD_CLASS = re.compile(r"((?<!MLP)PredictionHead\w*|ClassificationHead|LMHead\w*|OnlyMLMHead|PreTrainingHeads?|Classifier|QAHead|Pooler)$")
 HEAD_NAME = re.compile(r"(.*class_embed|.*bbox_embed|bbox_predictor|class_labels_classifier|lm_heads?|cls_head|score|(?![qkvo]_).*_heads?|classifier|"
-                       r"qa_outputs|lqe_layers|mask_embed|class_predictor|box_head|class_head|objectness_\w+|pooler)$")
+                       r"qa_outputs|mask_embed|class_predictor|box_head|class_head|objectness_\w+|pooler)$")
 
 
 @dataclasses.dataclass
@@ -60,7 +63,7 @@ def parameters(model):
         own += [(name, value, True) for name, value in module.named_buffers(recurse=False)]
         for name, value, buffer in own:
             kind = "buffer" if buffer else roles.of_parameter(module, name, value, path, parents)
-            if head and kind in SCORED | EITHER | {"kernel"} and (place is None or place.kind == "minor" or deeper_head(path, heads, found_layers)):
+            if head and kind in SCORED | EITHER | {"kernel"}:
                 kind = "head"
             full = f"{path}.{name}".lstrip(".")
             key = (value.data_ptr(), tuple(value.shape), tuple(value.stride())) if value.numel() else full
@@ -104,13 +107,6 @@ def head_paths(model):
 
 def holds_blocks(module):
     return any(layer.kind == "block" for layer in layers.find(module).values())
-
-
-def deeper_head(path, heads, found_layers):
-    """True if the head is within the layer, so that the layer does not decide."""
-    head = max(len(part) for part in layers.prefixes(path) if part in heads)
-    layer = max((len(part) for part in layers.prefixes(path) if part in found_layers), default=-1)
-    return head >= layer
 
 
 class Sources:
@@ -164,13 +160,28 @@ def describe(name, values, sources):
         "shape": list(values.shape),
         "kind": kind,
         "expect": expectation(kind, values, places),
+        "matrices": shapes_of_matrices(kind, values),
         "layers": [dataclasses.asdict(place) for place in sorted(places, key=lambda place: (place.list, place.index))],
         "from": [parameter.name for parameter in found],
     }
 
 
+def shapes_of_matrices(kind, values):
+    """The matrices that a stored projection may be scored as: (number, rows, columns)."""
+    shape = values.shape
+    if kind == "rows":
+        return [[shrink.EXPERTS, shape[0] // shrink.EXPERTS, shape[1]]]
+    if values.ndim == 3 and shape[0] <= MOST_EXPERTS:
+        return [list(shape)]
+    if values.ndim == 3:  # The heads are a dimension of their own.
+        return [[1, shape[0] * shape[1], shape[2]], [1, shape[0], shape[1] * shape[2]]]
+    return [[1, *shape]]
+
+
 def expectation(kind, values, places):
     """"scored", "skipped", or "either" where no rule can say it: outside the stacks, kernels of one element, single rows."""
+    if kind == "rows":
+        return "either"
     if kind in SCORED:
         narrow = values.ndim >= 2 and min(values.shape[-2:]) < 2
         certain = any(place.kind == "block" for place in places)
