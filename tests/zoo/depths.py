@@ -10,7 +10,7 @@ NUMBERS = ("num_hidden_layers", "encoder_layers", "decoder_layers")
 
 
 def check(model_type, config, stacks):
-    """Raises an error if the configuration has a number of layers that no stack of the module tree has."""
+    """Raises an error if the configuration of a whole model has a number of layers that no stack of the module tree has."""
     if model_type in families.OTHER_DEPTHS:
         return
     found = [length for entry in stacks.values() if entry["kind"] == "block" for length in lengths(entry["layers"])]

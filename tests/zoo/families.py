@@ -178,8 +178,10 @@ OTHER_DEPTHS = {
     "clap": "a sum of two towers",
     "efficientnet": "counts convolutions",
     "funnel": "a sum of three stages",
+    "hgnet_v2": "a stage is a list of lists of convolutions",
     "hrm_text": "a product of loops",
     "levit": "a block has two layers",
+    "longcat_flash": "a block counts as two layers",
     "pp_lcnet": "its first stage is a convolution",
     "slanet": "its first stage is a convolution",
 }
