@@ -89,7 +89,10 @@ class Row:
         return f"| {self.name} | {self.kind} | {faults or 'right'} |"
 
     def unexpected(self):
-        return self.failure or any(not known.is_known(self.name, *fault) for fault in self.verdict.faults)
+        if self.failure:
+            return True
+        refused = [("refused", self.verdict.refused)] if self.verdict.refused else []
+        return any(not known.is_known(self.name, *fault) for fault in refused + self.verdict.faults)
 
 
 def row(name, model_type, kind, options):

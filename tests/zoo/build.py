@@ -73,7 +73,7 @@ def configuration(model_type):
 
 
 def model(model_type, kind, seed=0):
-    """The tiny model of this class in f32, with normal deviates in every parameter and buffer, so that no two tensors have equal contents."""
+    """The tiny model of this class in f32. Normal deviates fill all parameters and buffers, so that no two tensors are equal."""
     config = configuration(model_type)
     refuse_large(kind, config)
     torch.manual_seed(seed)
@@ -88,10 +88,11 @@ def model(model_type, kind, seed=0):
 
 
 def refuse_large(kind, config):
+    """Raises an error with the largest parameters, for a line in `families.py`, before the memory is needed."""
     try:
         with torch.device("meta"):
             shell = kind(config)
-    except Exception:  # Some models compute with values while they are built. Their size is looked at afterwards.
+    except Exception:  # Some models compute with values while they are built. Their size is not checked.
         return
     count = sum(parameter.numel() for parameter in shell.parameters())
     if count > MOST_ELEMENTS:

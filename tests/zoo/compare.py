@@ -121,7 +121,8 @@ def compare_splits(verdict, matrices):
         if known[0] != ours:
             verdict.add("split", f"layer {place[1]} of `{place[0]}`: `{known[1]}` is in {known[0]}, `{matrix.name}` in {ours}")
         elif lists.setdefault(place[0], (matrix.stack, matrix.name))[0] != matrix.stack:
-            verdict.add("split", f"list `{place[0]}`: `{lists[place[0]][1]}` is in stack `{lists[place[0]][0]}`, `{matrix.name}` in `{matrix.stack}`")
+            stack, first = lists[place[0]]
+            verdict.add("split", f"list `{place[0]}`: `{first}` is in stack `{stack}`, `{matrix.name}` in `{matrix.stack}`")
         elif matrix.layer != place[1]:
             verdict.add("number", f"`{matrix.name}` is in layer {matrix.layer}, not {place[1]}")
 

@@ -25,9 +25,14 @@ EFFICIENTNET = {"width_coefficient": 0.25, "depth_coefficient": 1.0}
 TEXT, VISION = {"model_type": "bert"}, {"model_type": "vit"}
 DECODER = {"model_type": "bert", "is_decoder": True, "add_cross_attention": True}
 SPEECH = {"model_type": "wav2vec2"}
-AUDIO_OF_MUSIC = {"decoder": {"model_type": "musicgen_decoder"}, "text_encoder": {"model_type": "t5"}, "audio_encoder": {"model_type": "encodec", **CODEC}}
+MUSICGEN = {
+    "decoder": {"model_type": "musicgen_decoder"},
+    "text_encoder": {"model_type": "t5"},
+    "audio_encoder": {"model_type": "encodec", **CODEC},
+}
 FORECAST = {"prediction_length": 4}
 GEMMA3N = {"num_kv_shared_layers": 1, "layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}
+GEMMA4_EXPERTS = {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 96}
 ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 4]}
 ROTARY_BY_KIND = {"rope_parameters": {"full_attention": ROTARY, "verbatim": None}}
 QWEN4_INDEXER = {
@@ -66,7 +71,7 @@ OVERRIDES = {
     "deepseek_ocr2": {"text_config": {"mlp_layer_types": ["dense", "sparse", "sparse"]}},
     "deformable_detr": DETECTOR,
     "detr": DETECTOR,
-    "diffusion_gemma": {"vision_config": {"model_type": "gemma4_vision"}, "text_config": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 96}},
+    "diffusion_gemma": {"vision_config": {"model_type": "gemma4_vision"}, "text_config": GEMMA4_EXPERTS},
     "dinov3_convnext": {"hidden_sizes": [16, 32, 64, 128], "depths": [2, 2, 2, 2]},
     "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
     "efficientloftr": {"out_features": [16, 16, 32, 64], "stage_num_blocks": [1, 1, 2, 2]},
@@ -81,7 +86,7 @@ OVERRIDES = {
     "gemma3n": {"text_config": GEMMA3N, "vision_config": VIT_OF_TIMM},
     "gemma3n_text": GEMMA3N,
     "gemma4_assistant": {"text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
-    "gemma4_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 96, "enable_moe_block": True},
+    "gemma4_text": {**GEMMA4_EXPERTS, "enable_moe_block": True},
     "gemma4_unified_assistant": ASSISTANT,
     "glm5_next": {"text_config": {"num_key_value_heads": 4}},
     "glm5_next_text": {"num_key_value_heads": 4},
@@ -100,8 +105,8 @@ OVERRIDES = {
     "mobilenet_v1": {"depth_multiplier": 0.25},
     "moonshine_streaming": {"num_key_value_heads": 4},
     "moshi": {"audio_encoder_config": CODEC},
-    "musicgen": AUDIO_OF_MUSIC,
-    "musicgen_melody": AUDIO_OF_MUSIC,
+    "musicgen": MUSICGEN,
+    "musicgen_melody": MUSICGEN,
     "nemotron": {"num_key_value_heads": 2},
     "neucodec": {"downsampling_ratios": [2, 4], "encoder_hidden_size": 8},
     "omdet-turbo": {"backbone_config": RESNET, "encoder_in_channels": [32, 64, 128]},
@@ -142,7 +147,7 @@ OVERRIDES = {
     "wav2vec2-conformer": {"vocab_size": 32},
     "xcodec": {"acoustic_model_config": DAC},
     "xcodec2": {"downsampling_ratios": [2, 4], "encoder_hidden_size": 8},
-    "zamba": {"num_hidden_layers": 5, "layers_block_type": ["linear_attention", "linear_attention", "hybrid", "linear_attention", "hybrid"]},
+    "zamba": {"num_hidden_layers": 5, "layers_block_type": ["linear_attention"] * 2 + ["hybrid", "linear_attention", "hybrid"]},
 }
 
 NATTEN, CONVOLUTIONS = "needs natten", "convolutions only, and larger than the others"

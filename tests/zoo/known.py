@@ -1,8 +1,8 @@
-"""Faults that are known and accepted for now: each with its reason. The run fails for every other fault."""
+"""Faults that are known and accepted for now, and models that htsr refuses: each with its reason. The run fails for all others."""
 
 import re
 
-# (regular expression of the model type, kind of fault, regular expression of the sentence, why).
+# (regular expression of the model type, kind of fault or "refused", regular expression of the sentence, why).
 KNOWN = []
 
 

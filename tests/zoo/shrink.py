@@ -125,18 +125,15 @@ def rotary(fields, default):
 def instance(config_class, overrides):
     """A configuration with the default values, to see which configurations it contains."""
     kinds = {name: plain(value) for name, value in overrides.items() if isinstance(value, dict) and "model_type" in value}
-    return config_class(**kinds, **{name: value for name, value in plain(overrides).items() if name in NEEDED})
+    return config_class(**kinds)
 
 
-# Fields that a configuration must have to be created at all.
-NEEDED = {"prediction_length", "backbone", "use_timm_backbone", "use_pretrained_backbone"}
+# Fields that say nothing about sizes.
+BOOKKEEPING = {"transformers_version", "architectures", "id2label", "label2id", "dtype", "return_dict", "problem_type"}
 
 
 def field_names(config_class):
     return [field.name for field in dataclasses.fields(config_class) if field.name not in BOOKKEEPING]
-
-
-BOOKKEEPING = {"transformers_version", "architectures", "id2label", "label2id", "dtype", "return_dict", "problem_type"}
 
 
 def field_default(config_class, name):
@@ -150,7 +147,7 @@ def field_default(config_class, name):
 
 
 def flags(config):
-    """Switches of a configuration within that differ from the default of its class."""
+    """Switches of a configuration within that differ from the default of its class, and the stages that it gives to the model."""
     result = {}
     for name in field_names(type(config)):
         value = vars(config).get(name)

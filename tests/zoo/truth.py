@@ -16,15 +16,22 @@ import layers
 import roles
 import shrink
 
-# Kinds of parameters that are projection matrices; "pointwise" (kernels of one element, linear layers that
-# compute the scale of a norm), "position" (linear layers that compute biases from distances) and "mixing" (a few coefficients) may be
-# scored or not.
+# All kinds of parameters. The first of two counts for a parameter that two modules share.
+KINDS = ["embedding", "head", "norm", "router", "table", "bias", "vector", "buffer", "kernel", "pointwise", "position", "mixing", "rows",
+         "projection"]
+# Kinds that are projection matrices, and kinds that may be scored or not: "pointwise" (kernels of one element, linear layers that
+# compute the scale of a norm), "position" (linear layers that compute biases from distances), "mixing" (a few coefficients).
 SCORED, EITHER = {"projection"}, {"pointwise", "position", "mixing"}
 # A projection of three dimensions with at most this many slices has one for each expert: the tiny models have so few.
 MOST_EXPERTS = 8
-HEAD_CLASS = re.compile(r"((?<!MLP)PredictionHead\w*|ClassificationHead|LMHead\w*|OnlyMLMHead|PreTrainingHeads?|Classifier|QAHead|Pooler)$")
-HEAD_NAME = re.compile(r"(.*class_embed|.*bbox_embed|bbox_predictor|class_labels_classifier|lm_heads?|cls_head|score|(?![qkvo]_).*_heads?|classifier|"
-                       r"qa_outputs|mask_embed|class_predictor|box_head|class_head|objectness_\w+|pooler)$")
+# Modules that are heads, by class and by name.
+HEAD_CLASS = re.compile(
+    r"((?<!MLP)PredictionHead\w*|ClassificationHead|LMHead\w*|OnlyMLMHead|PreTrainingHeads?|Classifier|QAHead|Pooler)$"
+)
+HEAD_NAME = re.compile(
+    r"(?![qkvo]_).*_heads?|.*class_embed|.*bbox_embed|bbox_predictor|class_predictor|class_labels_classifier|classifier|score|qa_outputs|"
+    r"mask_embed|objectness_\w+|pooler"
+)
 
 
 @dataclasses.dataclass
@@ -79,8 +86,7 @@ def merge(parameter, kind, place):
     """A parameter that two modules share: a head that is tied to an embedding is an embedding."""
     if place not in parameter.places:
         parameter.places.append(place)
-    order = ["embedding", "head", "norm", "router", "table", "bias", "vector", "buffer", "kernel", "pointwise", "position", "mixing", "rows", "projection"]
-    parameter.kind = min(parameter.kind, kind, key=order.index)
+    parameter.kind = min(parameter.kind, kind, key=KINDS.index)
 
 
 def head_paths(model):
