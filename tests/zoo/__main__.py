@@ -104,7 +104,7 @@ def row(name, model_type, kind, options):
             build.save(built, folder)
             found = truth.of_model(built, folder)
             if name == model_type:  # Other classes may lack the encoder.
-                depths.check(model_type, built.config, found["stacks"])
+                depths.check(built.config, found["stacks"])
         except Exception as error:  # A model that cannot be built is a row of the table.
             result.failure = f"{type(error).__name__}: {error} ({place(error)})".replace("\n", " ")[:300]
             return result

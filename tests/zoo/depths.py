@@ -9,12 +9,12 @@ import families
 NUMBERS = ("num_hidden_layers", "encoder_layers", "decoder_layers")
 
 
-def check(model_type, config, stacks):
+def check(config, stacks):
     """Raises an error if the configuration of a whole model has a number of layers that no stack of the module tree has."""
-    if model_type in families.OTHER_DEPTHS:
-        return
     found = [length for entry in stacks.values() if entry["kind"] == "block" for length in lengths(entry["layers"])]
     for part in parts(config):
+        if part.model_type in families.OTHER_DEPTHS:
+            continue
         for count in collections.Counter(depths(part)) - collections.Counter(found):
             raise ValueError(f"no stack of the module tree has the {count} layers of {part.model_type}, but {found}")
 

@@ -178,7 +178,6 @@ SKIPPED = {
 # Types whose configuration counts layers in another way than the module tree.
 OTHER_DEPTHS = {
     "albert": "its layers share one block",
-    "align": "counts convolutions",
     "align_vision_model": "counts convolutions",
     "clap": "a sum of two towers",
     "efficientnet": "counts convolutions",
@@ -188,5 +187,4 @@ OTHER_DEPTHS = {
     "levit": "a block has two layers",
     "longcat_flash": "a block counts as two layers",
     "pp_lcnet": "its first stage is a convolution",
-    "slanet": "its first stage is a convolution",
 }
