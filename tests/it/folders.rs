@@ -178,6 +178,31 @@ fn the_configuration_of_diffusers_decides_for_its_name() {
 }
 
 #[test]
+fn a_stale_index_beside_the_whole_model_is_refused_with_both_ways_out() {
+    let folder = folder();
+    model(folder.path(), "model.safetensors", 0..2);
+    let index = format!(r#"{{"weight_map":{{"{}":"model-00001-of-00002.safetensors"}}}}"#, projection(0, 'q'));
+    fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    let whole = folder.path().join("model.safetensors");
+    let hint = format!("hint: download what the index names, or give the path of a file: {}", whole.display());
+    score(folder.path(), &[])
+        .fails(3, &["the index names the shard model-00001-of-00002.safetensors, which is missing", &hint]);
+    scored(&score(&whole, &[]), &[0, 1], &[]);
+}
+
+#[test]
+fn variants_in_shards_are_listed_by_one_shard_each() {
+    let folder = folder();
+    for variant in ["bf16", "fp16"] {
+        for shard in 1..9 {
+            model(folder.path(), &format!("model.{variant}-{shard:05}-of-00008.safetensors"), shard..shard + 1);
+        }
+    }
+    let shards = "several checkpoints: model.bf16-00001-of-00008.safetensors, model.fp16-00001-of-00008.safetensors";
+    score(folder.path(), &[]).fails(3, &[shards]);
+}
+
+#[test]
 fn of_two_indexes_the_plain_one_is_used() {
     let folder = folder();
     let path = folder.path();

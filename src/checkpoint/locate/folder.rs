@@ -24,7 +24,14 @@ pub(super) fn locate(folder: &Path) -> Result<Located> {
     let listing = Listing::read(folder)?;
     let chosen = listing.choose(folder)?;
     let mut located = match chosen {
-        Chosen::Index(index) => Located::from(Index::read(index)?),
+        Chosen::Index(index) => {
+            Located::from(Index::read(index).map_err(|error| match listing.whole_beside(index) {
+                Some(whole) => {
+                    error.hint(format!("download what the index names, or give the path of a file: {}", quoted(whole)))
+                }
+                None => error,
+            })?)
+        }
         Chosen::Files(files) => Located { files, index: None, notes: Vec::new() },
     };
     let index = located.index.as_ref().map(|index| index.path.as_path());
@@ -86,7 +93,8 @@ impl Listing {
         variants.sort();
         variants.dedup();
         let Some(&variant) = variants.first().filter(|variant| variant.is_none() || variants.len() == 1) else {
-            let files = self.sets.iter().filter(|(set, _)| set.stem == stem).flat_map(|(_, files)| files.values());
+            let files =
+                self.sets.iter().filter(|(set, _)| set.stem == stem).flat_map(|(_, files)| files.values().take(1));
             return Err(several(folder, files));
         };
         let name = |of| SetName { stem: stem.to_owned(), variant: variant.clone(), of };

@@ -66,6 +66,12 @@ impl Listing {
         self.sets.keys().chain(self.indexes.keys()).any(|set| set.stem == stem)
     }
 
+    /// The file that holds the same model as the shards of `index`, by its name.
+    pub fn whole_beside(&self, index: &Path) -> Option<&Path> {
+        let (set, _) = self.indexes.iter().find(|(_, path)| *path == index)?;
+        self.sets.get(set)?.values().next().map(PathBuf::as_path)
+    }
+
     /// The weight files that are not among `read`, and the indexes except `index`.
     pub fn left_out(&self, read: &[PathBuf], index: Option<&Path>) -> Vec<&Path> {
         let files = self.sets.values().flat_map(BTreeMap::values).chain(self.twins.iter().map(|[_, twin]| twin));
