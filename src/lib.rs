@@ -70,6 +70,7 @@ pub mod message;
 pub mod metrics;
 pub mod pipeline;
 pub mod plot;
+mod rename;
 pub mod report;
 pub mod score;
 pub mod sensitivity;
@@ -85,6 +86,7 @@ pub use error::{Error, Result};
 pub use fit::Rule;
 pub use in_memory::{Weight, analyze};
 pub use pipeline::{Scored, Scorer};
+pub use rename::Rename;
 pub use report::Report;
 
 /// What this project's tests and benchmarks need. It is not for users, and nothing about it is stable.

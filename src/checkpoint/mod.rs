@@ -36,6 +36,8 @@ pub(crate) use view::{Element, MatrixView, Scan};
 
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::message::verbatim;
+use crate::rename::Rename;
 use locate::Located;
 
 /// A tensor of a checkpoint.
@@ -69,6 +71,8 @@ pub struct Checkpoint {
     listed: Option<HashMap<String, usize>>,
     notes: Vec<String>,
     base: Option<Box<Checkpoint>>,
+    /// What the tensors are called in the base.
+    base_rename: Option<Rename>,
     adapter: Option<Adapter>,
     config: Config,
 }
@@ -110,6 +114,7 @@ impl Checkpoint {
             listed: located.index.as_ref().map(|index| index.shards_among(&located.files)),
             notes: [place.notes, located.notes].concat(),
             base: None,
+            base_rename: None,
             adapter: adapter.map(|files| Adapter::read(&files.config)).transpose()?,
             config: Config::beside(path),
         };
@@ -123,6 +128,42 @@ impl Checkpoint {
     /// The same checkpoint as an update of `base`: its matrices become the differences to those of the same name in `base`.
     pub fn with_base(self, base: Checkpoint) -> Checkpoint {
         Checkpoint { base: Some(Box::new(base)), ..self }
+    }
+
+    /// The same checkpoint, for a base in which the tensors have other names: `rename` turns the names of this checkpoint into
+    /// those of its base. Names that it does not concern are the same in both.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`](crate::error::Kind::Usage) if `rename` changes no name, or gives two tensors one name.
+    pub fn with_base_rename(self, rename: Rename) -> Result<Checkpoint> {
+        fn names(checkpoint: &Checkpoint) -> impl Iterator<Item = &str> {
+            checkpoint.tensors().filter(|tensor| tensor.listed).map(|tensor| tensor.info.name.as_str())
+        }
+        rename.check(names(&self)).map_err(|error| {
+            let is_reversed = !names(&self).any(|name| rename.apply(name).is_some())
+                && self.base.iter().flat_map(|base| names(base)).any(|name| rename.apply(name).is_some());
+            let error = error.file(&self.path);
+            match rename.reversed().filter(|_| is_reversed) {
+                Some(reversed) => {
+                    let reversed = verbatim(&reversed.to_string());
+                    error.hint(format!("such names are in the base; the opposite is {reversed}"))
+                }
+                None => error,
+            }
+        })?;
+        Ok(Checkpoint { base_rename: Some(rename), ..self })
+    }
+
+    /// The same checkpoint with what was found to turn the names of the matrices into those of the base.
+    #[cfg(feature = "cli")]
+    pub(crate) fn with_found_rename(self, rename: Option<Rename>) -> Checkpoint {
+        Checkpoint { base_rename: rename, ..self }
+    }
+
+    /// What turns the names of tensors into those of the base, if [`with_base_rename`](Self::with_base_rename) was used.
+    pub fn base_rename(&self) -> Option<&Rename> {
+        self.base_rename.as_ref()
     }
 
     /// The base checkpoint to subtract, if [`with_base`](Self::with_base) was used.

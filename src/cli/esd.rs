@@ -15,6 +15,7 @@ use super::options::{BaseArgs, DeviceArgs, MethodArgs, SamplingArgs, SimulationA
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::progress::Progress;
+use super::warnings::warn_of_rename;
 
 #[derive(Debug, clap::Args)]
 pub struct EsdArgs {
@@ -72,6 +73,8 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     picture.map_or(Ok(()), |file| output::refuse_overwrite(file, checkpoint.files(), output::CHECKPOINT))?;
     let catalog = Catalog::new(&checkpoint, &Selection::default());
     let matrix = catalog.find_any(&checkpoint, &args.tensor)?;
+    warn_of_rename(&checkpoint, catalog.rename.as_ref().map(ToString::to_string).as_deref(), printer);
+    let checkpoint = checkpoint.with_found_rename(catalog.rename);
     let device = args.device.open(printer)?;
     let examined = scorer.examine(&checkpoint, &matrix, &*device, &Progress::new(printer))?;
 

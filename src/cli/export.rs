@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::allocate::AllocationPlan;
 use crate::error::{Error, Result};
-use crate::export::{Rename, Target};
+use crate::export::Target;
+use crate::rename::Rename;
 use crate::report::Report;
 use crate::sensitivity::SensitivityAnalysis;
 
@@ -36,6 +37,12 @@ pub struct ExportArgs {
     /// `=transformer.` adds a prefix to every name, `model.=` removes one.
     #[arg(long, value_name = "OLD=NEW", help_heading = "Output")]
     pub rename: Option<Rename>,
+    /// Replace all that matches in module names, where a start is not enough
+    ///
+    /// `'^h\.(\d+)=layers.${1}'` turns h.0 into layers.0.
+    #[arg(long, value_name = "REGEX=NEW", help_heading = "Output", value_parser = Rename::parse_regex, conflicts_with = "rename")]
+    #[arg(hide_short_help = true)]
+    pub rename_regex: Option<Rename>,
     /// One row per layer, matrix or role (csv, md, parquet)
     ///
     /// [default: what --group allocates to]
@@ -54,7 +61,7 @@ pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
         let error = Error::usage(format!("{target} has no rows for --by to choose"));
         return Err(error.hint("use --by with csv, json, md or parquet; --group chooses what to allocate to"));
     }
-    if args.rename.is_some() && !target.names_modules() {
+    if args.rename.as_ref().or(args.rename_regex.as_ref()).is_some() && !target.names_modules() {
         let error = Error::usage(format!("{target} contains no module names for --rename to change"));
         return Err(error.hint("use --rename with peft, axolotl, llm-compressor or optimizer"));
     }
@@ -71,7 +78,7 @@ pub fn run(args: ExportArgs, printer: &Printer) -> Result<Ending> {
         allocated.map_err(|error| in_file(error, &args.scores))?;
     }
     let document = ScoreRow::of(args.by, &report).in_style(&CommandLine);
-    let export = target.render(&report, &document, &args.rename.unwrap_or_default());
+    let export = target.render(&report, &document, &args.rename.or(args.rename_regex).unwrap_or_default());
     destination.write(&export.map_err(|error| in_file(error, &args.scores))?, printer)?;
     warn_of_zeros(&report, printer);
     Ok(warn_of_left_out(&report, printer))

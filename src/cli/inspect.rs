@@ -11,6 +11,7 @@ use super::ending::Ending;
 use super::options::{BaseArgs, MethodArgs, SelectionArgs, ThreadArgs};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
+use super::warnings::warn_of_rename;
 
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
@@ -51,6 +52,7 @@ pub fn run(args: InspectArgs, printer: &Printer) -> Result<Ending> {
         InspectRow::Tensor => inspection.by_matrix(),
     };
     output.write(document, printer)?;
+    warn_of_rename(&checkpoint, inspection.rename.as_deref(), printer);
     printer.skipped(&inspection.skipped);
     let problems = missing_layers(&checkpoint);
     printer.warnings(&problems);

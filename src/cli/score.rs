@@ -107,6 +107,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
     let Scored { report, problems } = scoring::score(&checkpoint, &scorer, &*device, observer, &sinks, printer)?;
     let written = output.write(ScoreRow::of(rows, &report), printer);
     let finished = sinks.iter().try_for_each(|sink| sink.finish(&report));
+    warnings::warn_of_rename(&checkpoint, report.provenance.options.rename.as_deref(), printer);
     let ending = warnings::report(&report, &problems, printer);
     written.and(finished).map(|()| ending)
 }

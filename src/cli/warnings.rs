@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::allocate::{AllocationComparison, LeftOutKind, Rounding};
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::matrices::UnreadLayer;
 use crate::matrices::is_mtp;
@@ -38,6 +39,13 @@ pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending 
         (Ending::Complete, Ending::Complete) if problems.is_empty() => Ending::Complete,
         _ => Ending::Partial,
     }
+}
+
+/// Names may be paired in another way than the user said, because nothing paired.
+pub fn warn_of_rename(checkpoint: &Checkpoint, rename: Option<&str>, printer: &Printer) {
+    let Some(rename) = rename.filter(|_| checkpoint.base_rename().is_none()) else { return };
+    let hint = format!("--rename '{}' does the same without this warning", rename.replace('\'', r"'\''"));
+    printer.warning(&format!("no matrix pairs by its own name; names are renamed by {rename}"), Some(&hint));
 }
 
 /// Names the stacks without numbers that nobody left out on purpose. The results are partial if alphas are missing.

@@ -8,10 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Target;
 use super::modules::{Assigned, assigned, unassigned, unwrapped};
-use super::{Rename, Target};
 use crate::allocate::{Allocation, Group, Quantity};
 use crate::error::{Error, Result};
+use crate::rename::Rename;
 use crate::report::Report;
 
 /// The adapter of one module.

@@ -7,8 +7,9 @@ use std::fmt::Write;
 
 use super::adapters::Adapters;
 use super::text::origin;
-use super::{Rename, Target, peft, yaml};
+use super::{Target, peft, yaml};
 use crate::error::{Error, Result};
+use crate::rename::Rename;
 use crate::report::Report;
 
 pub(super) fn render(report: &Report, rename: &Rename) -> Result<Vec<u8>> {

@@ -5,11 +5,12 @@
 //! except those to ignore.
 
 use super::blocks::{self, check_places};
-use super::modules::{Assigned, assigned, unassigned, unwrapped};
+use super::modules::{Assigned, assigned, renamed, unassigned, unwrapped};
 use super::text::origin;
-use super::{Rename, Target, yaml};
+use super::{Target, yaml};
 use crate::allocate::{Allocation, Group, Quantity};
 use crate::error::{Error, Result};
+use crate::rename::Rename;
 use crate::report::Report;
 use crate::score::MatrixScore;
 
@@ -51,7 +52,7 @@ fn layers(assigned: &[Assigned<'_>], rename: &Rename) -> Result<Vec<Pruned>> {
     // The order of stacks in a model is not the order of their names, so only one stack is supported.
     check_places(TARGET, assigned.iter().zip(0..).map(|(item, place)| (item.matrix.stack.as_str(), place)))?;
     let pruned = |block: &[Assigned]| {
-        Ok(Pruned { module: rename.apply(&layer_module(block)?)?, sparsity: block[0].row.value.real() })
+        Ok(Pruned { module: renamed(&layer_module(block)?, rename)?, sparsity: block[0].row.value.real() })
     };
     assigned.chunk_by(|a, b| a.matrix.layer == b.matrix.layer).map(pruned).collect()
 }
@@ -84,7 +85,7 @@ fn ignored(report: &Report, allocation: &Allocation, pruned: &[Pruned], rename: 
     let harmless = ["bias", "normalization", "one-dimensional"];
     let others = unassigned(report, allocation).filter(|(_, reason)| !reason.is_some_and(|it| harmless.contains(&it)));
     let modules = others.filter_map(|(tensor, _)| {
-        let module = rename.apply(unwrapped(tensor).strip_suffix(".weight")?).ok()?;
+        let module = rename.apply(unwrapped(tensor).strip_suffix(".weight")?)?;
         let within = |pruned: &Pruned| module.strip_prefix(&pruned.module).is_some_and(|rest| rest.starts_with('.'));
         pruned.iter().any(within).then_some(module)
     });

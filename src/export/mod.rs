@@ -18,7 +18,6 @@ mod optimizer;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod peft;
-mod rename;
 mod text;
 mod yaml;
 
@@ -26,12 +25,12 @@ use std::fmt;
 
 use alphas::without_alpha;
 use modules::nameless;
-pub use rename::Rename;
 use text::unwritable;
 
 use crate::allocate::{Allocation, AllocationPlan, Group, Quantity};
 use crate::error::{Error, Result};
 use crate::message::verbatim;
+use crate::rename::Rename;
 use crate::report::{Document, Format, Report};
 
 /// A format that another tool reads.

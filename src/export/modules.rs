@@ -1,8 +1,9 @@
 //! The modules of a model that contain scored matrices, each with its allocated number.
 
-use super::{Rename, Target};
+use super::Target;
 use crate::allocate::{AllocatedUnit, Allocation};
 use crate::error::{Error, Result};
+use crate::rename::Rename;
 use crate::report::Report;
 use crate::score::MatrixScore;
 
@@ -35,7 +36,7 @@ impl Assigned<'_> {
 /// # Errors
 ///
 /// [`Kind::Input`](crate::error::Kind::Input) if only layers are known or a matrix has no row; those of
-/// [`Rename::apply`].
+/// [`renamed`].
 pub(super) fn assigned<'a>(
     report: &'a Report,
     allocation: &'a Allocation,
@@ -52,9 +53,21 @@ pub(super) fn assigned<'a>(
             let error = Error::unusable("the allocation has no number for this matrix").tensor(&matrix.tensor);
             error.hint("allocate again with §allocate")
         })?;
-        Ok(Assigned { matrix, parameter: rename.apply(&unwrapped(&matrix.tensor))?, row })
+        Ok(Assigned { matrix, parameter: renamed(&unwrapped(&matrix.tensor), rename)?, row })
     };
     matrices.into_iter().zip(rows).map(assign).collect()
+}
+
+/// The name of a module or parameter in the model.
+///
+/// # Errors
+///
+/// [`Kind::Usage`](crate::error::Kind::Usage) if `rename` does not concern the name: the model has no such module.
+pub(super) fn renamed(name: &str, rename: &Rename) -> Result<String> {
+    rename.apply(name).ok_or_else(|| {
+        let cause = format!("the name does not {}, which should be renamed", rename.condition());
+        Error::usage(cause).tensor(name).hint("exclude such matrices when scoring (§exclude)")
+    })
 }
 
 /// The tensors that get no number: skipped ones, with the reason, and those of stacks that `allocation` leaves out.

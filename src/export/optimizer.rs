@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::Target;
 use super::modules::{Assigned, assigned};
 use super::text::json;
-use super::{Rename, Target};
 use crate::allocate::{AllocatedUnit, Allocation, Group, Quantity};
 use crate::error::{Error, Result};
 use crate::matrices::whole;
+use crate::rename::Rename;
 use crate::report::{Provenance, Report};
 
 #[derive(Serialize)]

@@ -2,10 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
+use super::Target;
 use super::adapters::Adapters;
 use super::text::json;
-use super::{Rename, Target};
 use crate::error::Result;
+use crate::rename::Rename;
 use crate::report::Report;
 
 /// `LoraConfig(**json.load(file))` rejects any other field, so the provenance cannot be included.

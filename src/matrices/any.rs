@@ -9,6 +9,7 @@ use super::scales::Scales;
 use super::selection::Selection;
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::Result;
+use crate::rename::Rename;
 
 impl Catalog {
     /// The matrix with this name, or the only one whose name contains `name`, like [`Catalog::find`]; or else the tensor of
@@ -25,7 +26,7 @@ impl Catalog {
         let is_scored = |tensor: &Tensor| self.matrices.iter().any(|matrix| matrix.name() == tensor.info.name);
         let listed = || checkpoint.tensors().filter(|tensor| tensor.listed);
         if let Some(tensor) = listed().find(|tensor| tensor.info.name == name) {
-            return any(checkpoint, &tensor);
+            return any(checkpoint, &tensor, self.rename.as_ref());
         }
         if self.matrices.iter().any(|matrix| matrix.name().contains(name)) {
             return found.cloned();
@@ -34,7 +35,7 @@ impl Catalog {
         let matches: Vec<Tensor> = listed().filter(|tensor| is_match(tensor) && !is_scored(tensor)).collect();
         match &matches[..] {
             [] => found.cloned(),
-            [tensor] => any(checkpoint, tensor),
+            [tensor] => any(checkpoint, tensor, self.rename.as_ref()),
             several => {
                 let names: Vec<&str> = several.iter().map(|tensor| tensor.info.name.as_str()).collect();
                 Err(find::several(checkpoint.path(), name, &names))
@@ -44,11 +45,11 @@ impl Catalog {
 }
 
 /// The elements of `tensor` as a matrix that is in no layer.
-fn any(checkpoint: &Checkpoint, tensor: &Tensor) -> Result<WeightMatrix> {
+fn any(checkpoint: &Checkpoint, tensor: &Tensor, rename: Option<&Rename>) -> Result<WeightMatrix> {
     let matrix = classify::any(tensor.info, tensor.shard, &Scales::new(checkpoint));
     let selection = Selection::default();
     let matrix = match checkpoint.base() {
-        Some(base) => matrix.and_then(|matrix| Base::new(base, &selection).pair(&matrix)),
+        Some(base) => matrix.and_then(|matrix| Base::new(base, &selection, rename).pair(&matrix)),
         None => matrix,
     };
     matrix.map_err(|skipped| find::not_a_matrix(checkpoint.path(), &skipped))

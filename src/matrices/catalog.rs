@@ -11,6 +11,7 @@ use super::skipped::Skipped;
 use super::unread::{Unread, UnreadWeight};
 use super::{adapter, stack};
 use crate::checkpoint::{Checkpoint, QuantizationConfig};
+use crate::rename::Rename;
 
 /// The matrices of a checkpoint, and the tensors that are skipped.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub struct Catalog {
     pub unread: Option<Unread>,
     /// What to know about the places of the matrices, as sentences.
     pub notes: Vec<String>,
+    /// What turns the names of the matrices into those of the base: given, or found because nothing pairs by its own name.
+    pub rename: Option<Rename>,
 }
 
 impl Catalog {
@@ -39,7 +42,7 @@ impl Catalog {
         catalog.drop_used();
         catalog.count_unread(checkpoint);
         if let Some(base) = checkpoint.base() {
-            catalog.subtract(Base::new(base, selection), checkpoint, &classifier);
+            catalog.subtract(Base::new(base, selection, checkpoint.base_rename()), checkpoint, &classifier);
         }
         catalog.sort();
         catalog
@@ -68,8 +71,10 @@ impl Catalog {
     }
 
     /// Replaces every matrix by its difference to the base.
-    fn subtract(&mut self, base: Base, checkpoint: &Checkpoint, classifier: &Classifier) {
+    fn subtract(&mut self, mut base: Base, checkpoint: &Checkpoint, classifier: &Classifier) {
         let matrices = std::mem::take(&mut self.matrices);
+        base.guess_rename(&matrices);
+        self.rename = base.rename().cloned();
         self.extend(matrices.iter().map(|matrix| base.pair(matrix)));
         self.skipped.extend(base.left_over(checkpoint, classifier));
     }

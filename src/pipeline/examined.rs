@@ -62,7 +62,7 @@ impl Scorer {
             each.filter_map(|comparison| comparison.ok()).collect()
         };
         let comparisons = analysis.fit.as_ref().map_or(Vec::new(), compare);
-        let esd = Esd::new(self.provenance(device, checkpoint), row, &analysis);
+        let esd = Esd::new(self.provenance(device, checkpoint, checkpoint.base_rename()), row, &analysis);
         Ok(Examined { esd, analysis, comparisons, problem })
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, catalog: &Catalog) -> Er
     {
         let cause = format!("no matrix pairs with one of {}: {}", base.path().display(), summarize(skipped));
         return Error::input(checkpoint.path(), cause)
-            .hint("are they of the same model? §(inspect MODEL base=BASE by=tensor) lists what does not pair");
+            .hint("are they of the same model? §(inspect MODEL base=BASE by=tensor) lists what does not pair; §rename maps names");
     }
     if checkpoint.adapter().is_some() {
         let cause =

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::fit::Rule;
 use crate::matrices::{Catalog, Selection, WeightMatrix, missing_layers};
 use crate::metrics::MetricSelection;
+use crate::rename::Rename;
 use crate::report::{Options, Provenance, Report};
 use crate::score;
 use crate::sensitivity::SensitivityAnalysis;
@@ -165,7 +166,7 @@ impl Scorer {
         if catalog.matrices.is_empty() {
             return Err(nothing_to_score(checkpoint, &catalog));
         }
-        let Catalog { matrices, skipped, unread, notes } = catalog;
+        let Catalog { matrices, skipped, unread, notes, rename } = catalog;
         self.check(checkpoint, &matrices)?;
         let examination = self.examination(checkpoint);
         let parts = Parts::new(&matrices, self.sampling);
@@ -182,7 +183,8 @@ impl Scorer {
         let mut problems: Vec<Error> = problems.into_iter().flatten().collect();
         let layers = score::layers(&rows);
         problems.extend(unread.as_ref().and_then(|unread| mostly_unread(checkpoint, unread)));
-        let mut report = Report::new(self.provenance(device, checkpoint), rows, layers, skipped).with_unread(unread);
+        let provenance = self.provenance(device, checkpoint, rename.as_ref());
+        let mut report = Report::new(provenance, rows, layers, skipped).with_unread(unread);
         report.notes = notes;
         problems.extend(report.allocate(&self.plan, &self.sensitivity, &[]).err());
         problems.extend(missing_layers(checkpoint));
@@ -205,8 +207,16 @@ impl Scorer {
         Examination::new(checkpoint, self.sampling, self.method(), &self.metrics)
     }
 
-    pub(super) fn provenance(&self, device: &dyn Device, checkpoint: &Checkpoint) -> Provenance {
-        Provenance::of_scores(device, &self.method(), self.options(), checkpoint)
+    /// The provenance of scores, with what turned the names of the tensors into those of the base.
+    pub(super) fn provenance(
+        &self,
+        device: &dyn Device,
+        checkpoint: &Checkpoint,
+        rename: Option<&Rename>,
+    ) -> Provenance {
+        let mut options = self.options();
+        options.set_rename(rename);
+        Provenance::of_scores(device, &self.method(), options, checkpoint)
     }
 
     /// The options, for the provenance.
@@ -227,6 +237,8 @@ impl Scorer {
             },
             metrics: self.metrics.requested().iter().map(|metric| metric.name.to_owned()).collect(),
             simulations: Some(self.metrics.simulations()).filter(|simulations| !simulations.is_none()),
+            rename: None,
+            rename_regex: None,
             budget: None,
             plan: None,
         }

@@ -21,6 +21,9 @@ pub struct Inspection {
     pub input: Input,
     /// The base that it is an update of.
     pub base: Option<Input>,
+    /// What turns names into those of the base, given or found: `OLD=NEW`, or `REGEX=NEW`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rename: Option<String>,
     /// Number of layers with at least one matrix.
     pub layers: usize,
     /// Matrices that would be scored.
@@ -107,6 +110,7 @@ impl Inspection {
                 .collect(),
             input,
             base: checkpoint.base().map(Input::of),
+            rename: catalog.rename.map(|rename| rename.to_string()),
             skipped: catalog.skipped,
             unread: catalog.unread,
             notes: catalog.notes,

@@ -9,6 +9,7 @@ use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
 use crate::matrices::Farms;
+use crate::rename::Rename;
 use crate::uncertainty::Simulations;
 
 /// The provenance of a result. Unknown fields are null: a CSV of alphas has no device.
@@ -60,6 +61,12 @@ pub struct Options {
     /// What was simulated for error bars, with its seed; null or missing if nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulations: Option<Simulations>,
+    /// The start of names, and the start that they have in the base: `OLD=NEW`, given or found; missing if names are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rename: Option<String>,
+    /// The expression that turned names into those of the base: `REGEX=NEW`; missing if none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rename_regex: Option<String>,
     /// The budget of experts under AlphaLoRA's rule, which `plan` contains, too.
     #[serde(flatten)]
     pub budget: Option<Budget>,
@@ -69,6 +76,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Sets what turned names into those of the base.
+    pub fn set_rename(&mut self, rename: Option<&Rename>) {
+        let text = |is_regex| rename.filter(|rename| rename.is_regex() == is_regex).map(Rename::to_string);
+        (self.rename, self.rename_regex) = (text(false), text(true));
+    }
+
     /// Sets the allocation plan.
     pub fn set_plan(&mut self, plan: &AllocationPlan) {
         self.plan = Some(plan.clone());

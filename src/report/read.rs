@@ -185,6 +185,8 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         randomize: None,
         metrics: Vec::new(),
         simulations: None,
+        rename: None,
+        rename_regex: None,
         budget: None,
         plan: None,
     };

@@ -244,7 +244,9 @@ impl Report {
     fn update(&self) -> Option<String> {
         let Provenance { input, base, .. } = &self.provenance;
         if let Some(base) = base {
-            return Some(format!("W - W_base, subtracted in f64; base {}", base.path));
+            let renamed = self.provenance.options.rename.as_ref().or(self.provenance.options.rename_regex.as_ref());
+            let renamed = renamed.map_or(String::new(), |rename| format!(", names renamed by {rename}"));
+            return Some(format!("W - W_base, subtracted in f64; base {}{renamed}", base.path));
         }
         let adapter = input.adapter.as_ref()?;
         let scale = if adapter.rslora { "(lora_alpha / sqrt(r))" } else { "(lora_alpha / r)" };

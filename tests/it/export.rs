@@ -80,6 +80,12 @@ fn ambiguous_module_names_are_written_in_full() {
     let lora = export(&scores, "peft", &["--allocate", "rank", "--rename", "=bert."]).succeeds().json();
     let modules = ["bert.encoder.layer.0.output.dense", "bert.encoder.layer.1.output.dense"];
     assert_eq!(lora["target_modules"], serde_json::json!(modules));
+    let regex = ["--allocate", "rank", "--rename-regex", r"^encoder\.layer\.(\d+)=layers.${1}"];
+    let lora_of_regex = export(&scores, "peft", &regex).succeeds().json();
+    let keys: Vec<&String> = lora_of_regex["rank_pattern"].as_object().unwrap().keys().collect();
+    assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with(r"^layers\.")), "{keys:?}");
+    let other = ["--allocate", "rank", "--rename-regex", r"^h\.=layers."];
+    export(&scores, "peft", &other).fails(2, &[r"the name does not match `^h\.`, which should be renamed", "hint: "]);
     export(&scores, "peft", &["--allocate", "rank", "--rename", "model.="])
         .fails(2, &["tensor `encoder.layer.0.output.dense.weight`", "does not begin with `model.`", "hint: "]);
 }
@@ -160,6 +166,7 @@ fn rules_that_the_target_cannot_use_are_refused() {
         ),
         ("peft", &["--allocate", "rank", "--by", "layer"], ["peft has no rows for --by", "hint: "]),
         ("csv", &["--rename", "a=b"], ["csv contains no module names for --rename", "hint: "]),
+        ("csv", &["--rename-regex", "a=b"], ["csv contains no module names for --rename", "hint: "]),
         ("peft", &["--rename", "a"], ["expected OLD=NEW", "hint: "]),
         ("onnx", &[], ["invalid value 'onnx'", "llm-compressor"]),
     ] {

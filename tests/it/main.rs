@@ -35,6 +35,7 @@ mod quantized;
 mod random_baseline;
 mod reduction;
 mod reference;
+mod renames;
 mod rules;
 mod scores;
 mod stacked;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::Checkpoint;
 use crate::cli::printer::Printer;
 use crate::error::{Error, Result};
+use crate::rename::Rename;
 
 #[derive(Debug, clap::Args)]
 pub struct ComponentArgs {
@@ -40,6 +41,19 @@ pub struct BaseArgs {
     /// Scores the update W - W_base, in f64, for tensors of the same name and shape. --component applies to both.
     #[arg(long, value_name = "BASE", hide_short_help = true)]
     base: Option<PathBuf>,
+    /// Start of the names in PATH, and what it is in BASE
+    ///
+    /// `model.=` for names that begin with model. only in PATH, `=model.` for names that do so only in BASE. Names with another
+    /// start are the same in both. Without this option, the usual starts are tried if nothing pairs: model., language_model.,
+    /// _orig_mod., module., transformer. and base_model.model.
+    #[arg(long, value_name = "OLD=NEW", requires = "base", hide_short_help = true)]
+    rename: Option<Rename>,
+    /// Replace all that matches in the names in PATH, to get those in BASE
+    ///
+    /// `'^h\.(\d+)=layers.${1}'` turns h.0 into layers.0.
+    #[arg(long, value_name = "REGEX=NEW", requires = "base", value_parser = Rename::parse_regex, conflicts_with = "rename")]
+    #[arg(hide_short_help = true)]
+    rename_regex: Option<Rename>,
 }
 
 impl BaseArgs {
@@ -56,6 +70,10 @@ impl BaseArgs {
             let error = Error::usage("is an adapter and cannot be the base").file(base.path());
             return Err(error.hint("use the model that was fine-tuned as the base; score an adapter without --base"));
         }
-        Ok(checkpoint.with_base(base))
+        let checkpoint = checkpoint.with_base(base);
+        match self.rename.as_ref().or(self.rename_regex.as_ref()) {
+            Some(rename) => checkpoint.with_base_rename(rename.clone()),
+            None => Ok(checkpoint),
+        }
     }
 }

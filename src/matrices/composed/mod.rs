@@ -68,6 +68,11 @@ impl<'a> Composed<'a> {
         self.owners.contains_key(tensor)
     }
 
+    /// True if a weight that is computed from several tensors has this name.
+    pub fn computes(&self, name: &str) -> bool {
+        self.weights.contains_key(name)
+    }
+
     /// The names of the weights, and the tensors that they are computed from.
     pub fn names(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.weights.iter().map(|(name, weight)| (name.as_str(), weight.main.info.name.as_str()))
