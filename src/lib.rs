@@ -62,6 +62,7 @@ pub mod device;
 pub mod error;
 pub mod export;
 pub mod fit;
+pub mod floor;
 mod in_memory;
 mod limits;
 pub mod matrices;

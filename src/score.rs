@@ -53,6 +53,26 @@ impl fmt::Display for WindowSet {
     }
 }
 
+/// The floor of a matrix's stored format, and what is on either side of it. All are missing where the floor is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FloorScore {
+    /// The largest eigenvalue that rounding to the stored format explains, or the one that was chosen. Missing if all eigenvalues
+    /// are far above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
+    /// Number of eigenvalues below the floor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below_floor: Option<usize>,
+    /// Number of all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank_above_floor: Option<usize>,
+    /// Of an update W - W_base: the share of elements that are the same in both, of those in rows and columns with any change and not
+    /// zero in both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged: Option<f64>,
+}
+
 /// One scored matrix: a row of the results (schema 1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -106,6 +126,9 @@ pub struct MatrixScore {
     pub reason: Option<String>,
     /// What limits the accuracy of alpha.
     pub note: Option<String>,
+    /// The floor of its stored format.
+    #[serde(flatten)]
+    pub floor: FloorScore,
     /// Its metrics.
     #[serde(flatten)]
     pub measured: Measured,
@@ -114,9 +137,15 @@ pub struct MatrixScore {
 impl MatrixScore {
     /// The row for `matrix`, without metrics.
     pub fn new(matrix: &WeightMatrix, method: &Method, outcome: &Outcome) -> MatrixScore {
+        MatrixScore::of_part(matrix, method, outcome, outcome)
+    }
+
+    /// The row for `matrix`, without metrics, where the fit saw only the eigenvalues in `seen`.
+    pub(crate) fn of_part(matrix: &WeightMatrix, method: &Method, outcome: &Outcome, seen: &Outcome) -> MatrixScore {
         let analysis = outcome.as_ref().ok();
         let spectrum = analysis.map(|analysis| &analysis.spectrum);
-        let fit = analysis.and_then(|analysis| analysis.fit.as_ref().ok());
+        let seen_spectrum = seen.as_ref().ok().map(|analysis| &analysis.spectrum);
+        let fit = seen.as_ref().ok().and_then(|analysis| analysis.fit.as_ref().ok());
         let reason = match outcome {
             Err(Failure::AllZero) => Some(all_zero(matrix).to_owned()),
             Err(failure) => Some(failure.to_string()),
@@ -146,7 +175,8 @@ impl MatrixScore {
             precision: analysis.map_or(method.precision.to_string(), |analysis| analysis.precision.to_string()),
             status: if fit.is_some() { Status::Ok } else { Status::Failed },
             reason,
-            note: fit.zip(spectrum).and_then(|(fit, spectrum)| accuracy_note(fit, spectrum, method)),
+            note: fit.zip(seen_spectrum).and_then(|(fit, spectrum)| accuracy_note(fit, spectrum, method)),
+            floor: FloorScore::default(),
             measured: Measured::default(),
         }
     }

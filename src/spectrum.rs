@@ -220,6 +220,23 @@ impl Spectrum {
         self
     }
 
+    /// The spectrum without its `count` smallest eigenvalues.
+    ///
+    /// # Panics
+    ///
+    /// If none is left.
+    pub(crate) fn without_smallest(&self, count: usize) -> Spectrum {
+        assert!(count < self.len());
+        let (left_out, values) = self.values.split_at(count);
+        let smallest = self.accuracy.smallest.filter(|_| count == 0);
+        Spectrum {
+            values: values.to_vec(),
+            trace: self.trace - left_out.iter().sum::<f64>(),
+            accuracy: Accuracy { smallest, ..self.accuracy },
+            resolution: self.resolution,
+        }
+    }
+
     /// The eigenvalues, ascending.
     pub fn values(&self) -> &[f64] {
         &self.values
@@ -321,6 +338,15 @@ mod tests {
         // An eigenvalue that is zero within rounding in one spectrum is zero within rounding in the pool.
         let singular = Spectrum::from_gram(vec![0.0, 1.0], 1.0, f64::EPSILON).unwrap();
         assert_eq!(Spectrum::pooled(&[one, singular]).first_known(), 1);
+    }
+
+    #[test]
+    fn what_is_left_keeps_its_bounds() {
+        let spectrum = Spectrum::exact(vec![1e-9, 0.5, 1.0]).with_smallest_eigenvalue(1e-9, 1e-8);
+        let rest = spectrum.without_smallest(1);
+        assert_eq!((rest.values(), rest.trace()), (&[0.5, 1.0][..], 1.5));
+        assert_eq!(rest.relative_error(0), spectrum.relative_error(1));
+        assert_eq!(spectrum.without_smallest(0), spectrum);
     }
 
     #[test]

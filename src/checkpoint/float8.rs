@@ -22,6 +22,26 @@ impl Float8 {
         std::array::from_fn(|bits| self.value(bits as u8))
     }
 
+    /// The distance of each number from the next larger one in absolute value; 0 for zero.
+    pub fn spacings(self) -> [f32; 256] {
+        let (values, mantissa) = (self.values(), self.mantissa());
+        let smallest = values[1];
+        let spacing = |value: f32| match value {
+            0.0 => 0.0,
+            value => (2.0_f32.powi(value.abs().log2().floor() as i32 - mantissa)).max(smallest),
+        };
+        values.map(spacing)
+    }
+
+    /// Stored bits of the mantissa.
+    fn mantissa(self) -> i32 {
+        match self {
+            Float8::E4M3 => 3,
+            Float8::E5M2 => 2,
+            Float8::E8M0 => 0,
+        }
+    }
+
     fn value(self, bits: u8) -> f32 {
         match self {
             Float8::E4M3 => {
@@ -76,5 +96,17 @@ mod tests {
             assert!(format.values()[bits].is_nan(), "{format} {bits:#x}");
         }
         assert!(Float8::E4M3.values()[0x80].is_sign_negative());
+    }
+
+    #[test]
+    fn spacings_are_differences_of_neighbors() {
+        for format in [Float8::E4M3, Float8::E5M2] {
+            let (values, spacings) = (format.values(), format.spacings());
+            assert_eq!((spacings[0], spacings[128]), (0.0, 0.0));
+            for bits in (1..126).filter(|&bits| values[bits + 1].is_finite()) {
+                assert_eq!(spacings[bits], values[bits + 1] - values[bits], "{format} {bits:#x}");
+                assert_eq!(spacings[bits + 128], spacings[bits]);
+            }
+        }
     }
 }

@@ -12,7 +12,9 @@ use crate::sensitivity::SensitivityAnalysis;
 use clap::ValueEnum;
 
 use super::ending::Ending;
-use super::options::{BudgetArgs, ComponentArgs, DeviceArgs, MethodArgs, SelectionArgs, StackArgs};
+use super::options::{
+    BudgetArgs, ComponentArgs, DeviceArgs, FloorArgs, MethodArgs, SelectionArgs, StackArgs,
+};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::scoring::score;
@@ -30,6 +32,8 @@ pub struct CompareArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub method: MethodArgs,
+    #[command(flatten)]
+    pub floor: FloorArgs,
     #[command(flatten)]
     pub budget: BudgetArgs,
     #[command(flatten)]
@@ -81,8 +85,11 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         let error = Error::usage("both files contain scores, and --component applies to folders only");
         return Err(error.hint("remove --component"));
     }
-    if args.method.method() != Method::default() && inputs.iter().all(|input| matches!(input, Input::Scores(_))) {
-        let error = Error::usage("both files contain scores; --rule, --precision and --cast apply to checkpoints only");
+    let is_plain = args.method.method() == Method::default() && args.floor.floor.is_auto();
+    if !is_plain && inputs.iter().all(|input| matches!(input, Input::Scores(_))) {
+        let error = Error::usage(
+            "both files contain scores; --rule, --precision, --cast and --floor apply to checkpoints only",
+        );
         return Err(error.hint("remove them, or use a checkpoint"));
     }
     let method = args.method.method();
@@ -91,7 +98,7 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     budget.experts = budget.experts.or_else(|| inputs.iter().find_map(chosen));
     // Without a number of experts, each model gets the default for its own layers.
     let plan = AllocationPlan::experts(budget).with_stacks(args.stacks.stack);
-    let scorer = Scorer::new().with_selection(selection).with_method(method).with_allocation(plan.clone());
+    let scorer = Scorer::new().with_selection(selection).with_method(method).with_floor(args.floor.floor).with_allocation(plan.clone());
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
     let mut reports = Vec::new();

@@ -11,7 +11,7 @@ use crate::tails::TailComparison;
 
 use super::ending::Ending;
 use super::format::{OutputFormat, extensions, of_extension};
-use super::options::{BaseArgs, DeviceArgs, MethodArgs, SamplingArgs, SimulationArgs, TailChoice};
+use super::options::{BaseArgs, DeviceArgs, FloorArgs, MethodArgs, SamplingArgs, SimulationArgs, TailChoice};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::progress::Progress;
@@ -30,6 +30,8 @@ pub struct EsdArgs {
     pub base: BaseArgs,
     #[command(flatten)]
     pub method: MethodArgs,
+    #[command(flatten)]
+    pub floor: FloorArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -67,7 +69,11 @@ pub fn run(args: EsdArgs, printer: &Printer) -> Result<Ending> {
     }
     let sampling = args.sampling.sampling();
     let metrics = all_tails(MetricSelection::default()).with_simulations(args.simulations.simulations());
-    let scorer = Scorer::new().with_method(args.method.method()).with_sampling(sampling).with_metrics(metrics);
+    let scorer = Scorer::new()
+        .with_method(args.method.method())
+        .with_floor(args.floor.floor)
+        .with_sampling(sampling)
+        .with_metrics(metrics);
     let checkpoint = args.base.open(&args.path, printer)?;
     output.refuse_overwrite(checkpoint.files(), output::CHECKPOINT)?;
     picture.map_or(Ok(()), |file| output::refuse_overwrite(file, checkpoint.files(), output::CHECKPOINT))?;

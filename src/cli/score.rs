@@ -9,8 +9,8 @@ use crate::pipeline::{Observer, Scored, Scorer, Sink};
 use super::ending::Ending;
 use super::options::choices::explain;
 use super::options::{
-    AllocationChoice, AllocationRuleParser, BaseArgs, DeviceArgs, MethodArgs, PlanArgs, SamplingArgs, ScoreRow,
-    SelectionArgs, SensitivityArgs, SimulationArgs, TailChoice,
+    AllocationChoice, AllocationRuleParser, BaseArgs, DeviceArgs, FloorArgs, MethodArgs, PlanArgs, SamplingArgs,
+    ScoreRow, SelectionArgs, SensitivityArgs, SimulationArgs, TailChoice,
 };
 use super::output::{self, Output, OutputArgs};
 use super::plots::Plots;
@@ -29,6 +29,8 @@ pub struct ScoreArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub method: MethodArgs,
+    #[command(flatten)]
+    pub floor: FloorArgs,
     /// Allocation rule: see `htsr help allocation`
     #[arg(long, default_value_t, value_parser = AllocationRuleParser, value_name = "RULE", help_heading = "Allocation")]
     #[arg(hide_possible_values = true, long_help = explain::<AllocationChoice>("Allocation rule; `htsr allocate` applies another one to saved scores"))]
@@ -86,6 +88,7 @@ pub fn run(args: ScoreArgs, printer: &Printer) -> Result<Ending> {
         .with_selection(args.selection.selection())
         .with_sampling(sampling)
         .with_method(args.method.method())
+        .with_floor(args.floor.floor)
         .with_metrics(metrics.and_alphas(&sensitivity.compare))
         .with_allocation(args.plan.plan(args.allocate)?)
         .with_sensitivity(sensitivity);

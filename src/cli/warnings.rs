@@ -30,6 +30,9 @@ pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending 
     if let Some((matrix, note)) = noted.first() {
         let others = if noted.len() > 1 { format!(" (and {} more)", noted.len() - 1) } else { String::new() };
         let hint = match matrix.precision.starts_with("f32") {
+            _ if matrix.floor.below_floor > Some(0) => {
+                "--floor NUMBER sets the floor for all matrices, --floor none removes it"
+            }
             true => "--precision f64 resolves smaller eigenvalues",
             false => "the matrix is nearly singular: compare with another --rule",
         };

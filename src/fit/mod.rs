@@ -99,6 +99,18 @@ pub enum NoFit {
         /// Number of eigenvalues.
         of: usize,
     },
+    /// Fewer than [`MIN_EIGENVALUES`] eigenvalues are above the [floor](crate::floor) of the stored format.
+    BelowFloor {
+        /// Number of eigenvalues above it.
+        above: usize,
+        /// Number of eigenvalues.
+        of: usize,
+    },
+    /// An update is smaller than the spacing of the numbers that it was rounded to.
+    Unchanged {
+        /// The share of elements that are the same as in the base.
+        share: f64,
+    },
     /// All candidate eigenvalues are equal within rounding, or no start gives alpha > 1.
     NoTail,
     /// Rounding hides the candidate eigenvalues; a higher precision may resolve them.
@@ -120,6 +132,18 @@ impl fmt::Display for NoFit {
                     "rank-deficient (numerical rank {rank} of {of}): an eigenvalue that the {rule} rule needs is zero within rounding"
                 )
             }
+            NoFit::BelowFloor { above, of } => {
+                let are = if *above == 1 { "is" } else { "are" };
+                write!(
+                    f,
+                    "{above} of {of} eigenvalues {are} above the floor of the stored format, fewer than the {MIN_EIGENVALUES} that a power-law fit takes"
+                )
+            }
+            NoFit::Unchanged { share } => write!(
+                f,
+                "{:.0} % of the elements are unchanged: the update is smaller than the spacing of the stored numbers, and what is left of it is mostly rounding",
+                100.0 * share
+            ),
             NoFit::Unresolved => f.write_str("unresolved: rounding hides the eigenvalues in question"),
             NoFit::NoTail => f.write_str("no power-law tail: the eigenvalues in question are equal within rounding"),
         }

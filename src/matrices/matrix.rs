@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::elements::{ElementSource, Loaded, Shuffled, Stored, Unavailable, Update, Window, WindowOf};
+use super::elements::{ElementSource, Loaded, Part, Rounding, Shuffled, Stored, Unavailable, Update, Window, WindowOf};
 use super::place::Place;
 use crate::checkpoint::{Cast, Checkpoint, FloatType};
 
@@ -123,6 +123,16 @@ impl WeightMatrix {
     /// If a file cannot be mapped or read or has changed, memory runs out, or a computed element is not finite.
     pub(crate) fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Loaded<'a>, Unavailable> {
         self.elements.load(checkpoint, cast, false)
+    }
+
+    /// The errors that rounding to the stored format, or by `cast`, left in the elements. `None` if they are not known: elements that
+    /// are computed from others, such as the update of an adapter.
+    ///
+    /// # Errors
+    ///
+    /// As for [`WeightMatrix::load`].
+    pub(crate) fn rounding(&self, checkpoint: &Checkpoint, cast: Cast) -> Result<Option<Rounding>, Unavailable> {
+        self.elements.rounding(checkpoint, cast, &Part { rows: 0..self.rows, cols: 0..self.cols })
     }
 
     /// One matrix for each window, in the order of [`Farms::windows`](super::Farms::windows), under the name of this one.

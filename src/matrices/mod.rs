@@ -30,7 +30,7 @@ pub use catalog::Catalog;
 pub(crate) use depth::missing_layers;
 #[cfg(feature = "cuda")]
 pub(crate) use elements::Loaded;
-pub(crate) use elements::Unavailable;
+pub(crate) use elements::{Rounding, Unavailable};
 pub use elements::{Update, Window};
 pub use farms::Farms;
 pub use matrix::WeightMatrix;

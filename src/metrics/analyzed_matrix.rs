@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use super::bulk::Bulk;
 use super::random_baseline::{RandomBaseline, random_baseline};
 use crate::device::{Analysis, Outcome};
-use crate::fit::{self, DISTANCE_MARGIN, Fit, Rule, alpha_range, fit, is_certain};
+use crate::fit::{self, DISTANCE_MARGIN, Fit, NoFit, Rule, alpha_range, fit, is_certain};
 use crate::matrices::WeightMatrix;
 use crate::spectrum::Spectrum;
 use crate::tails::{self, Alternative, TailComparison};
@@ -25,6 +25,8 @@ pub struct AnalyzedMatrix<'a> {
     /// The rule that chose the tail.
     pub rule: Rule,
     outcome: &'a Outcome,
+    /// The analysis of the eigenvalues that the fit saw: all, or those above the floor.
+    seen: &'a Outcome,
     alpha_range: OnceCell<Result<(f64, f64), String>>,
     peak_jump: OnceCell<Result<f64, String>>,
     bulk: OnceCell<Result<Bulk, String>>,
@@ -42,29 +44,54 @@ impl<'a> AnalyzedMatrix<'a> {
         let (short, long) = (shape.0.min(shape.1), shape.0.max(shape.1));
         let (alpha_range, peak_jump, bulk) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         let comparisons = Default::default();
-        AnalyzedMatrix { short, long, windows, rule, outcome, alpha_range, peak_jump, bulk, comparisons }
+        AnalyzedMatrix { short, long, windows, rule, outcome, seen: outcome, alpha_range, peak_jump, bulk, comparisons }
+    }
+
+    /// The same, where the fit saw only the eigenvalues in `seen`.
+    pub fn fitted_in(self, seen: &'a Outcome) -> AnalyzedMatrix<'a> {
+        AnalyzedMatrix { seen, ..self }
+    }
+
+    /// Number of eigenvalues that the fit did not see.
+    pub fn left_out(&self) -> usize {
+        let count = |outcome: &Outcome| outcome.as_ref().map_or(0, |analysis| analysis.spectrum.len());
+        count(self.outcome) - count(self.seen)
     }
 
     /// The alpha of a random matrix of this shape, or why it is not known.
     pub fn random_baseline(&self) -> Result<RandomBaseline, String> {
+        if self.left_out() > 0 {
+            return Err("the random-matrix baseline is that of a whole spectrum".into());
+        }
         match self.windows {
             1 => random_baseline(self.rule, self.short, self.long as f64 / self.short.max(1) as f64),
             _ => Err("the random-matrix baseline is not tabulated for the eigenvalues of windows (FARMS)".into()),
         }
     }
 
-    fn analysis(&self) -> Result<&'a Analysis, String> {
-        self.outcome.as_ref().map_err(|failure| format!("there is no spectrum: {failure}"))
+    fn analysis_in(outcome: &'a Outcome) -> Result<&'a Analysis, String> {
+        outcome.as_ref().map_err(|failure| format!("there is no spectrum: {failure}"))
     }
 
     /// The spectrum, or why there is none.
     pub fn spectrum(&self) -> Result<&'a Spectrum, String> {
-        self.analysis().map(|analysis| &analysis.spectrum)
+        Self::analysis_in(self.outcome).map(|analysis| &analysis.spectrum)
+    }
+
+    /// The eigenvalues that a fit by any rule sees, or why it may see none. The fit's indices refer to them.
+    pub fn fitted(&self) -> Result<&'a Spectrum, String> {
+        let Analysis { spectrum, fit, .. } = Self::analysis_in(self.seen)?;
+        match fit {
+            Err(reason @ (NoFit::BelowFloor { .. } | NoFit::Unchanged { .. })) => {
+                Err(format!("there is no alpha: {reason}"))
+            }
+            _ => Ok(spectrum),
+        }
     }
 
     /// The power law, or why there is none.
     pub fn fit(&self) -> Result<&'a Fit, String> {
-        self.analysis()?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
+        Self::analysis_in(self.seen)?.fit.as_ref().map_err(|reason| format!("there is no alpha: {reason}"))
     }
 
     /// The power law under another rule, or why there is none.
@@ -75,7 +102,7 @@ impl<'a> AnalyzedMatrix<'a> {
         if rule == self.rule {
             return self.fit().copied();
         }
-        let spectrum = self.spectrum()?;
+        let spectrum = self.fitted()?;
         let found = fit(spectrum, rule);
         match found {
             Err(reason) => Err(format!("there is no alpha: {reason}")),
@@ -88,14 +115,14 @@ impl<'a> AnalyzedMatrix<'a> {
 
     /// The smallest and the largest alpha of all tails that fit about as well as the best, or why there are none.
     pub fn alpha_range(&self) -> Result<(f64, f64), String> {
-        let range = || alpha_range(self.spectrum()?, DISTANCE_MARGIN).map_err(|reason| reason.to_string());
+        let range = || alpha_range(self.fitted()?, DISTANCE_MARGIN).map_err(|reason| reason.to_string());
         self.alpha_range.get_or_init(range).clone()
     }
 
     /// How far the alpha of a peak rule jumps when the smallest eigenvalue moves, or why that is not known.
     pub fn peak_jump(&self) -> Result<f64, String> {
         let jump = || {
-            let (spectrum, found) = (self.spectrum()?, self.fit()?);
+            let (spectrum, found) = (self.fitted()?, self.fit()?);
             if !matches!(self.rule, Rule::Peak | Rule::PeakRobust) {
                 return Err(format!("the {} rule does not use a peak", self.rule));
             }
@@ -118,7 +145,7 @@ impl<'a> AnalyzedMatrix<'a> {
     /// The comparison with an alternative to the power law, or why there is none.
     pub fn comparison(&self, alternative: Alternative) -> Result<&TailComparison, String> {
         let compare = || {
-            let (spectrum, fit) = (self.spectrum()?, self.fit()?);
+            let (spectrum, fit) = (self.fitted()?, self.fit()?);
             tails::compare(spectrum, fit, alternative).map_err(|reason| reason.to_string())
         };
         self.comparisons[alternative as usize].get_or_init(compare).as_ref().map_err(String::clone)

@@ -32,6 +32,9 @@ fn alpha_se(
     if matrix.windows > 1 {
         return Err("the eigenvalues of several windows (FARMS) do not repel each other".into());
     }
+    if matrix.left_out() > 0 {
+        return Err("spectra are simulated whole, and the fit left out the eigenvalues below the floor".into());
+    }
     elements()?;
     let positions = positions.positions(matrix.short, matrix.long, draws);
     Ok(standard_error(matrix.spectrum()?, matrix.rule, matrix.long, &positions)?.into())
@@ -39,5 +42,5 @@ fn alpha_se(
 
 fn gof_p(matrix: &AnalyzedMatrix, draws: u32, seed: u64, name: &str) -> Measurement {
     let fit = matrix.fit()?;
-    Ok(goodness_of_fit(matrix.spectrum()?, matrix.rule, fit, draws, seed, name)?.into())
+    Ok(goodness_of_fit(matrix.fitted()?, matrix.rule, fit, draws, seed, name)?.into())
 }

@@ -2,11 +2,13 @@
 //!
 //! It is made on the thread that computed the last of the matrix's spectra, right after it.
 
+use super::floored::Floored;
 use super::pooled::pooled;
 use super::sampling::Sampling;
 use super::schedule::unanswered;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Failure, Method, Outcome};
+use crate::floor::Floor;
 use crate::matrices::WeightMatrix;
 use crate::metrics::{self, AnalyzedMatrix, MetricSelection};
 use crate::score::{MatrixScore, WindowSet};
@@ -17,6 +19,7 @@ pub(super) struct Examination<'a> {
     checkpoint: &'a Checkpoint,
     sampling: Sampling,
     method: Method,
+    floor: Floor,
     metrics: &'a MetricSelection,
     positions: PositionsCache,
 }
@@ -26,9 +29,17 @@ impl<'a> Examination<'a> {
         checkpoint: &'a Checkpoint,
         sampling: Sampling,
         method: Method,
+        floor: Floor,
         metrics: &'a MetricSelection,
     ) -> Examination<'a> {
-        Examination { checkpoint, sampling, method, metrics, positions: PositionsCache::new(metrics.simulations()) }
+        Examination {
+            checkpoint,
+            sampling,
+            method,
+            floor,
+            metrics,
+            positions: PositionsCache::new(metrics.simulations()),
+        }
     }
 
     /// The row of `matrix`, given the outcomes of its parts, and the one outcome that the row describes.
@@ -38,20 +49,23 @@ impl<'a> Examination<'a> {
             Sampling::Windows(farms) => Some(farms.windows(matrix.rows, matrix.cols)),
             Sampling::Whole | Sampling::Randomized(_) => None,
         };
-        let (outcome, randomized) = match &windows {
+        let (mut outcome, randomized) = match &windows {
             Some(windows) => (pooled(rule, windows, outcomes), None),
             None => {
                 let mut outcomes = outcomes.into_iter();
                 (outcomes.next().unwrap_or_else(unanswered), outcomes.next())
             }
         };
-        let mut row = MatrixScore::new(matrix, &self.method, &outcome);
+        let floored = Floored::new(self.floor, matrix, self.checkpoint, self.sampling, &self.method, &mut outcome);
+        let seen = floored.seen(&outcome);
+        let mut row = MatrixScore::of_part(matrix, &self.method, &outcome, seen);
         row.windows =
             windows.map(|windows| WindowSet { count: windows.len(), rows: windows[0].rows, cols: windows[0].cols });
         let analyzed = match row.windows {
             Some(set) => AnalyzedMatrix::of_windows(set.count, (set.rows, set.cols), rule, &outcome),
             None => AnalyzedMatrix::new(matrix, rule, &outcome),
         };
+        let analyzed = analyzed.fitted_in(seen);
         row.eigenvalues = row.windows.map_or(row.eigenvalues, |windows| windows.eigenvalues());
         row.measured = metrics::measure(self.metrics, &analyzed);
         let elements = || self.check_elements(matrix, &outcome);
@@ -61,6 +75,7 @@ impl<'a> Examination<'a> {
                 row.measured.insert(name, measurement);
             }
         }
+        floored.describe(rule, &outcome, &mut row);
         (row, outcome)
     }
 

@@ -6,6 +6,7 @@
 
 mod examine;
 mod examined;
+mod floored;
 mod lock;
 mod observer;
 mod parts;

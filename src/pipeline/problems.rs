@@ -89,6 +89,9 @@ fn hint(matrix: &WeightMatrix, outcome: &Outcome) -> Option<&'static str> {
             NoFit::TooFew(_) => Some(too_few(matrix)),
             NoFit::RankDeficient { rule: Rule::Peak, .. } => Some("§rule=median or ks may still fit its tail"),
             NoFit::RankDeficient { .. } => Some("exclude it with §exclude, or use the weights before pruning"),
+            NoFit::BelowFloor { .. } | NoFit::Unchanged { .. } => {
+                Some("exclude it with §exclude, or fit all eigenvalues, rounding included, with §floor=none")
+            }
             NoFit::NoTail => Some("if it is an untrained or orthogonal matrix, exclude it with §exclude"),
         },
         Err(failure) => Some(failure_hint(matrix, failure)),

@@ -12,6 +12,7 @@ use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{self, Device, DeviceChoice, Method, Opened, Precision, SolverChoice};
 use crate::error::{Error, Result};
 use crate::fit::Rule;
+use crate::floor::Floor;
 use crate::matrices::{Catalog, Selection, WeightMatrix, missing_layers};
 use crate::metrics::MetricSelection;
 use crate::rename::Rename;
@@ -44,6 +45,7 @@ pub struct Scorer {
     selection: Selection,
     sampling: Sampling,
     method: Method,
+    floor: Floor,
     metrics: MetricSelection,
     plan: AllocationPlan,
     sensitivity: SensitivityAnalysis,
@@ -98,6 +100,11 @@ impl Scorer {
         Scorer { sampling, ..self }
     }
 
+    /// Leaves eigenvalues below this floor out of the fit.
+    pub fn with_floor(self, floor: Floor) -> Scorer {
+        Scorer { floor, ..self }
+    }
+
     /// Measures these metrics, too.
     pub fn with_metrics(self, metrics: MetricSelection) -> Scorer {
         Scorer { metrics, ..self }
@@ -130,8 +137,14 @@ impl Scorer {
     }
 
     /// The method by which spectra are computed and fitted: that of the options, as far as the sampling allows it.
+    ///
+    /// A device checks whether f32 suffices for the fit of the whole spectrum. A fit of a part of it gets f64.
     pub fn method(&self) -> Method {
-        self.sampling.method(self.method)
+        let method = self.sampling.method(self.method);
+        match (self.floor, method.precision) {
+            (Floor::Value(_), Precision::Auto) => method.with_precision(Precision::F64),
+            _ => method,
+        }
     }
 
     /// What is allocated.
@@ -204,7 +217,7 @@ impl Scorer {
     }
 
     pub(super) fn examination<'a>(&'a self, checkpoint: &'a Checkpoint) -> Examination<'a> {
-        Examination::new(checkpoint, self.sampling, self.method(), &self.metrics)
+        Examination::new(checkpoint, self.sampling, self.method(), self.floor, &self.metrics)
     }
 
     /// The provenance of scores, with what turned the names of the tensors into those of the base.
@@ -231,6 +244,7 @@ impl Scorer {
                 Sampling::Windows(farms) => Some(farms),
                 _ => None,
             },
+            floor: self.floor,
             randomize: match self.sampling {
                 Sampling::Randomized(seed) => Some(seed),
                 _ => None,

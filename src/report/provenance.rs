@@ -8,6 +8,7 @@ use crate::allocate::{AllocationPlan, AllocationRule, Budget};
 use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Device, Method, Precision};
 use crate::fit::Rule;
+use crate::floor::Floor;
 use crate::matrices::Farms;
 use crate::rename::Rename;
 use crate::uncertainty::Simulations;
@@ -52,6 +53,9 @@ pub struct Options {
     /// The windows of every matrix; none if matrices were scored whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub farms: Option<Farms>,
+    /// Which eigenvalues the fits left out; missing for `auto`.
+    #[serde(default, skip_serializing_if = "Floor::is_auto")]
+    pub floor: Floor,
     /// The seed of the randomized matrices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub randomize: Option<u64>,

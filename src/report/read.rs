@@ -11,6 +11,7 @@ use super::{AllocationRow, Input, Options, Provenance, Report, SCHEMA};
 use crate::checkpoint::Cast;
 use crate::error::{Error, Result};
 use crate::fit::Rule;
+use crate::floor::Floor;
 use crate::message::verbatim;
 use crate::score::{LayerScore, Summary};
 
@@ -182,6 +183,7 @@ fn from_csv(path: &Path, text: &str) -> Result<Report> {
         exclude: Vec::new(),
         layers: None,
         farms: None,
+        floor: Floor::Auto,
         randomize: None,
         metrics: Vec::new(),
         simulations: None,

@@ -162,6 +162,8 @@ impl Report {
     pub fn by_matrix(&self) -> Document<'_, Report> {
         let windows = self.matrices.iter().any(|matrix| matrix.windows.is_some());
         let low_rank = self.matrices.iter().any(|matrix| matches!(matrix.update, Some(Update::LowRank { .. })));
+        let is_fitted_above = self.provenance.base.is_some() || !self.provenance.options.floor.is_auto();
+        let left_out = is_fitted_above && self.matrices.iter().any(|matrix| matrix.floor.below_floor > Some(0));
         let columns = [
             ("tensor", true),
             ("stack", false),
@@ -187,6 +189,10 @@ impl Report {
             ("base_dtype", false),
             ("rank", low_rank),
             ("scale", low_rank),
+            ("floor", false),
+            ("below_floor", false),
+            ("rank_above_floor", left_out),
+            ("unchanged", false),
         ];
         let mut table = Table { columns: columns.to_vec(), rows: self.matrices.iter().map(matrix_cells).collect() };
         self.append_metrics(&mut table);
@@ -337,5 +343,9 @@ fn matrix_cells(matrix: &MatrixScore) -> Vec<Cell> {
         base_dtype,
         rank,
         scale,
+        real(matrix.floor.floor),
+        Cell::optional(matrix.floor.below_floor, whole),
+        Cell::optional(matrix.floor.rank_above_floor, whole),
+        real(matrix.floor.unchanged),
     ]
 }

@@ -16,6 +16,7 @@ mod error_bars;
 mod esd;
 mod export;
 mod farms;
+mod floor;
 mod folders;
 #[cfg(feature = "cuda")]
 mod gpu;

@@ -93,7 +93,6 @@ impl Tensor {
         Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
-    #[cfg(feature = "cuda")]
     pub fn f16(shape: &[usize], values: &[f64]) -> Tensor {
         let bytes = values.iter().flat_map(|&value| half::f16::from_f64(value).to_le_bytes()).collect();
         Tensor { dtype: Dtype::F16, shape: shape.to_vec(), bytes }

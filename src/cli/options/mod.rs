@@ -3,6 +3,7 @@
 mod base;
 pub mod choices;
 mod device;
+mod floor;
 mod method;
 mod plan;
 mod rows;
@@ -16,6 +17,7 @@ mod tails;
 
 pub use base::{BaseArgs, ComponentArgs};
 pub use device::{DeviceArgs, DeviceOption, ThreadArgs, open_device};
+pub use floor::FloorArgs;
 pub use method::MethodArgs;
 pub use plan::{BudgetArgs, PlanArgs};
 pub use rows::ScoreRow;

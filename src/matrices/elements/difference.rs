@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::loaded::{Loaded, Unavailable, matrix_bytes};
+use super::rounding::{Grid, Part, Rounding, UpdateSums};
 use super::source::{ElementSource, Update};
 use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, FloatType};
@@ -87,6 +88,47 @@ impl ElementSource for Difference {
         let outcomes = [weights.finish(), base.finish()];
         outcomes.into_iter().collect::<Result<(), _>>()?;
         Ok(Loaded::computed(difference, FloatType::F64, [rows, cols]))
+    }
+
+    /// The update was added to W_base as it is stored, and the sum was rounded: one error, that of W. Only a cast that rounds
+    /// W_base, too, adds a second.
+    fn rounding(&self, checkpoint: &Checkpoint, cast: Cast, part: &Part) -> Result<Option<Rounding>, Unavailable> {
+        let other = checkpoint.base().ok_or_else(|| Unavailable::NotMapped("the base is not open".into()))?;
+        let Some(grid) = self.weights.grid(checkpoint, cast)? else { return Ok(None) };
+        let base_grid = self.grid_of_cast_base(other, cast)?;
+        let weights = self.weights.load(checkpoint, cast, false)?;
+        let base = self.base.load(other, cast, false)?;
+        let mut sums = UpdateSums::new(part);
+        let mut line = [vec![0.0; part.cols.len()], vec![0.0; part.cols.len()], vec![0.0; part.cols.len()]];
+        for row in part.rows.clone() {
+            let [updated, before, squares] = &mut line;
+            weights.view().read_segment(row, part.cols.clone(), 1.0, updated);
+            base.view().read_segment(row, part.cols.clone(), 1.0, before);
+            squares.copy_from_slice(updated);
+            grid.square_spacings(row, part.cols.clone(), squares);
+            sums.add(updated, before, squares);
+            if let Some(grid) = &base_grid {
+                grid.square_spacings(row, part.cols.clone(), before);
+                sums.add_to_last(before);
+            }
+        }
+        let outcomes = [weights.finish(), base.finish(), grid.finish()];
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        Ok(Some(sums.finish()))
+    }
+}
+
+impl Difference {
+    /// The grid to which `cast` rounds W_base, if W_base is finer.
+    fn grid_of_cast_base<'a>(&'a self, other: &'a Checkpoint, cast: Cast) -> Result<Option<Grid<'a>>, Unavailable> {
+        if cast == Cast::None {
+            return Ok(None);
+        }
+        let grids = (self.base.grid(other, cast)?, self.base.grid(other, Cast::None)?);
+        Ok(match grids {
+            (Some(rounded), Some(stored)) if rounded.is_coarser_than(&stored) => Some(rounded),
+            _ => None,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Floating-point elements that a device reads directly from the mapped file.
 
 use super::loaded::{Loaded, Mapped, Unavailable};
+use super::rounding::Grid;
 use super::source::ElementSource;
 use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, Dtype, FloatType, TensorInfo};
@@ -49,5 +50,12 @@ impl ElementSource for Floats {
     fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast, keep: bool) -> Result<Loaded<'a>, Unavailable> {
         let mapped = Mapped::new(&self.stored, checkpoint, keep)?;
         Ok(Loaded::mapped(mapped, self.dtype, self.shape()).with_cast(cast))
+    }
+
+    fn grid<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Option<Grid<'a>>, Unavailable> {
+        let loaded = self.load(checkpoint, cast, true)?;
+        let grid = Grid::of(&loaded.view());
+        loaded.finish()?;
+        Ok(grid)
     }
 }

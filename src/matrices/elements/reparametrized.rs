@@ -5,6 +5,7 @@
 use super::floats::Floats;
 use super::loaded::{Loaded, Mapped, Unavailable, buffer, matrix_bytes};
 use super::numbers::Numbers;
+use super::rounding::Grid;
 use super::source::ElementSource;
 use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, FloatType, MatrixView};
@@ -197,6 +198,14 @@ impl ElementSource for Reparametrized {
             Formula::Spectral { u, v } => self.scaled(&self.spectral_factor(u, v, checkpoint)?, checkpoint, write)?,
         }
         Ok(Loaded::computed(weights, dtype, [rows, cols]).with_cast(cast))
+    }
+
+    /// Masked elements are rounded as the original ones are, or zero.
+    fn grid<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Option<Grid<'a>>, Unavailable> {
+        match &self.formula {
+            Formula::Masked { .. } => self.original.grid(checkpoint, cast),
+            Formula::Normed { .. } | Formula::Spectral { .. } => Ok(None),
+        }
     }
 }
 

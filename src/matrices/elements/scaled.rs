@@ -1,6 +1,7 @@
 //! 8-bit weights. Each element is multiplied by the scale factor of its block, in f32, which rounds once.
 
 use super::loaded::{Loaded, Mapped, Unavailable, buffer, matrix_bytes};
+use super::rounding::Grid;
 use super::source::ElementSource;
 use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, Dtype, Float8, FloatType, TensorInfo};
@@ -73,10 +74,21 @@ impl ElementSource for Scaled {
     }
 
     fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast, keep: bool) -> Result<Loaded<'a>, Unavailable> {
+        Ok(self.scaled(&self.format.values(), checkpoint, keep)?.with_cast(cast))
+    }
+
+    /// The spacings of 8-bit numbers, times their factors. A cast rounds far more finely.
+    fn grid<'a>(&'a self, checkpoint: &'a Checkpoint, _cast: Cast) -> Result<Option<Grid<'a>>, Unavailable> {
+        Ok(Some(Grid::Spacings(self.scaled(&self.format.spacings(), checkpoint, true)?)))
+    }
+}
+
+impl Scaled {
+    /// The matrix with the element `table[bits]` for each 8-bit number, times the factor of its block.
+    fn scaled(&self, table: &[f32; 256], checkpoint: &Checkpoint, keep: bool) -> Result<Loaded<'static>, Unavailable> {
         let [rows, cols] = self.shape();
         let bytes = self.computed_bytes();
         let mut weights = buffer(usize::try_from(bytes).map_err(|_| Unavailable::OutOfMemory { bytes })?)?;
-        let values = self.format.values();
         let ([down, right], across, factors) = match &self.factors {
             Some(factors) => (factors.block, factors.elements.shape()[1], factors.read(checkpoint, keep)?),
             None => ([rows, cols], 1, vec![1.0]),
@@ -88,11 +100,11 @@ impl ElementSource for Scaled {
             let blocks = line.chunks(right).zip(out.chunks_mut(4 * right));
             for ((line, out), factor) in blocks.zip(factors) {
                 for (bits, out) in line.iter().zip(out.chunks_exact_mut(4)) {
-                    out.copy_from_slice(&(values[usize::from(*bits)] * factor).to_le_bytes());
+                    out.copy_from_slice(&(table[usize::from(*bits)] * factor).to_le_bytes());
                 }
             }
         }
         mapped.finish()?;
-        Ok(Loaded::computed(weights, FloatType::F32, [rows, cols]).with_cast(cast))
+        Ok(Loaded::computed(weights, FloatType::F32, [rows, cols]))
     }
 }

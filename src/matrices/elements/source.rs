@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::loaded::{Loaded, Unavailable};
+use super::rounding::{Grid, Part, Rounding};
 use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, Dtype, FloatType};
 
@@ -81,4 +82,29 @@ pub(crate) trait ElementSource: fmt::Debug + Send + Sync {
     ///
     /// If a file cannot be mapped or read or has changed, memory runs out, or a computed element is not finite.
     fn load<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast, keep: bool) -> Result<Loaded<'a>, Unavailable>;
+
+    /// What the elements were rounded to where they are stored, or by `cast`. `None` if they are computed from others, or the
+    /// format is not known.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ElementSource::load`].
+    fn grid<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Option<Grid<'a>>, Unavailable> {
+        let _ = (checkpoint, cast);
+        Ok(None)
+    }
+
+    /// The errors that this rounding left in `part` of the matrix, if they are known.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ElementSource::load`].
+    fn rounding(&self, checkpoint: &Checkpoint, cast: Cast, part: &Part) -> Result<Option<Rounding>, Unavailable> {
+        let Some(grid) = self.grid(checkpoint, cast)? else { return Ok(None) };
+        let loaded = self.load(checkpoint, cast, false)?;
+        let rounding = Rounding::sum(&grid, &loaded.view(), part);
+        let outcomes = [loaded.finish(), grid.finish()];
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        Ok(Some(rounding))
+    }
 }

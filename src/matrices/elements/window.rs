@@ -1,9 +1,11 @@
 //! A submatrix as a separate matrix.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::loaded::{Loaded, Unavailable, matrix_bytes};
+use super::rounding::{Part, Rounding};
 use super::source::{ElementSource, Update};
 use super::stored::Stored;
 use crate::checkpoint::{Cast, Checkpoint, FloatType};
@@ -75,5 +77,11 @@ impl ElementSource for WindowOf {
         let (dtype, cast) = (whole.view().dtype(), whole.view().cast());
         let bytes = whole.copy(row..row + rows, col..col + cols)?;
         Ok(Loaded::computed(bytes, dtype, [rows, cols]).with_cast(cast))
+    }
+
+    fn rounding(&self, checkpoint: &Checkpoint, cast: Cast, part: &Part) -> Result<Option<Rounding>, Unavailable> {
+        let Window { row, col, .. } = self.window;
+        let shifted = |range: &Range<usize>, by: usize| range.start + by..range.end + by;
+        self.whole.rounding(checkpoint, cast, &Part { rows: shifted(&part.rows, row), cols: shifted(&part.cols, col) })
     }
 }

@@ -32,6 +32,7 @@ fn row(rows: usize, cols: usize) -> MatrixScore {
         form: None,
         update: None,
         windows: None,
+        floor: crate::score::FloorScore::default(),
         measured: Measured::default(),
     }
 }
