@@ -277,6 +277,24 @@ impl Spectrum {
         }
     }
 
+    /// Bound on the absolute error of the eigenvalue with the given index, zeros included.
+    pub(crate) fn absolute_error(&self, index: usize) -> f64 {
+        let (x, accuracy) = (self.values[index], self.accuracy);
+        match accuracy.smallest {
+            Some(error) if index == 0 && error < 1.0 => error * x,
+            _ => accuracy.eta + accuracy.delta * (2.0 * x.sqrt() + accuracy.delta),
+        }
+    }
+
+    /// The least and the most eigenvalues that may be below `limit`, given their errors.
+    pub(crate) fn count_below(&self, limit: f64) -> (usize, usize) {
+        let low = |index: usize| self.values[index] - self.absolute_error(index);
+        let high = |index: usize| self.values[index] + self.absolute_error(index);
+        let least = (0..self.len()).find(|&index| high(index) >= limit).unwrap_or(self.len());
+        let most = (0..self.len()).rfind(|&index| low(index) < limit).map_or(0, |index| index + 1);
+        (least, most.max(least))
+    }
+
     /// True if the eigenvalues from index `start` on are one value, as far as the elements of the matrix can tell: those of an
     /// orthogonal matrix, for example.
     ///
@@ -347,6 +365,17 @@ mod tests {
         assert_eq!((rest.values(), rest.trace()), (&[0.5, 1.0][..], 1.5));
         assert_eq!(rest.relative_error(0), spectrum.relative_error(1));
         assert_eq!(spectrum.without_smallest(0), spectrum);
+    }
+
+    #[test]
+    fn errors_leave_open_how_many_are_below_a_limit() {
+        let exact = Spectrum::exact(vec![0.0, 1e-8, 0.5, 1.0]);
+        assert_eq!([1e-9, 0.5, 2.0].map(|limit| exact.count_below(limit)), [(1, 1), (2, 2), (4, 4)]);
+        let coarse = Spectrum::from_gram(vec![0.0, 1e-8, 0.5, 1.0], 1.50000001, f32::EPSILON.into()).unwrap();
+        assert_eq!([1e-9, 0.4, 0.5, 2.0].map(|limit| coarse.count_below(limit)), [(0, 2), (2, 2), (2, 3), (4, 4)]);
+        // The smallest is known better than the next.
+        let refined = coarse.with_smallest_eigenvalue(1e-9, 1e-6);
+        assert_eq!([1e-10, 1e-7].map(|limit| refined.count_below(limit)), [(0, 2), (1, 2)]);
     }
 
     #[test]

@@ -94,13 +94,12 @@ fn bound(rounding: &Rounding) -> f64 {
     (edge(rows, cols) + 2.0 * largest) * (1.0 + 2.0 * short.powf(-2.0 / 3.0))
 }
 
-/// A number above [`bound`] for all matrices of rounded elements with this sum of squares, however it is distributed.
+/// A number above [`bound`] for all errors whose variances have this sum.
 ///
-/// The floor of a matrix whose smallest eigenvalue is larger does not need to be computed. The elements have at least 8
-/// significant bits, so that an error is at most 2^-8 of its element, and the mean of its square a third of that square.
-pub(crate) fn cheap_bound(trace: f64) -> f64 {
-    // The edge is at most four times the sum of all variances; each of the other terms and factors of the bound is covered, too.
-    9.0 / 3.0 * 4.0_f64.powi(-8) * trace
+/// The floor of a matrix whose smallest eigenvalue is larger does not need to be computed.
+pub(crate) fn cheap_bound(variances: f64) -> f64 {
+    // The edge is at most four times the sum, a single element adds two, and the margin of 8 eigenvalues is the factor 1.5.
+    9.0 * variances
 }
 
 /// The noise that rounding puts into a spectrum, estimated from the errors of a matrix, or of several whose spectra are pooled.
@@ -143,15 +142,14 @@ impl Noise {
     /// that was cast from the same finer weights), and the floor rises with it, at most to twice the bound.
     pub fn level(&self, spectrum: &Spectrum) -> Option<Level> {
         let (x, of) = (spectrum.values(), spectrum.len());
-        let count = |limit: f64| x.partition_point(|&x| x < limit);
-        let widest = count(2.0 * self.bound);
+        let widest = spectrum.count_below(2.0 * self.bound).1;
         let expected = self.trace * self.rest(widest, of).1;
         let found: f64 = x[..widest].iter().sum();
         let ratio = if expected > 0.0 { (found / expected).clamp(1.0, 2.0) } else { 1.0 };
         let floor = self.bound * ratio;
-        let below = count(floor);
-        let uncertain = widest - count(floor * self.rest(below, of).0).min(widest);
-        floor.is_finite().then_some(Level { floor, below, uncertain })
+        let level = Level::given(floor, spectrum);
+        let sure = spectrum.count_below(floor * self.rest(level.below, of).0).1;
+        floor.is_finite().then_some(Level { uncertain: widest.saturating_sub(sure), ..level })
     }
 }
 
@@ -160,16 +158,19 @@ impl Noise {
 pub(crate) struct Level {
     /// The floor.
     pub floor: f64,
-    /// Number of eigenvalues below it.
+    /// Number of eigenvalues that are, or within their errors may be, below it.
     pub below: usize,
-    /// Number of eigenvalues that may be on the other side of it.
+    /// How many of them are below it for sure.
+    pub surely_below: usize,
+    /// Number of eigenvalues that, by the estimate, may be on the other side of it.
     pub uncertain: usize,
 }
 
 impl Level {
     /// A floor that somebody chose.
     pub fn given(floor: f64, spectrum: &Spectrum) -> Level {
-        Level { floor, below: spectrum.values().partition_point(|&x| x < floor), uncertain: 0 }
+        let (surely_below, below) = spectrum.count_below(floor);
+        Level { floor, below, surely_below, uncertain: 0 }
     }
 }
 
@@ -191,16 +192,14 @@ mod tests {
 
     #[test]
     fn the_cheap_bound_is_above_every_bound() {
-        // Elements of 8 bits just above a power of two have the largest relative errors.
-        let square = |x: f64| (2.0_f64.powi(-7) * x).powi(2) / 12.0;
-        let mut elements = vec![vec![1.0; 8]; 8];
-        for outlier in [1.0, 100.0, 1e6] {
-            elements[3][5] = outlier;
-            let rows: Vec<f64> = elements.iter().map(|row| row.iter().map(|&x| square(x)).sum()).collect();
-            let cols: Vec<f64> = (0..8).map(|j| elements.iter().map(|row| square(row[j])).sum()).collect();
-            let trace = elements.iter().flatten().map(|x| x * x).sum();
-            let rounding = Rounding { rows, cols, largest: square(outlier), unchanged: None };
-            assert!(bound(&rounding) <= cheap_bound(trace), "{outlier}: {} {}", bound(&rounding), cheap_bound(trace));
+        let mut variances = vec![vec![1e-5; 8]; 8];
+        for outlier in [1e-5, 1e-3, 1.0, 1e6] {
+            variances[3][5] = outlier;
+            let rows: Vec<f64> = variances.iter().map(|row| row.iter().sum()).collect();
+            let cols: Vec<f64> = (0..8).map(|j| variances.iter().map(|row| row[j]).sum()).collect();
+            let sum = rows.iter().sum();
+            let bound = bound(&Rounding { rows, cols, largest: outlier, unchanged: None });
+            assert!(bound <= cheap_bound(sum) && bound > 0.1 * sum, "{outlier}: {bound} {sum}");
         }
     }
 
@@ -210,8 +209,8 @@ mod tests {
         let noise = |trace: f64| Noise { bound: 1.0, trace, shape: [8, 8], count: 1 };
         // Four are above, of 8 x 8: the rest of the noise is at most half of the floor. 3.3 of its trace are explained.
         let level = noise(100.0).level(&spectrum).unwrap();
-        assert_eq!(level, Level { floor: 1.0, below: 4, uncertain: 3 });
-        assert_eq!(Level::given(1.0, &spectrum), Level { floor: 1.0, below: 4, uncertain: 0 });
+        assert_eq!(level, Level { floor: 1.0, below: 4, surely_below: 4, uncertain: 3 });
+        assert_eq!(Level::given(1.0, &spectrum), Level { floor: 1.0, below: 4, surely_below: 4, uncertain: 0 });
         // Twice the noise that one rounding explains: with three above, 25 / 64 of the trace.
         let level = noise(3.3 / 1.8 * 64.0 / 25.0).level(&spectrum).unwrap();
         assert!((level.floor - 1.8).abs() < 1e-12 && level.below == 5, "{level:?}");
@@ -220,7 +219,7 @@ mod tests {
         assert_eq!(Noise { bound: f64::INFINITY, ..noise(1.0) }.level(&spectrum), None);
         assert_eq!(
             Noise { bound: 0.0, ..noise(0.0) }.level(&spectrum),
-            Some(Level { floor: 0.0, below: 0, uncertain: 0 })
+            Some(Level { floor: 0.0, below: 0, surely_below: 0, uncertain: 0 })
         );
         let above_all = Noise { bound: 9.0, ..noise(1.0) }.level(&spectrum).unwrap();
         assert_eq!(above_all.below, 8);

@@ -135,6 +135,24 @@ impl WeightMatrix {
         self.elements.rounding(checkpoint, cast, &Part { rows: 0..self.rows, cols: 0..self.cols })
     }
 
+    /// A bound for the sum of the variances of these errors, for elements whose squares add up to `trace`. Usually reads only the
+    /// first elements.
+    ///
+    /// # Errors
+    ///
+    /// As for [`WeightMatrix::load`].
+    pub(crate) fn most_rounding(
+        &self,
+        checkpoint: &Checkpoint,
+        cast: Cast,
+        trace: f64,
+    ) -> Result<Option<f64>, Unavailable> {
+        let Some(grid) = self.elements.grid(checkpoint, cast)? else { return Ok(None) };
+        let most = grid.most_variance(trace, [self.rows, self.cols]);
+        grid.finish()?;
+        Ok(most)
+    }
+
     /// One matrix for each window, in the order of [`Farms::windows`](super::Farms::windows), under the name of this one.
     pub fn windows(&self, windows: &[Window]) -> Vec<WeightMatrix> {
         let part = |&window: &Window| self.with_elements(WindowOf { whole: self.elements(), window });

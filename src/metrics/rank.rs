@@ -2,7 +2,6 @@
 
 use super::numerical_rank::numerical_rank;
 use super::{AnalyzedMatrix, Measurement};
-use crate::spectrum::Spectrum;
 
 /// Eigenvalues below this count as weak: WeightWatcher's default, in squared units of the weights.
 const WEAK: f64 = 1e-6;
@@ -20,7 +19,7 @@ pub(super) fn rank_loss(matrix: &AnalyzedMatrix) -> Measurement {
 pub(super) fn weak_rank_loss(matrix: &AnalyzedMatrix) -> Measurement {
     let spectrum = matrix.spectrum()?;
     let below = |shift: f64| {
-        let moved = |(index, x): (usize, &f64)| x + shift * absolute_error(spectrum, index);
+        let moved = |(index, x): (usize, &f64)| x + shift * spectrum.absolute_error(index);
         spectrum.values().iter().enumerate().filter(|&value| moved(value) < WEAK).count()
     };
     let (least, most) = (below(1.0), below(-1.0));
@@ -28,15 +27,6 @@ pub(super) fn weak_rank_loss(matrix: &AnalyzedMatrix) -> Measurement {
         return Err(format!("between {least} and {most}: rounding hides which eigenvalues are below {WEAK:e}"));
     }
     Ok(least.into())
-}
-
-/// Bound on the absolute error of an eigenvalue, zeros included.
-fn absolute_error(spectrum: &Spectrum, index: usize) -> f64 {
-    let (x, accuracy) = (spectrum.values()[index], spectrum.accuracy());
-    match accuracy.smallest {
-        Some(error) if index == 0 && error < 1.0 => error * x,
-        _ => accuracy.eta + accuracy.delta * (2.0 * x.sqrt() + accuracy.delta),
-    }
 }
 
 /// The matrix entropy (Martin and Mahoney, arXiv 1810.01075, section 2.2): Shannon's entropy of the eigenvalues' shares
@@ -58,6 +48,8 @@ pub(super) fn entropy(matrix: &AnalyzedMatrix) -> Measurement {
 
 #[cfg(test)]
 mod tests {
+    use crate::spectrum::Spectrum;
+
     use super::super::analyzed_matrix::tests::{analyzed, outcome};
     use super::super::{AnalyzedMatrix, MetricValue};
     use super::*;

@@ -1,7 +1,7 @@
 //! The floor of a matrix, and the eigenvalues that the fit sees.
 
 use super::sampling::Sampling;
-use crate::checkpoint::{Cast, Checkpoint, Dtype, FloatType};
+use crate::checkpoint::{Cast, Checkpoint};
 use crate::device::{Analysis, Failure, Method, Outcome};
 use crate::fit::{Fit, MIN_EIGENVALUES, NoFit, Rule, fit};
 use crate::floor::{Floor, Level, MOST_UNCHANGED, Noise, cheap_bound};
@@ -11,6 +11,9 @@ use crate::spectrum::Spectrum;
 
 /// Change of alpha from which eigenvalues below the floor are worth a note: the agreement among published codes.
 const WORTH_A_NOTE: f64 = 1e-3;
+
+/// If less than one in this many eigenvalues may be below the floor, and it is not known whether they are, there is no note.
+const FEW: usize = 32;
 
 /// A spectrum with its floor.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +61,10 @@ impl Floored {
             Floor::Value(value) => return Ok(Floored { level: Some(Level::given(value, spectrum)), ..nothing }),
             Floor::Auto => {}
         }
-        if matrix.update().is_none() && is_far_above(matrix, cast, spectrum) {
+        if matrix.update().is_none()
+            && let Some(most) = matrix.most_rounding(checkpoint, cast, spectrum.trace())?
+            && spectrum.count_below(cheap_bound(most)).1 == 0
+        {
             return Ok(Floored { is_far_below: true, ..nothing });
         }
         let parts = match sampling {
@@ -105,14 +111,15 @@ impl Floored {
         let Ok(analysis) = outcome else { return };
         let count = analysis.spectrum.len();
         let below = match (self.level, self.is_far_below) {
-            (Some(level), _) => level.below,
-            (None, true) => 0,
+            // What the fit does not see is below, and otherwise what is known to be.
+            (Some(level), _) => (self.seen.is_some() || level.below == level.surely_below).then_some(level.below),
+            (None, true) => Some(0),
             (None, false) => return,
         };
         row.floor = FloorScore {
             floor: self.level.map(|level| level.floor),
-            below_floor: Some(below),
-            rank_above_floor: Some(count - below),
+            below_floor: below,
+            rank_above_floor: below.map(|below| count - below),
             unchanged: self.unchanged,
         };
         let Some(level) = self.level else { return };
@@ -145,14 +152,6 @@ impl Floored {
     }
 }
 
-/// Whether all eigenvalues of weights are above any floor that their format can have.
-fn is_far_above(matrix: &WeightMatrix, cast: Cast, spectrum: &Spectrum) -> bool {
-    // Numbers of fewer bits, or so small that their spacing does not shrink with them, are rounded more coarsely.
-    let is_fine =
-        matches!(&matrix.stored().tensor.dtype, Dtype::Float(FloatType::F64 | FloatType::F32 | FloatType::BF16));
-    is_fine && cast != Cast::Fp16 && spectrum.smallest() > cheap_bound(spectrum.trace())
-}
-
 /// The analysis of the eigenvalues above the `below` smallest.
 fn above(analysis: &Analysis, below: usize, rule: Rule) -> Analysis {
     let of = analysis.spectrum.len();
@@ -166,7 +165,9 @@ fn above(analysis: &Analysis, below: usize, rule: Rule) -> Analysis {
 
 /// What the eigenvalues below the floor do to the alpha of weights, if that is worth a note.
 fn note_on_noise(level: &Level, rule: Rule, analysis: &Analysis) -> Option<String> {
-    if level.below == 0 {
+    let (below, of) = (level.below, analysis.spectrum.len());
+    let hidden = below - level.surely_below;
+    if below == 0 || hidden > 0 && below * FEW < of {
         return None;
     }
     let without = above(analysis, level.below, rule).fit;
@@ -176,16 +177,23 @@ fn note_on_noise(level: &Level, rule: Rule, analysis: &Analysis) -> Option<Strin
         return None;
     }
     let values = analysis.spectrum.values();
-    let floor = shortest(level.floor, values[level.below - 1], values.get(level.below).copied());
+    let floor = match hidden {
+        0 => shortest(level.floor, values[below - 1], values.get(below).copied()),
+        _ => format!("{:.1e}", level.floor),
+    };
     let effect = match without {
         Ok(fit) => format!("without them (option floor={floor}) alpha is {:.3}", fit.alpha),
         Err(reason) => format!("without them (option floor={floor}) there is no alpha: {reason}"),
     };
-    let (below, of) = (level.below, values.len());
     let are = if below == 1 { "is" } else { "are" };
-    Some(format!(
-        "{below} of {of} eigenvalues {are} below the floor of the stored format, where rounding makes them; {effect}"
-    ))
+    Some(match hidden {
+        0 => format!(
+            "{below} of {of} eigenvalues {are} below the floor of the stored format, where rounding makes them; {effect}"
+        ),
+        _ => format!(
+            "up to {below} of {of} eigenvalues may be below the floor of the stored format, {hidden} of which the precision hides; {effect}"
+        ),
+    })
 }
 
 /// `floor` in as few digits as leave it between `below` and `above`.

@@ -53,7 +53,8 @@ impl ElementSource for Floats {
     }
 
     fn grid<'a>(&'a self, checkpoint: &'a Checkpoint, cast: Cast) -> Result<Option<Grid<'a>>, Unavailable> {
-        let loaded = self.load(checkpoint, cast, true)?;
+        let mapped = Mapped::without_prefetch(&self.stored, checkpoint)?;
+        let loaded = Loaded::mapped(mapped, self.dtype, self.shape()).with_cast(cast);
         let grid = Grid::of(&loaded.view());
         loaded.finish()?;
         Ok(grid)

@@ -67,6 +67,17 @@ impl<'a> Mapped<'a> {
         Ok(Mapped { bytes, stored, checkpoint, residence })
     }
 
+    /// Maps a tensor of which usually only the beginning is read.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be mapped.
+    pub fn without_prefetch(stored: &'a Stored, checkpoint: &'a Checkpoint) -> Result<Mapped<'a>, Unavailable> {
+        let Stored { tensor, shard } = stored;
+        let bytes = checkpoint.bytes_of(*shard, tensor).map_err(Unavailable::NotMapped)?;
+        Ok(Mapped { bytes, stored, checkpoint, residence: Residence::Kept })
+    }
+
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }

@@ -69,6 +69,19 @@ impl<'a> Grid<'a> {
         matches!((self, other), (Grid::Float { bits, .. }, Grid::Float { bits: others, .. }) if bits < others)
     }
 
+    /// A bound for the sum of all variances in a matrix of this shape whose squares add up to `trace`, without reading it; `None` if
+    /// the spacings are given one by one.
+    pub fn most_variance(&self, trace: f64, [rows, cols]: [usize; 2]) -> Option<f64> {
+        match self {
+            // The error is at most 2^-bits of the element, and the mean of its square a third of that square.
+            Grid::Float { bits, smallest } => {
+                let of_subnormals = smallest * smallest / 12.0 * rows as f64 * cols as f64;
+                Some(4.0_f64.powi(-(*bits as i32)) / 3.0 * trace + of_subnormals)
+            }
+            Grid::Spacings(_) => None,
+        }
+    }
+
     /// Replaces the elements `values` of a row by the squares of their spacings.
     pub fn square_spacings(&self, row: usize, cols: Range<usize>, values: &mut [f64]) {
         match self {
@@ -336,6 +349,10 @@ mod tests {
             let ratio = errors / rounding.rows.iter().sum::<f64>();
             assert!((ratio - 1.0).abs() < 0.03, "{p} bits: {ratio}");
             assert!((rounding.cols.iter().sum::<f64>() / rounding.rows.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            let trace = rounded.iter().map(|x| x * x).sum();
+            let most = Grid::of(&view).unwrap().most_variance(trace, [200, 200]).unwrap();
+            let share = rounding.rows.iter().sum::<f64>() / most;
+            assert!((0.3..0.8).contains(&share), "{p} bits: {share}");
         }
     }
 
