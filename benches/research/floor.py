@@ -64,7 +64,7 @@ def edge(rows, cols):
         t = np.exp(log_t)
         return t / (parameter(x, t) * parameter(y, t))
 
-    low, high, ratio = -7.0, np.log(4 * min(len(x), len(y))), (5**0.5 - 1) / 2
+    low, high, ratio = -7.0, np.log(4 * (len(x) * len(y)) ** 0.5), (5**0.5 - 1) / 2
     p, q = high - ratio * (high - low), low + ratio * (high - low)
     fp, fq = z(p), z(q)
     for _ in range(24):

@@ -12,9 +12,7 @@ use crate::sensitivity::SensitivityAnalysis;
 use clap::ValueEnum;
 
 use super::ending::Ending;
-use super::options::{
-    BudgetArgs, ComponentArgs, DeviceArgs, FloorArgs, MethodArgs, SelectionArgs, StackArgs,
-};
+use super::options::{BudgetArgs, ComponentArgs, DeviceArgs, FloorArgs, MethodArgs, SelectionArgs, StackArgs};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::scoring::score;
@@ -98,7 +96,11 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
     budget.experts = budget.experts.or_else(|| inputs.iter().find_map(chosen));
     // Without a number of experts, each model gets the default for its own layers.
     let plan = AllocationPlan::experts(budget).with_stacks(args.stacks.stack);
-    let scorer = Scorer::new().with_selection(selection).with_method(method).with_floor(args.floor.floor).with_allocation(plan.clone());
+    let scorer = Scorer::new()
+        .with_selection(selection)
+        .with_method(method)
+        .with_floor(args.floor.floor)
+        .with_allocation(plan.clone());
     let mut opened: Option<Box<dyn Device>> = None;
     let mut problems = Vec::new();
     let mut reports = Vec::new();
