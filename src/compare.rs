@@ -2,13 +2,15 @@
 //! they have the same order.
 //!
 //! Layers are paired by stack and number, matrices by name. If each model has a single stack, the name of the stack
-//! does not matter: the same encoder is `encoder` in one file and `bert.encoder` in the other.
+//! does not matter: the same encoder is `encoder` in one file and `bert.encoder` in the other. A [`Rename`] turns names of the first
+//! into names of the second.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
+mod pairing;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use self::pairing::Same;
+use crate::rename::Rename;
 use crate::score::{LayerScore, MatrixScore};
 use crate::spearman::rank_correlation;
 
@@ -84,7 +86,7 @@ pub struct Unpaired {
 }
 
 /// Two models side by side.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Pairs {
     /// Layers of both, in the order of A.
     pub layers: Vec<LayerPair>,
@@ -99,6 +101,13 @@ pub struct Pairs {
     /// Experts that B has in other layers than A: the sum of the positive differences; `None` unless all layers pair, and
     /// the same ones have experts in both.
     pub moved_experts: Option<u64>,
+    /// What turned names of A into names of B: given, or found because nothing paired.
+    #[serde(serialize_with = "written", skip_serializing_if = "Option::is_none")]
+    pub rename: Option<Rename>,
+}
+
+fn written<S: Serializer>(rename: &Option<Rename>, serializer: S) -> Result<S::Ok, S::Error> {
+    rename.as_ref().map(Rename::to_string).serialize(serializer)
 }
 
 /// Spearman's rank correlation of the alphas of A and B, over the pairs in which both have one; `None` if there are
@@ -111,35 +120,38 @@ pub struct RankCorrelation {
     pub matrices: Option<f64>,
 }
 
-/// Stack and number of a layer.
-type Place<'a> = (&'a str, u32);
+/// Pairs the layers and matrices of two models; `rename` turns names of A into names of B. If nothing pairs without one, the usual
+/// ones are tried.
+pub fn compare(a: ComparedModel, b: ComparedModel, rename: Option<&Rename>) -> Pairs {
+    let pairs = pairs(a, b, rename);
+    if rename.is_some() || !pairs.layers.is_empty() || !pairs.matrices.is_empty() {
+        return pairs;
+    }
+    let found = pairing::guess(a, b).map(|rename| self::pairs(a, b, Some(&rename)));
+    found.filter(|pairs| !pairs.layers.is_empty()).unwrap_or(pairs)
+}
 
-/// Pairs the layers and matrices of two models.
-pub fn compare(a: ComparedModel, b: ComparedModel) -> Pairs {
-    let single =
-        [a, b].iter().all(|model| model.layers.iter().map(|layer| &layer.stack).collect::<HashSet<_>>().len() == 1);
-    let stack = |stack: &str| if single { String::new() } else { stack.to_owned() };
-    let same = layers_of_the_same_tensors(a.matrices, b.matrices);
-    let layer_key = |side: Side, layer: &LayerScore| {
-        let place = (layer.stack.as_str(), layer.layer);
-        let (name, number) = if side == Side::B { same.get(&place).copied().unwrap_or(place) } else { place };
-        (stack(name), number)
-    };
-    let (layers, unpaired_layers) = pair(a.layers, b.layers, layer_key, LayerScore::name);
-    let matrix_key = |_, matrix: &MatrixScore| {
-        let prefix = if single { format!("{}.", matrix.stack) } else { String::new() };
-        matrix.tensor.strip_prefix(&prefix).unwrap_or(&matrix.tensor).to_owned()
-    };
-    let (matrices, unpaired_matrices) = pair(a.matrices, b.matrices, matrix_key, |matrix| matrix.tensor.clone());
-    let layers: Vec<LayerPair> = layers.into_iter().map(|at| layer_pair(a, b, at)).collect();
-    let matrices: Vec<MatrixPair> =
-        matrices.into_iter().map(|(i, j)| matrix_pair(&a.matrices[i], &b.matrices[j])).collect();
+fn pairs(a: ComparedModel, b: ComparedModel, rename: Option<&Rename>) -> Pairs {
+    let (same_layers, same_matrices) = pairing::same(a, b, rename);
+    let layers: Vec<LayerPair> = same_layers.pairs.iter().map(|&at| layer_pair(a, b, at)).collect();
+    let matrices = same_matrices.pairs.iter().map(|&(i, j)| matrix_pair(&a.matrices[i], &b.matrices[j]));
+    let matrices: Vec<MatrixPair> = matrices.collect();
     let rank_correlation = RankCorrelation {
         layers: of_pairs(layers.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
         matrices: of_pairs(matrices.iter().map(|pair| (pair.alpha_a, pair.alpha_b))),
     };
+    let unpaired_layers = unpaired(&same_layers, a.layers, b.layers, LayerScore::name);
+    let unpaired_matrices = unpaired(&same_matrices, a.matrices, b.matrices, |matrix| matrix.tensor.clone());
     let moved_experts = moved_experts(&layers).filter(|_| unpaired_layers.is_empty());
-    Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts }
+    let rename = rename.cloned();
+    Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts, rename }
+}
+
+/// The items that only one of the models has.
+fn unpaired<T>(same: &Same, a: &[T], b: &[T], name: impl Fn(&T) -> String) -> Vec<Unpaired> {
+    let only = |side, item| Unpaired { side, name: name(item) };
+    let only_a = same.only_a.iter().map(|&index| only(Side::A, &a[index]));
+    only_a.chain(same.only_b.iter().map(|&index| only(Side::B, &b[index]))).collect()
 }
 
 /// The sum of the positive differences, if the same layers have experts in both.
@@ -147,48 +159,6 @@ fn moved_experts(layers: &[LayerPair]) -> Option<u64> {
     let with_experts = layers.iter().filter(|pair| pair.experts_a.or(pair.experts_b).is_some());
     let moved: Option<Vec<i64>> = with_experts.map(|pair| pair.experts_difference).collect();
     moved.filter(|moved| !moved.is_empty()).map(|moved| moved.iter().map(|moved| (*moved).max(0) as u64).sum())
-}
-
-/// The layers of B that have another stack in A, where all of their tensors that A also has are in one layer of the same number, and
-/// that layer has those of no other layer of B. Versions of htsr, or of the model, may differ in the names of stacks.
-fn layers_of_the_same_tensors<'a>(a: &'a [MatrixScore], b: &'a [MatrixScore]) -> HashMap<Place<'a>, Place<'a>> {
-    let place = |matrix: &'a MatrixScore| (matrix.stack.as_str(), matrix.layer);
-    let places: HashMap<&str, Place> = a.iter().map(|matrix| (matrix.tensor.as_str(), place(matrix))).collect();
-    let (mut in_a, mut in_b) = (HashMap::<Place, HashSet<Place>>::new(), HashMap::<Place, HashSet<Place>>::new());
-    for (matrix, &other) in b.iter().filter_map(|matrix| Some((matrix, places.get(matrix.tensor.as_str())?))) {
-        in_a.entry(place(matrix)).or_default().insert(other);
-        in_b.entry(other).or_default().insert(place(matrix));
-    }
-    let only = |places: &HashSet<Place<'a>>| places.iter().copied().next().filter(|_| places.len() == 1);
-    let of_b: HashSet<Place> = b.iter().map(place).collect();
-    let same = in_a.iter().filter_map(|(&place, others)| {
-        let other = only(others).filter(|other| only(&in_b[other]).is_some())?;
-        (place.1 == other.1 && !of_b.contains(&other)).then_some((place, other))
-    });
-    same.collect()
-}
-
-/// Pairs of indices of items with the same key in both lists, in the order of the first list, and the names of the
-/// unpaired items.
-fn pair<T, K: Eq + Hash>(
-    a: &[T],
-    b: &[T],
-    key: impl Fn(Side, &T) -> K,
-    name: impl Fn(&T) -> String,
-) -> (Vec<(usize, usize)>, Vec<Unpaired>) {
-    let mut places: HashMap<K, usize> = b.iter().enumerate().map(|(place, item)| (key(Side::B, item), place)).collect();
-    let mut pairs = Vec::new();
-    let mut unpaired = Vec::new();
-    for (place, item) in a.iter().enumerate() {
-        match places.remove(&key(Side::A, item)) {
-            Some(other) => pairs.push((place, other)),
-            None => unpaired.push(Unpaired { side: Side::A, name: name(item) }),
-        }
-    }
-    let paired: HashSet<usize> = pairs.iter().map(|&(_, other)| other).collect();
-    let rest = b.iter().enumerate().filter(|(place, _)| !paired.contains(place));
-    unpaired.extend(rest.map(|(_, item)| Unpaired { side: Side::B, name: name(item) }));
-    (pairs, unpaired)
 }
 
 fn layer_pair(a: ComparedModel, b: ComparedModel, (i, j): (usize, usize)) -> LayerPair {
@@ -251,7 +221,7 @@ mod tests {
     fn layers_pair_by_stack_and_number() {
         let a = [layer("encoder", 0, 2.0), layer("encoder", 1, 3.0), layer("encoder", 2, None)];
         let b = [layer("bert.encoder", 1, 3.5), layer("bert.encoder", 2, 4.0), layer("bert.encoder", 3, 4.0)];
-        let pairs = compare(model(&a, &[1, 2, 3].map(Some)), model(&b, &[5, 1, 0].map(Some)));
+        let pairs = compare(model(&a, &[1, 2, 3].map(Some)), model(&b, &[5, 1, 0].map(Some)), None);
         let layers: Vec<_> = pairs.layers.iter().map(|p| (p.layer, p.alpha_difference, p.experts_difference)).collect();
         assert_eq!(layers, [(1, Some(0.5), Some(3)), (2, None, Some(-2))]);
         let unpaired: Vec<_> = pairs.unpaired_layers.iter().map(|layer| (layer.side, layer.name.as_str())).collect();
@@ -259,12 +229,12 @@ mod tests {
         assert_eq!(pairs.moved_experts, None);
 
         let two = [layer("encoder", 0, 2.0), layer("decoder", 0, 3.0)];
-        let pairs = compare(model(&two, &[None; 2]), model(&b[..1], &[None]));
+        let pairs = compare(model(&two, &[None; 2]), model(&b[..1], &[None]), None);
         assert_eq!((pairs.layers.len(), pairs.unpaired_layers.len()), (0, 3));
         assert_eq!(pairs.moved_experts, None);
-        let pairs = compare(model(&two, &[4, 6].map(Some)), model(&two, &[7, 3].map(Some)));
+        let pairs = compare(model(&two, &[4, 6].map(Some)), model(&two, &[7, 3].map(Some)), None);
         assert_eq!((pairs.moved_experts, pairs.rank_correlation.layers), (Some(3), Some(1.0)));
-        let moved = |a, b| compare(model(&two, a), model(&two, b)).moved_experts;
+        let moved = |a, b| compare(model(&two, a), model(&two, b), None).moved_experts;
         assert_eq!(moved(&[Some(9), None], &[Some(9), None]), Some(0));
         assert_eq!(moved(&[Some(9), None], &[Some(4), Some(5)]), None);
         assert_eq!(moved(&[None, None], &[None, None]), None);

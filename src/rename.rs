@@ -122,19 +122,23 @@ impl Rename {
     }
 
     /// The opposite, if there is one.
-    pub(crate) fn reversed(&self) -> Option<Rename> {
+    fn reversed(&self) -> Option<Rename> {
         match &self.how {
             How::Start(old) => Some(Rename::start(&self.new, old)),
             How::Matches(_) => None,
         }
     }
 
-    /// Checks that it changes a name, and that no two names become one.
+    /// Checks that it changes one of `names`, and that no two of them become one. `others` are the names in the other place.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`](crate::error::Kind::Usage), with names.
-    pub fn check<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    pub fn check<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        others: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
         let mut old_of: HashMap<Cow<str>, &str> = HashMap::new();
         let mut example = None;
         let mut changes = false;
@@ -153,9 +157,12 @@ impl Rename {
             return Ok(());
         }
         let error = Error::usage(format!("there are no tensor names that {}", self.condition()));
-        Err(match example {
-            Some(name) => error.hint(format!("the names look like `{}`", verbatim(name))),
-            None => error,
+        let is_reversed = others.into_iter().any(|name| self.apply(name).is_some());
+        let reversed = self.reversed().filter(|_| is_reversed).map(|reversed| verbatim(&reversed.to_string()));
+        Err(match (reversed, example) {
+            (Some(reversed), _) => error.hint(format!("the other names do; the opposite is {reversed}")),
+            (None, Some(name)) => error.hint(format!("the names look like `{}`", verbatim(name))),
+            (None, None) => error,
         })
     }
 
@@ -261,10 +268,12 @@ mod tests {
     #[test]
     fn names_must_stay_different() {
         let names = ["model.a", "a", "model.b"];
-        let error = start("model.=").check(names).unwrap_err();
+        let error = start("model.=").check(names, []).unwrap_err();
         assert!(error.to_string().starts_with("model.= gives `a` and `model.a` the same name `a`"), "{error}");
-        assert!(start("model.=").check(["model.a", "b"]).is_ok());
-        let error = start("modle.=").check(names).unwrap_err();
+        assert!(start("model.=").check(["model.a", "b"], []).is_ok());
+        let error = start("x.=").check(names, ["x.a"]).unwrap_err();
+        assert_eq!(error.hint.unwrap().to_string(), "the other names do; the opposite is =x.");
+        let error = start("modle.=").check(names, []).unwrap_err();
         assert_eq!(error.to_string(), "there are no tensor names that begin with `modle.`");
         assert!(error.hint.unwrap().to_string().contains("`model.a`"));
     }

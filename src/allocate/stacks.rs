@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Unit;
 use crate::error::{Error, Result};
+use crate::matrices::is_mtp;
 use crate::message::verbatim;
-
-/// The name, and the last word of the name, of a stack of heads for multi-token prediction.
-const MULTI_TOKEN_PREDICTION: &str = "mtp";
 
 /// A stack whose units get no number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +68,8 @@ pub(super) fn check_named(named: &[String], all: &[&str], stack: &str) -> Result
     if !named.is_empty() {
         return if named.iter().any(|name| name == stack) { Ok(()) } else { Err(LeftOutKind::NotNamed) };
     }
-    let has_others = || all.iter().any(|stack| !is_multi_token_prediction(stack));
-    if is_multi_token_prediction(stack) && has_others() { Err(LeftOutKind::MultiTokenPrediction) } else { Ok(()) }
+    let has_others = || all.iter().any(|stack| !is_mtp(stack));
+    if is_mtp(stack) && has_others() { Err(LeftOutKind::MultiTokenPrediction) } else { Ok(()) }
 }
 
 /// Checks that all `named` stacks are among `all`.
@@ -84,10 +82,6 @@ pub(super) fn check_known(named: &[String], all: &[&str]) -> Result<()> {
     let list = all.iter().map(|name| format!("`{}`", verbatim(name))).collect::<Vec<_>>().join(", ");
     let error = Error::usage(format!("no layer is in a stack `{}`", verbatim(unknown)));
     Err(error.hint(format!("§stack takes one of {list}")))
-}
-
-fn is_multi_token_prediction(stack: &str) -> bool {
-    stack.rsplit('.').next() == Some(MULTI_TOKEN_PREDICTION)
 }
 
 /// The units of the stacks that take part if `named` stacks are, and the other stacks. Alphas do not matter.

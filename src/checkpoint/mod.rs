@@ -36,7 +36,6 @@ pub(crate) use view::{Element, MatrixView, Scan};
 
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::message::verbatim;
 use crate::rename::Rename;
 use locate::Located;
 
@@ -140,18 +139,8 @@ impl Checkpoint {
         fn names(checkpoint: &Checkpoint) -> impl Iterator<Item = &str> {
             checkpoint.tensors().filter(|tensor| tensor.listed).map(|tensor| tensor.info.name.as_str())
         }
-        rename.check(names(&self)).map_err(|error| {
-            let is_reversed = !names(&self).any(|name| rename.apply(name).is_some())
-                && self.base.iter().flat_map(|base| names(base)).any(|name| rename.apply(name).is_some());
-            let error = error.file(&self.path);
-            match rename.reversed().filter(|_| is_reversed) {
-                Some(reversed) => {
-                    let reversed = verbatim(&reversed.to_string());
-                    error.hint(format!("such names are in the base; the opposite is {reversed}"))
-                }
-                None => error,
-            }
-        })?;
+        let others = self.base.iter().flat_map(|base| names(base));
+        rename.check(names(&self), others).map_err(|error| error.file(&self.path))?;
         Ok(Checkpoint { base_rename: Some(rename), ..self })
     }
 

@@ -6,17 +6,20 @@ use crate::allocate::{AllocationPlan, AllocationRule, Budget, LeftOutKind};
 use crate::checkpoint::{Checkpoint, is_index};
 use crate::device::{Device, Method};
 use crate::error::{Error, Result};
+use crate::matrices::{Catalog, Selection, whole};
 use crate::pipeline::{Scored, Scorer};
 use crate::report::{ModelComparison, Report};
 use crate::sensitivity::SensitivityAnalysis;
 use clap::ValueEnum;
 
 use super::ending::Ending;
-use super::options::{BudgetArgs, ComponentArgs, DeviceArgs, FloorArgs, MethodArgs, SelectionArgs, StackArgs};
+use super::options::{
+    BudgetArgs, ComponentArgs, DeviceArgs, FloorArgs, MethodArgs, RenameArgs, SelectionArgs, StackArgs,
+};
 use super::output::{self, Output, OutputArgs};
 use super::printer::Printer;
 use super::scoring::score;
-use super::warnings::warn_of_left_out;
+use super::warnings::{warn_of_found_rename, warn_of_left_out};
 
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
@@ -26,6 +29,8 @@ pub struct CompareArgs {
     pub b: PathBuf,
     #[command(flatten)]
     pub component: ComponentArgs,
+    #[command(flatten)]
+    pub rename: RenameArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -90,6 +95,12 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         );
         return Err(error.hint("remove them, or use a checkpoint"));
     }
+    let rename = args.rename.rename();
+    if let Some(rename) = &rename {
+        let names = [0, 1].map(|side| names(&inputs[side], &selection));
+        let [a, b] = names.each_ref().map(|names| names.iter().map(String::as_str));
+        rename.check(a, b).map_err(|error| error.file(paths[0]))?;
+    }
     let method = args.method.method();
     check_rules(&inputs, paths, method)?;
     let mut budget = args.budget.budget();
@@ -119,20 +130,38 @@ pub fn run(args: CompareArgs, printer: &Printer) -> Result<Ending> {
         problems.extend(new);
     }
     problems.extend(leave_out_the_same_stacks(&mut reports, &plan));
-    let comparison = ModelComparison::new(&reports[0], &reports[1]);
+    let comparison = ModelComparison::new(&reports[0], &reports[1], rename.as_ref());
     if comparison.pairs.layers.is_empty() {
         let error = Error::input(paths[0], format!("no layer pairs with one of {}", paths[1].display()));
-        return Err(error.hint("layers pair by stack and number; `htsr inspect PATH` lists them"));
+        let hint =
+            "layers pair by stack and number, which `htsr inspect PATH` lists; --rename maps names of A to those of B";
+        return Err(error.hint(hint));
     }
     let document = match args.by {
         CompareRow::Layer => comparison.by_layer(),
         CompareRow::Matrix => comparison.by_matrix(),
     };
     let written = output.write(document, printer);
+    if let Some(found) = comparison.pairs.rename.as_ref().filter(|_| rename.is_none()) {
+        warn_of_found_rename(&found.to_string(), printer);
+    }
     printer.warnings(&problems);
     let endings = reports.iter().map(|report| warn_of_left_out(report, printer)).collect::<Vec<_>>();
     let is_complete = problems.is_empty() && endings.iter().all(|ending| matches!(ending, Ending::Complete));
     written.map(|()| if is_complete { Ending::Complete } else { Ending::Partial })
+}
+
+/// The names of the matrices of a model, or its stacks and layers if it has no matrices.
+fn names(input: &Input, selection: &Selection) -> Vec<String> {
+    match input {
+        Input::Checkpoint(checkpoint) => {
+            Catalog::new(checkpoint, selection).matrices.iter().map(|matrix| whole(matrix.name()).to_owned()).collect()
+        }
+        Input::Scores(report) if report.matrices.is_empty() => {
+            report.layers.iter().map(|row| format!("{}.{}", row.score.stack, row.score.layer)).collect()
+        }
+        Input::Scores(report) => report.matrices.iter().map(|matrix| whole(&matrix.tensor).to_owned()).collect(),
+    }
 }
 
 /// Allocates again to a model if a stack has no alphas in the other one: otherwise their budgets would cover different layers.

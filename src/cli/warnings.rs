@@ -46,9 +46,15 @@ pub fn report(report: &Report, problems: &[Error], printer: &Printer) -> Ending 
 
 /// Names may be paired in another way than the user said, because nothing paired.
 pub fn warn_of_rename(checkpoint: &Checkpoint, rename: Option<&str>, printer: &Printer) {
-    let Some(rename) = rename.filter(|_| checkpoint.base_rename().is_none()) else { return };
+    if let Some(rename) = rename.filter(|_| checkpoint.base_rename().is_none()) {
+        warn_of_found_rename(rename, printer);
+    }
+}
+
+/// Names are paired by a usual rename.
+pub fn warn_of_found_rename(rename: &str, printer: &Printer) {
     let hint = format!("--rename '{}' does the same without this warning", rename.replace('\'', r"'\''"));
-    printer.warning(&format!("no matrix pairs by its own name; names are renamed by {rename}"), Some(&hint));
+    printer.warning(&format!("nothing pairs by its own name; names are renamed by {rename}"), Some(&hint));
 }
 
 /// Names the stacks without numbers that nobody left out on purpose. The results are partial if alphas are missing.

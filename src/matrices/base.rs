@@ -58,9 +58,7 @@ impl<'a> Base<'a> {
 
     /// The name in the base of a matrix of the fine-tuned checkpoint.
     fn name_of<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        let Some(rename) = &self.rename else { return name.into() };
-        let tensor = stack::whole(name);
-        format!("{}{}", rename.of(tensor), &name[tensor.len()..]).into()
+        stack::renamed(name, self.rename())
     }
 
     /// The difference of `weights` and its partner, or why there is none.

@@ -34,12 +34,13 @@ pub(crate) use elements::{Rounding, Unavailable};
 pub use elements::{Update, Window};
 pub use farms::Farms;
 pub use matrix::WeightMatrix;
+pub(crate) use naming::is_mtp;
 pub use selection::{Layers, Selection};
 pub(crate) use skip::{State, state};
 pub use skipped::{Skipped, summarize};
-pub(crate) use stack::whole;
+pub(crate) use stack::{renamed, whole};
 pub use unread::{Unread, UnreadLayer};
 
-/// What the command line needs: to describe a matrix that does not exist yet, and to recognize layers for several tokens.
+/// What benchmarks need to describe a matrix that does not exist yet.
 #[cfg(feature = "cli")]
-pub(crate) use {elements::Floats, naming::is_mtp, place::Place};
+pub(crate) use {elements::Floats, place::Place};

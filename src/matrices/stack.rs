@@ -4,9 +4,12 @@
 //! Each of them is a matrix with the name of the tensor and its index: `NAME[5]`. It is contiguous in the file, so it is described
 //! like a tensor, and only this file treats it as a slice.
 
+use std::borrow::Cow;
+
 use super::elements::weight_format;
 use super::naming::Reading;
 use crate::checkpoint::{Dtype, TensorInfo};
+use crate::rename::Rename;
 
 /// The matrices in `tensor`; the tensor itself if it is one matrix, or cannot be read.
 pub(super) fn parts(tensor: &TensorInfo, reading: Reading) -> Vec<TensorInfo> {
@@ -49,6 +52,15 @@ pub(super) fn slice(tensor: &TensorInfo, index: u64) -> Option<TensorInfo> {
 /// The name of the tensor in a file that holds the matrix of this name.
 pub(crate) fn whole(name: &str) -> &str {
     split(name).map_or(name, |(tensor, _)| tensor)
+}
+
+/// The new name of the matrix of this name; what is renamed is the tensor that holds it.
+pub(crate) fn renamed<'a>(name: &'a str, rename: Option<&Rename>) -> Cow<'a, str> {
+    let tensor = whole(name);
+    match rename.and_then(|rename| rename.apply(tensor)) {
+        Some(new) => format!("{new}{}", &name[tensor.len()..]).into(),
+        None => name.into(),
+    }
 }
 
 /// The index of the matrix of this name in its stack of experts.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Cell, Document, Provenance, Report, SCHEMA, Table, literal};
 use crate::allocate::Budget;
 use crate::compare::{self, ComparedModel, Pairs, Side, Unpaired};
+use crate::rename::Rename;
 use crate::score::LayerScore;
 
 /// How many unpaired names tables for people show; the JSON has all.
@@ -26,8 +27,9 @@ pub struct ModelComparison {
 }
 
 impl ModelComparison {
-    /// Compares two reports.
-    pub fn new(a: &Report, b: &Report) -> ModelComparison {
+    /// Compares two reports. `rename` turns names of tensors and stacks in A into those in B; if nothing pairs without one, the usual
+    /// ones are tried.
+    pub fn new(a: &Report, b: &Report, rename: Option<&Rename>) -> ModelComparison {
         let scores =
             |report: &Report| -> Vec<LayerScore> { report.layers.iter().map(|row| row.score.clone()).collect() };
         let (layers_a, layers_b) = (scores(a), scores(b));
@@ -36,6 +38,7 @@ impl ModelComparison {
         let pairs = compare::compare(
             ComparedModel { layers: &layers_a, experts: &experts_a, matrices: &a.matrices },
             ComparedModel { layers: &layers_b, experts: &experts_b, matrices: &b.matrices },
+            rename,
         );
         ModelComparison { schema: SCHEMA, a: a.provenance.clone(), b: b.provenance.clone(), pairs }
     }
@@ -113,7 +116,7 @@ impl ModelComparison {
     }
 
     fn footer(&self) -> Vec<(&'static str, String)> {
-        let Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts } =
+        let Pairs { layers, matrices, unpaired_layers, unpaired_matrices, rank_correlation, moved_experts, rename } =
             &self.pairs;
         let rho = |rho: Option<f64>, pairs: usize, one: &str, many: &str| {
             let rho = rho.map_or("none".to_owned(), |rho| format!("{rho:.3}"));
@@ -143,6 +146,7 @@ impl ModelComparison {
             let moved = moved_experts.map_or(String::new(), |moved| format!("; {moved} move to other layers"));
             footer.push(("allocation", format!("{experts} experts by alpha^{beta}, {rounding} rounding{moved}")));
         }
+        footer.extend(rename.as_ref().map(|rename| ("renamed", format!("a: {rename}"))));
         footer.extend(list("layers only in", unpaired_layers));
         footer.extend(list("matrices only in", unpaired_matrices));
         footer

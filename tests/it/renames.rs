@@ -81,7 +81,7 @@ fn the_usual_starts_are_tried_if_nothing_pairs() {
         ("model.language_model.", "model.=model.language_model."),
     ] {
         let base = saved(&folder, "base.safetensors", starting(start), 0);
-        let warning = format!("warning: no matrix pairs by its own name; names are renamed by {rename}");
+        let warning = format!("warning: nothing pairs by its own name; names are renamed by {rename}");
         let hint = format!("hint: --rename '{rename}' does the same without this warning");
         let found = run("score", &tuned, &base, &["--format", "json"]);
         found.fails(0, &[&warning, &hint]);
@@ -107,6 +107,71 @@ fn the_usual_starts_are_tried_if_nothing_pairs() {
     let base = save(folder.path(), "both.safetensors", both);
     run("score", &tuned, &base, &[]).fails(3, &["no matrix pairs with one of "]);
     run("score", &tuned, &base, &["--rename", "=module."]).succeeds();
+}
+
+/// A decoder of three layers and an encoder of three; one stack alone would pair under any name.
+fn two_stacks(folder: &TempDir, file: &str, start: &str, shift: u64) -> PathBuf {
+    let stack = |stack: &str, shift| model(starting(&format!("{start}{stack}.")), shift);
+    save(folder.path(), file, stack("decoder", shift).into_iter().chain(stack("encoder", shift + 10)))
+}
+
+fn compare(a: &Path, b: &Path, options: &[&str]) -> Run {
+    htsr(["compare", a.to_str().unwrap(), b.to_str().unwrap()].iter().chain(options))
+}
+
+fn scores(folder: &TempDir, model: &Path, file: &str) -> PathBuf {
+    let output = folder.path().join(file);
+    htsr(["score", model.to_str().unwrap(), "-q", "-o", output.to_str().unwrap()]).succeeds();
+    output
+}
+
+#[test]
+fn models_of_a_comparison_may_have_other_names() {
+    let folder = folder();
+    let a = two_stacks(&folder, "a.safetensors", "model.", 0);
+    let same = two_stacks(&folder, "same.safetensors", "model.", 50);
+    let expected = compare(&a, &same, &["--format", "json"]).succeeds().json();
+    let numbers = |compared: &Value| -> Vec<Value> {
+        let layers = compared["layers"].as_array().unwrap().iter();
+        let layers =
+            layers.map(|row| serde_json::json!([row["stack"], row["layer"], row["alpha_b"], row["experts_b"]]));
+        layers.chain(compared["matrices"].as_array().unwrap().iter().map(|row| row["alpha_b"].clone())).collect()
+    };
+    assert_eq!(numbers(&expected).len(), 6 + 12);
+    let odd = two_stacks(&folder, "odd.safetensors", "odd.", 50);
+    compare(&a, &odd, &[]).fails(3, &["no layer pairs with one of ", "--rename maps names of A to those of B"]);
+    let [a_json, a_csv] = ["a.json", "a.csv"].map(|file| scores(&folder, &a, file));
+    let odd_json = scores(&folder, &odd, "odd.json");
+    for (a, b) in [(&a, &odd), (&a_json, &odd), (&a, &odd_json)] {
+        let compared = compare(a, b, &["--rename", "model.=odd.", "--format", "json"]).succeeds().json();
+        assert_eq!(numbers(&compared), numbers(&expected));
+        assert_eq!(
+            (&compared["rename"], &compared["moved_experts"]),
+            (&"model.=odd.".into(), &expected["moved_experts"])
+        );
+        assert_eq!(compared["matrices"][0]["tensor_a"], expected["matrices"][0]["tensor_a"]);
+        assert!(compared["unpaired_layers"].as_array().unwrap().is_empty());
+        let regex = compare(a, b, &["--rename-regex", "model=odd", "--format", "json"]).succeeds().json();
+        assert_eq!(numbers(&regex), numbers(&expected));
+    }
+    let layers = compare(&a_csv, &odd, &["--rename", "model.=odd.", "--format", "json"]).succeeds().json();
+    assert_eq!(numbers(&layers), numbers(&expected)[..6]);
+    let table = compare(&a, &odd, &["--rename", "model.=odd."]);
+    assert!(table.succeeds().stdout.contains("renamed") && table.stdout.contains("a: model.=odd."), "{}", table.stdout);
+
+    // The usual starts need no option.
+    let compiled = two_stacks(&folder, "compiled.safetensors", "_orig_mod.model.", 50);
+    for a in [&a, &a_csv] {
+        let found = compare(a, &compiled, &["--format", "json"]);
+        found.fails(
+            0,
+            &[
+                "warning: nothing pairs by its own name; names are renamed by =_orig_mod.",
+                "hint: --rename '=_orig_mod.' does the same without this warning",
+            ],
+        );
+        assert_eq!(numbers(&found.json())[..6], numbers(&expected)[..6]);
+    }
 }
 
 #[test]
@@ -138,8 +203,13 @@ fn renames_that_cannot_be_right_are_refused() {
         run(command, &twice, &base, &both).fails(2, &["cannot be used with"]);
     }
     let odd = saved(&folder, "odd.safetensors", starting("odd."), 0);
-    run("score", &base, &odd, &["--rename", "odd.="]).fails(
-        2,
-        &["no tensor names that begin with `odd.`", "hint: such names are in the base; the opposite is =odd."],
-    );
+    run("score", &base, &odd, &["--rename", "odd.="])
+        .fails(2, &["no tensor names that begin with `odd.`", "hint: the other names do; the opposite is =odd."]);
+    let pair = compare(&twice, &base, &["--rename", "model.="]);
+    pair.fails(2, &ambiguous);
+    compare(&base, &odd, &["--rename", "odd.="]).fails(2, &["base.safetensors: there are no tensor names", "=odd."]);
+    let saved = scores(&folder, &twice, "twice.json");
+    compare(&saved, &base, &["--rename", "model.="]).fails(2, &["twice.json: ", "the same name"]);
+    let csv = scores(&folder, &base, "base.csv");
+    compare(&csv, &base, &["--rename", "model.="]).fails(2, &["base.csv: there are no tensor names", "hint: "]);
 }

@@ -1,6 +1,7 @@
 //! Models with several stacks: which ones take part in an allocation.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -271,4 +272,36 @@ proptest! {
             prop_assert_eq!(again.rows, allocation.rows);
         }
     }
+}
+
+#[test]
+fn heads_for_multi_token_prediction_get_numbers_only_if_named() {
+    let folder = folder();
+    // As in DeepSeek-V3: one more layer, which joins a hidden state with an embedding.
+    let mut tensors = stack("model", 5, &[]);
+    tensors.insert("model.layers.4.eh_proj.weight".into(), Tensor::random(20, 40, 3));
+    let model = save(folder.path(), "model.safetensors", tensors);
+    let config = r#"{"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_nextn_predict_layers": 1}"#;
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    let note =
+        "no LoRA experts for stack `mtp`: a head for multi-token prediction (--stack model --stack mtp includes it)";
+    let result = run("score", &model, &["--format", "json"]);
+    result.fails(0, &[note]);
+    assert!(!result.stderr.contains("warning"), "{}", result.stderr);
+    assert!(!run("score", &model, &["-q"]).succeeds().stderr.contains("mtp"));
+    let report = result.json();
+    assert_eq!(report["allocation"]["left_out"][0]["kind"], "multi_token_prediction");
+    let (layers, list) = experts(&report);
+    assert_eq!((list.len(), list.iter().sum::<u64>()), (4, 20));
+    assert_eq!(layers.last(), Some(&("mtp".to_owned(), None)));
+    // Even for rules without alphas; and the note works.
+    let scores = scored(&folder, &model, 0);
+    let uniform = run("allocate", &scores, &["--allocate", "uniform", "--format", "json"]).succeeds().json();
+    assert_eq!(experts(&uniform).1, [5; 4]);
+    let both = ["--stack", "model", "--stack", "mtp", "--experts", "30", "--format", "json"];
+    assert_eq!(experts(&run("allocate", &scores, &both).succeeds().json()).1.len(), 5);
+    // Positions in a list are those of the layers that the model runs.
+    let mola = run("export", &scores, &["--to", "mola"]);
+    mola.fails(0, &[note]);
+    assert_eq!(mola.stdout.split_whitespace().nth(1).unwrap().split(',').count(), 4);
 }

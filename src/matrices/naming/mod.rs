@@ -28,7 +28,6 @@ use super::selection::Selection;
 
 pub(super) use named::{Context, Named, Reading};
 use stacks::MTP;
-#[cfg(feature = "cli")]
 pub(crate) use stacks::is_mtp;
 
 /// The places of all tensors of a checkpoint.
