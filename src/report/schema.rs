@@ -284,6 +284,7 @@ impl Report {
         if !unpaired.is_empty() {
             footer.push(("unpaired", format!("{}: {}", unpaired.len(), summarize(&unpaired))));
         }
+        footer.extend(self.notes.iter().map(|note| ("note", note.clone())));
         let mut footer = literal(footer);
         footer.extend(self.fragility().map(|text| ("fragile", text.into())));
         footer.extend(literal(vec![("made by", format!("htsr {version} ({commit})"))]));

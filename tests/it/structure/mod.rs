@@ -63,7 +63,9 @@ fn every_file_of_the_library_is_read() {
     let tree = ModuleTree::read(&library);
     let seen: BTreeSet<&str> =
         tree.files.iter().chain(&tree.test_files).map(String::as_str).chain(["main.rs"]).collect();
-    assert_eq!(library.keys().map(String::as_str).collect::<BTreeSet<_>>(), seen);
+    // The files of a test module are not followed.
+    let files = library.keys().map(String::as_str).filter(|file| !file.contains("/tests/"));
+    assert_eq!(files.collect::<BTreeSet<_>>(), seen);
 }
 
 /// Returns the dependencies in a small library, as `from -> to: names`.
