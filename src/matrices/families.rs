@@ -106,7 +106,7 @@ fn compile(families: &'static [(&str, &str)], end: &str) -> Vec<Family> {
 fn find<'a>(families: &[Family], list: &str, rest: &'a str) -> Option<&'a str> {
     let container = list.rsplit('.').next().unwrap_or(list);
     let matches = |family: &Family| family.container == container && family.roles.is_match(rest);
-    families.iter().any(|family| matches(family)).then_some(rest)
+    families.iter().any(matches).then_some(rest)
 }
 
 /// `experts.3.up_proj` -> `experts.up_proj`: the same role in every expert. The sub-layers of T5 have no names: `layer.0.` is left out.

@@ -38,8 +38,8 @@ pub(super) fn nothing_to_score(checkpoint: &Checkpoint, catalog: &Catalog) -> Er
         return error.hint("is it the file that holds the weights?");
     }
     let error = Error::input(checkpoint.path(), verbatim(&none()));
-    let states = skipped.iter().filter_map(|skipped| state(&skipped.tensor));
-    match states.filter(|state| !state.weights.contains(state.word)).next() {
+    let mut states = skipped.iter().filter_map(|skipped| state(&skipped.tensor));
+    match states.find(|state| !state.weights.contains(state.word)) {
         Some(State { word, .. }) => error.hint(format!("§include={word} scores the states of the training")),
         None => error.hint("§(inspect MODEL by=tensor) says why each tensor is skipped"),
     }

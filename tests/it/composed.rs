@@ -38,6 +38,7 @@ fn each_row(values: &[f64], cols: usize, number: impl Fn(usize, &[f64]) -> f64) 
 }
 
 /// The stored tensors of a model with one kind of reparametrization for each layer, the weights that they stand for, and forms.
+#[expect(clippy::type_complexity, reason = "two models, and the forms of one")]
 fn reparametrized() -> (Vec<(String, Tensor)>, Vec<(String, Tensor)>, Vec<&'static str>) {
     let (mut stored, mut dense, mut forms) = (Vec::new(), Vec::new(), Vec::new());
     let shape = [ROWS, COLS];

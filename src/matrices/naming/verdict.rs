@@ -104,7 +104,7 @@ impl Judge<'_> {
             [_, _] if families::experts_in_rows(located.rest) => {
                 let experts =
                     self.context.config.get("ffn_config").and_then(|ffn| ffn.get("moe_num_experts")?.as_u64());
-                experts.filter(|&experts| experts > 0 && pattern.rows % experts == 0).map(Reading::Rows)
+                experts.filter(|&experts| experts > 0 && pattern.rows.is_multiple_of(experts)).map(Reading::Rows)
             }
             _ => Some(Reading::Whole),
         }
