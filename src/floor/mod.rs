@@ -5,7 +5,7 @@
 //! has 16 eigenvalues of pure rounding when it is stored, and the difference of a merged adapter from its base has nearly no
 //! others.
 //!
-//! The floor is an upper bound for the eigenvalues of E^T E, from the variances of the elements of E ([`edge`]); `docs/floor.md`
+//! The floor is an upper bound for the eigenvalues of E^T E, from the variances of the elements of E (`edge`); `docs/floor.md`
 //! shows how well it holds. Where W has r eigenvalues above it, the others are at most those of the part of E that is orthogonal
 //! to the r directions on both sides, (m - r) x (n - r). The eigenvalues between that and twice the bound are uncertain.
 
