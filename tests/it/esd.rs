@@ -1,6 +1,7 @@
 //! `htsr esd` and `htsr score --plots`.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "plot")]
 use std::fs;
 use std::path::PathBuf;
 

@@ -184,7 +184,11 @@ fn what_is_wrong_with_a_matrix_is_found_as_on_the_cpu() {
             rows.fails(4, &["NaN or infinity (first at row 3, column 5)", "all elements are zero", "7 eigenvalues"]);
             // One giant element leaves the rest of its Gram matrix to rounding.
             assert_alike(&rows.json(), &cpu.json(), 1e-6, "");
-            assert_eq!(rows.stderr, cpu.stderr);
+            // A floor has the digits of the smallest eigenvalues, which rounding decides.
+            let lines = |text: &str| -> Vec<String> {
+                text.lines().filter(|line| !line.contains("floor")).map(str::to_owned).collect()
+            };
+            assert_eq!(lines(&rows.stderr), lines(&cpu.stderr));
             // In f32 some of these are out of range at first, and none may be lost.
             let auto = machine.score(&path, &["--rule", rule, "--solver", solver]).json();
             for (auto, cpu) in
