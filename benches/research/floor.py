@@ -125,10 +125,12 @@ def planted(rng, check):
         u = update(rng, m, n, rank, size * np.sqrt((spacing(base, dtype) ** 2).mean()))
         merged = rounded(base + u, dtype)
         x, truth = eigenvalues(merged - base), eigenvalues(u)[-rank:]
-        limit, below, uncertain = floor(x, spacing(merged, dtype) ** 2 / 12)
+        changed = merged != base  # rows and columns without a change have no error
+        variances = spacing(merged, dtype) ** 2 / 12 * changed.any(1, keepdims=True) * changed.any(0, keepdims=True)
+        limit, below, uncertain = floor(x, variances)
         kept = x[below:]
         row = dict(rows=m, cols=n, dtype=dtype, weights=kind, rank=rank, size_ulp=size)
-        row |= dict(unchanged=round(float((merged == base).mean()), 3), floor=f"{limit:.3e}", above=len(kept))
+        row |= dict(unchanged=round(float(1 - changed[changed.any(1)][:, changed.any(0)].mean()), 3), floor=f"{limit:.3e}", above=len(kept))
         row |= dict(kept=min(len(kept), rank), leaked=max(len(kept) - rank, 0), uncertain=uncertain)
         row["first_noise"] = round(float(x[-rank - 1] / limit), 3)
         for rule in ["peak", "median"]:
@@ -177,7 +179,7 @@ class Check:
         rows.sort(key=lambda row: row["layer"])
         differences = [abs(row["floor"] / case[4] - 1) for row, case in zip(rows, self.cases)]
         same = sum(row["below_floor"] == case[3] for row, case in zip(rows, self.cases))
-        print(f"\n{self.program}: {same} of {len(self.cases)} counts agree; floors differ by at most {max(differences):.1e}")
+        print(f"\n--check: {same} of {len(self.cases)} counts agree; floors differ by at most {max(differences):.1e}")
 
 
 def save(path, tensors):
