@@ -4,6 +4,7 @@
 //! get the shortest ending of their paths that no other matrix of the stack has, in all layers alike. Numbers within the path are
 //! left out if the ending is unique without them. Experts share their roles: their numbers never count.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 
 use super::numbers::{expert, is_number};
@@ -61,7 +62,8 @@ impl Group {
         }
         let plain: HashMap<&str, String> = self.ids.keys().map(|path| (path.as_str(), without_numbers(path))).collect();
         let plain_counts = counts(plain.values().map(String::as_str));
-        let counts = counts(plain.keys().copied());
+        // Needed only where paths differ in nothing but their numbers.
+        let counts = LazyCell::new(|| counts(plain.keys().copied()));
         for (path, &id) in &self.ids {
             if ambiguous.contains(&self.roles[id]) {
                 let is_named = |ending: &&str| !is_number(ending.split('.').next().unwrap_or_default());
